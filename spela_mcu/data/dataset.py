@@ -1,0 +1,62 @@
+"""A data set, split and scaled: what every later stage works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+INPUT_MAX = 127
+"""Largest magnitude of an int8 input: symmetric, so that -x is always representable."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set.
+
+    Attributes:
+        x: float32 [n, inputs], scaled into [-1, 1] (values outside the range measured on the
+            training part are clipped by `quantize_inputs`, not here).
+        y: int64 [n], labels 0 .. classes-1.
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class InputScaling:
+    """How raw inputs become network inputs: scaled = (raw - offset) * scale, each [inputs]."""
+
+    offset: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training, validation and test part with one scaling, measured on the training part."""
+
+    name: str
+    input_shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    scaling: InputScaling
+    train: Split
+    validation: Split
+    test: Split
+
+    @property
+    def inputs(self) -> int:
+        return int(np.prod(self.input_shape))
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+
+def quantize_inputs(x: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Scaled inputs [n, inputs] in [-1, 1] to int8: round half to even, clip to [-127, 127]."""
+    return np.clip(np.rint(x * INPUT_MAX), -INPUT_MAX, INPUT_MAX).astype(np.int8)
