@@ -1,0 +1,26 @@
+"""Where the C sources, templates and machine descriptions are: in a checkout or in a wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def resource_directory(name: Literal["templates", "firmware", "sim"]) -> Path:
+    """Finds one of the directories that are not Python but belong to spela-mcu.
+
+    A checkout (and its editable install) holds them at the top level, beside the package, so
+    that C and template authors meet them first; a wheel carries them in ``spela_mcu/_bundled``.
+
+    Returns:
+        An absolute path to an existing directory.
+
+    Raises:
+        FileNotFoundError: the installation is incomplete.
+    """
+    for root in (_PACKAGE / "_bundled", _PACKAGE.parent):
+        if (root / name).is_dir():
+            return root / name
+    raise FileNotFoundError(f"spela-mcu's {name}/ is missing beside or inside {_PACKAGE}")
