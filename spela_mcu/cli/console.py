@@ -1,0 +1,57 @@
+"""How every command talks: results on stdout, progress and errors on stderr."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from rich.console import Console
+from rich.highlighter import JSONHighlighter
+from rich.text import Text
+
+from spela_mcu.errors import UserError, UserErrors
+
+stdout: Final = Console(highlight=False)
+"""Results: what a user may want to redirect to a file."""
+
+stderr: Final = Console(stderr=True, highlight=False)
+"""Progress, notes and errors."""
+
+ERRORS_SHOWN = 8
+"""More than these do not fit on one screen together with their mends."""
+
+
+def print_json(value: object) -> None:
+    """Prints a JSON document on stdout, and nothing else, so that it can be piped.
+
+    Raises:
+        TypeError: a value is not plain Python (an array, a path).
+        ValueError: a number is NaN or infinite, which JSON does not know.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    # Soft wrap: the terminal's width must not end up as line breaks inside the document.
+    stdout.print(JSONHighlighter()(text), soft_wrap=True)
+
+
+def print_error(error: UserError) -> None:
+    """Prints what is wrong, where, and what to do about it on one screen of stderr."""
+    errors = error.errors if isinstance(error, UserErrors) else (error,)
+    for one in errors[:ERRORS_SHOWN]:
+        stderr.print(_error_text(one), soft_wrap=True)
+    if len(errors) > ERRORS_SHOWN:
+        stderr.print(f"... and {len(errors) - ERRORS_SHOWN} more errors", style="red")
+
+
+def _error_text(error: UserError) -> Text:
+    place = "" if error.file is None else str(error.file)
+    if error.line is not None:
+        place += f":{error.line}"
+    text = Text()
+    text.append("error: ", style="bold red")
+    for part in (place, error.key):
+        if part:
+            text.append(part, style="bold").append(": ")
+    text.append(error.reason)
+    if error.mend:
+        text.append("\n  mend: ", style="green").append(error.mend)
+    return text
