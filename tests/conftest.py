@@ -1,0 +1,15 @@
+"""Settings of every test process."""
+
+import os
+
+# Before numpy and torch are imported: pytest-xdist already keeps every core busy, and threads of
+# theirs on top make the tests several times slower.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+from hypothesis import settings  # noqa: E402
+
+# Time says nothing about arithmetic, and a busy machine must not fail a test.
+settings.register_profile("spela", deadline=None, print_blob=True)
+settings.load_profile("spela")
