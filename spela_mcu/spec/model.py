@@ -296,7 +296,7 @@ class ModelSpec(Section):
 
     name: str = Field(
         pattern=r"^[a-z][a-z0-9_]{0,30}$",
-        description="a C identifier in lower case; names the generated files",
+        description="a C identifier in lower case, 31 letters at most; names the generated files",
     )
     data: Data = Field(description="where samples and labels come from")
     network: Network = Field(description="the network's shape and loss")

@@ -1,0 +1,155 @@
+"""model.yaml to ModelSpec: the first stage, and the only one that knows lines of the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from spela_mcu.errors import UserError, UserErrors
+from spela_mcu.spec.document import Document, key_path, read_document
+from spela_mcu.spec.faults import user_error
+from spela_mcu.spec.model import Data, ModelSpec, PythonData
+
+
+class HasClasses(Protocol):
+    """What `check_against_data` needs to know of a data set."""
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+
+
+def load_spec(path: Path) -> ModelSpec:
+    """Reads and checks a model.yaml.
+
+    Args:
+        path: the file. Paths in it are relative to its directory.
+
+    Returns:
+        The spec, with the data's path (or the file of its function) absolute.
+
+    Raises:
+        UserError: the file cannot be read or says something impossible; `UserErrors` if it
+            says several such things. Whether the data fit is for `load_dataset` to find.
+    """
+    document = read_document(path)
+    try:
+        spec = ModelSpec.model_validate(document.data)
+    except ValidationError as error:
+        raise user_error(document, error) from error
+    faults = _unused_keys(spec)
+    if spec.network.classes is not None:
+        faults += _narrow_layers(spec, len(spec.network.classes))
+    _raise(faults, document)
+    directory = path.absolute().parent
+    return spec.model_copy(update={"data": _anchored(spec.data, directory)})
+
+
+def check_against_data(spec: ModelSpec, dataset: HasClasses, path: Path | None = None) -> None:
+    """Checks what only the data can tell: that every layer can hold its embeddings.
+
+    Args:
+        spec: the model.
+        dataset: anything that knows its number of classes.
+        path: the model.yaml, to name lines in errors.
+
+    Raises:
+        UserError: a layer is too narrow.
+    """
+    _raise(_narrow_layers(spec, dataset.classes), None if path is None else read_document(path))
+
+
+def located(error: UserError, path: Path) -> UserError:
+    """The error with file and line filled in, where it names a key of model.yaml and no file."""
+    if error.file is not None or error.key is None:
+        return error
+    return _at(error, read_document(path))
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of model.yaml, for editors that complete and check it."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **ModelSpec.model_json_schema(),
+        "title": "spela-mcu model.yaml",
+    }
+
+
+def _anchored(data: Data, directory: Path) -> Data:
+    if isinstance(data, PythonData):
+        module, _, function = data.function.rpartition(":")
+        if not module.endswith(".py"):
+            return data
+        return data.model_copy(update={"function": f"{directory / module}:{function}"})
+    if hasattr(data, "path"):
+        return data.model_copy(update={"path": directory / data.path})
+    return data
+
+
+def _unused_keys(spec: ModelSpec) -> list[UserError]:
+    """Keys that are given but change nothing: the user believes something that is not so."""
+    faults = []
+    network, learning = spec.network, spec.learning
+    if "margin" in network.model_fields_set and network.loss != "margin":
+        faults.append(
+            UserError(
+                f"loss: {network.loss} uses no margin",
+                mend="remove margin, or set loss: margin",
+                key="network.margin",
+            )
+        )
+    for index, layer in enumerate(network.layers):
+        if "negative_slope" in layer.model_fields_set and layer.activation == "relu":
+            faults.append(
+                UserError(
+                    "activation: relu has no negative_slope",
+                    mend="remove negative_slope, or set activation: leaky_relu",
+                    key=f"network.layers[{index}].negative_slope",
+                )
+            )
+    if "rate_halvings" in learning.model_fields_set and learning.halve_rate_every == 0:
+        faults.append(
+            UserError(
+                "without halve_rate_every the learning rate is never halved",
+                mend="remove rate_halvings, or set halve_rate_every: 1000 or the like",
+                key="learning.rate_halvings",
+            )
+        )
+    if "test_fraction" in spec.data.model_fields_set and spec.data.source == "idx":
+        faults.append(
+            UserError(
+                "IDX data bring their own test part",
+                mend="remove test_fraction; test_limit makes the test part smaller",
+                key="data.test_fraction",
+            )
+        )
+    return faults
+
+
+def _narrow_layers(spec: ModelSpec, classes: int) -> list[UserError]:
+    kind = spec.network.embedding
+    # A regular simplex of C points spans C - 1 dimensions, C orthogonal vectors span C.
+    least = {"simplex": classes - 1, "orthogonal": classes, "random": 1}[kind]
+    return [
+        UserError(
+            f"{layer.units} units are too few for the {kind} embedding of {classes} classes",
+            mend=f"give the layer {least} units or more, or set embedding: random",
+            key=f"network.layers[{index}].units",
+        )
+        for index, layer in enumerate(spec.network.layers)
+        if layer.units < least
+    ]
+
+
+def _raise(faults: list[UserError], document: Document | None) -> None:
+    if document is not None:
+        faults = sorted((_at(fault, document) for fault in faults), key=lambda one: one.line or 0)
+    if faults:
+        raise faults[0] if len(faults) == 1 else UserErrors(faults)
+
+
+def _at(error: UserError, document: Document) -> UserError:
+    line = document.line_of(key_path(error.key or ""))
+    return UserError(error.reason, mend=error.mend, file=document.file, line=line, key=error.key)
