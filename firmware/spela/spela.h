@@ -1,0 +1,160 @@
+/**
+ * spela - dense SPELA networks in fixed point: inference and learning on the chip.
+ *
+ * C99, freestanding: no heap, no libc, no floating point, no recursion. All memory is one arena
+ * that the caller owns. The arithmetic is specified in docs/arithmetic.md; every implementation
+ * of it gives the same bits.
+ *
+ * Words: a network is a stack of layers; each layer is an exit, since it predicts by itself.
+ * A sample is an array of int8 inputs. A label is a class index from 0. Q1.14 is an int16 whose
+ * value is the integer divided by 16384.
+ *
+ * No function is reentrant for one network; two networks in two arenas are independent.
+ */
+#ifndef SPELA_H
+#define SPELA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** What a call answers. On anything but SPELA_OK the network and the outputs are unchanged. */
+typedef enum {
+    SPELA_OK = 0,
+    SPELA_ERROR_ARGUMENT = 1,  /**< a null pointer, or an exit or layer that does not exist */
+    SPELA_ERROR_SIZE = 2,      /**< the sample's length is not the model's number of inputs */
+    SPELA_ERROR_LABEL = 3,     /**< the label is not below the model's number of classes */
+    SPELA_ERROR_ARENA = 4,     /**< the arena is too small or not aligned to 8 bytes */
+    SPELA_ERROR_MODEL = 5,     /**< the model is not one that this build can run */
+    SPELA_ERROR_READ_ONLY = 6, /**< the model was generated for inference only */
+} spela_status_t;
+
+/** One dense, bias-free layer: generated, constant. Tables are packed as the arithmetic says. */
+typedef struct {
+    const void *weights;      /**< int8 or int16 initial weights; NULL: drawn from the seed */
+    const int8_t *embeddings; /**< int8 class embeddings, scaled by 2^embedding_shift */
+    uint32_t seed;            /**< generator state from which initial weights are drawn */
+    uint16_t inputs;
+    uint16_t units;
+    uint16_t rate_mantissa; /**< learning rate in the layer's units: mantissa * 2^-rate_shift */
+    int16_t rate_shift;
+    uint8_t embedding_shift; /**< an embedding of length one has length 2^embedding_shift */
+    uint8_t leak_shift;      /**< 0: relu; s: negative sums are divided by 2^s (leaky relu) */
+    uint8_t weight_bits;     /**< weights lie in [-2^(bits-1), 2^(bits-1) - 1] */
+    uint8_t reserved;
+} spela_layer_t;
+
+typedef enum {
+    SPELA_LOSS_COSINE = 0,
+    SPELA_LOSS_LOG_COSINE = 1,
+    SPELA_LOSS_MARGIN = 2
+} spela_loss_t;
+
+enum {
+    SPELA_FLAG_WEIGHTS_INT16 = 1, /**< weights are int16; otherwise int8 */
+    SPELA_FLAG_ROUND_NEAREST = 2, /**< updates round to nearest; otherwise stochastically */
+    SPELA_FLAG_INFERENCE_ONLY = 4 /**< weights stay in flash */
+};
+
+/** A whole network: generated, constant. */
+typedef struct {
+    const spela_layer_t *layers;
+    uint32_t digest;           /**< identifies the model; equal digests, equal tables */
+    uint32_t seed;             /**< first state of the dither generator */
+    uint32_t halve_rate_every; /**< the learning rate halves after so many samples; 0: never */
+    uint16_t classes;
+    int16_t margin; /**< theta of the margin loss, Q1.14 */
+    uint8_t layer_count;
+    uint8_t loss;          /**< a spela_loss_t */
+    uint8_t flags;         /**< SPELA_FLAG_* */
+    uint8_t rate_halvings; /**< at most so many halvings of the learning rate */
+} spela_model_t;
+
+/** A network in use. It lives at the start of the arena; its members are private. */
+typedef struct spela spela_t;
+
+/** What an exit says of a sample. */
+typedef struct {
+    uint16_t label; /**< the class with the greatest score; the lowest such class on a tie */
+    uint16_t exit;  /**< the exit that answered, from 0 */
+    int16_t cosine; /**< cosine similarity with that class's embedding, Q1.14 */
+    int16_t margin; /**< that cosine less the next best class's, Q1.14: the confidence */
+} spela_result_t;
+
+/** What has happened since spela_init or spela_reset. Counters stop at their maximum. */
+typedef struct {
+    uint32_t samples;             /**< samples learned */
+    uint32_t layer_updates;       /**< layers updated, over all samples */
+    uint32_t multipliers_clipped; /**< update multipliers that did not fit 16 bits */
+    uint32_t halvings;            /**< times a layer's weights were halved */
+} spela_counters_t;
+
+/** One layer as it stands: pointers stay valid as long as the arena does. */
+typedef struct {
+    const void *weights;      /**< packed weights, int8 or int16 */
+    size_t weight_bytes;      /**< their size, padding included */
+    const int8_t *activation; /**< [units] output for the last sample that reached this layer */
+    uint32_t updates;         /**< updates since the last scan for saturated weights */
+    uint32_t halvings;        /**< times the weights were halved */
+} spela_layer_view_t;
+
+/**
+ * Lays a network out in the arena and gives it its initial weights.
+ *
+ * @param network      set to the network; it lies in the arena
+ * @param model        the generated model; must outlive the network
+ * @param arena        aligned to 8 bytes, kept by the caller as long as the network is used
+ * @param arena_bytes  at least the model's <NAME>_ARENA_BYTES
+ * @return SPELA_OK, SPELA_ERROR_ARGUMENT, SPELA_ERROR_ARENA, SPELA_ERROR_MODEL
+ */
+spela_status_t spela_init(spela_t **network, const spela_model_t *model, void *arena,
+                          size_t arena_bytes);
+
+/**
+ * Classifies a sample at the last exit.
+ *
+ * @param sample  [inputs] int8
+ * @return SPELA_OK, SPELA_ERROR_ARGUMENT, SPELA_ERROR_SIZE
+ */
+spela_status_t spela_infer(spela_t *network, const int8_t *sample, size_t inputs,
+                           spela_result_t *result);
+
+/** As spela_infer, but runs only the layers up to `exit` (from 0) and answers there. */
+spela_status_t spela_infer_exit(spela_t *network, const int8_t *sample, size_t inputs,
+                                uint16_t exit, spela_result_t *result);
+
+/**
+ * Learns one labelled sample: one forward pass, each layer updated by its own loss.
+ *
+ * @param result  if not NULL, what the last exit said before it learned
+ * @return SPELA_OK, SPELA_ERROR_ARGUMENT, SPELA_ERROR_SIZE, SPELA_ERROR_LABEL,
+ *         SPELA_ERROR_READ_ONLY
+ */
+spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs, uint16_t label,
+                           spela_result_t *result);
+
+/** Forgets everything learned: back to the state after spela_init.
+ *  @return SPELA_OK, SPELA_ERROR_ARGUMENT */
+spela_status_t spela_reset(spela_t *network);
+
+/** The scores of the exit that answered last: [classes] int32, embedding times activation, valid
+ *  until the next call. NULL for a null pointer. */
+const int32_t *spela_scores(const spela_t *network);
+
+/** A read-only view of one layer. @return SPELA_OK, SPELA_ERROR_ARGUMENT */
+spela_status_t spela_view(const spela_t *network, uint16_t layer, spela_layer_view_t *view);
+
+/** Diagnostics. @return SPELA_OK, SPELA_ERROR_ARGUMENT */
+spela_status_t spela_counters(const spela_t *network, spela_counters_t *counters);
+
+/** CRC-32 (IEEE 802.3) of the learned state: two networks that agree in it will agree in every
+ *  later answer, weights and random numbers included. 0 for a null pointer. */
+uint32_t spela_digest(const spela_t *network);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* SPELA_H */

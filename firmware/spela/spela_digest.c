@@ -1,0 +1,41 @@
+/** CRC-32 of the learned state (docs/arithmetic.md, section 7). */
+#include "spela_network.h"
+
+/** CRC-32 (IEEE 802.3, reflected polynomial 0xEDB88320), four bits at a time. */
+static uint32_t crc_bytes(uint32_t crc, const uint8_t *bytes, size_t count) {
+    static const uint32_t table[16] = {
+        0x00000000U, 0x1DB71064U, 0x3B6E20C8U, 0x26D930ACU, 0x76DC4190U, 0x6B6B51F4U,
+        0x4DB26158U, 0x5005713CU, 0xEDB88320U, 0xF00F9344U, 0xD6D6A3E8U, 0xCB61B38CU,
+        0x9B64C2B0U, 0x86D3D2D4U, 0xA00AE278U, 0xBDBDF21CU,
+    };
+    for (size_t i = 0U; i < count; i++) {
+        crc ^= bytes[i];
+        crc = (crc >> 4) ^ table[crc & 15U];
+        crc = (crc >> 4) ^ table[crc & 15U];
+    }
+    return crc;
+}
+
+/** A word as four bytes, the lowest first. */
+static uint32_t crc_word(uint32_t crc, uint32_t word) {
+    const uint8_t bytes[4] = {(uint8_t)word, (uint8_t)(word >> 8), (uint8_t)(word >> 16),
+                              (uint8_t)(word >> 24)};
+    return crc_bytes(crc, bytes, sizeof bytes);
+}
+
+uint32_t spela_digest(const spela_t *network) {
+    if (network == NULL) {
+        return 0U;
+    }
+    uint32_t crc = UINT32_C(0xFFFFFFFF);
+    crc = crc_word(crc, network->dither_state);
+    crc = crc_word(crc, network->samples);
+    for (uint16_t i = 0U; i < network->model.pointer->layer_count; i++) {
+        spela_layer_view_t view;
+        (void)spela_view(network, i, &view); /* i is a layer: it cannot fail */
+        crc = crc_word(crc, view.updates);
+        crc = crc_word(crc, view.halvings);
+        crc = crc_bytes(crc, view.weights, view.weight_bytes);
+    }
+    return ~crc;
+}

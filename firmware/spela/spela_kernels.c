@@ -1,0 +1,20 @@
+/** The kernels in portable C: any core, and the yardstick for those written for one. */
+#include "spela_kernels.h"
+
+#include "spela_arithmetic.h"
+
+#define SPELA_WEIGHT       int8_t
+#define SPELA_NAME(x)      x##_int8
+#define SPELA_UPDATE_SHIFT 16U
+#define SPELA_BITS(shape)  8U
+#include "spela_kernels_body.h"
+#undef SPELA_WEIGHT
+#undef SPELA_NAME
+#undef SPELA_UPDATE_SHIFT
+#undef SPELA_BITS
+
+#define SPELA_WEIGHT       int16_t
+#define SPELA_NAME(x)      x##_int16
+#define SPELA_UPDATE_SHIFT 8U
+#define SPELA_BITS(shape)  ((shape).weight_bits)
+#include "spela_kernels_body.h"

@@ -1,0 +1,40 @@
+"""How large the arena is: the layout of firmware/spela/spela.c, to the byte."""
+
+from __future__ import annotations
+
+from spela_mcu.fixed_point.layout import padded
+from spela_mcu.fixed_point.plan import FixedPointPlan
+
+INSTANCE_BYTES = 48
+LAYER_STATE_BYTES = 16
+ROW_UPDATE_BYTES = 4
+ALIGNMENT = 8
+
+
+def _taken(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def weight_bytes(plan: FixedPointPlan) -> int:
+    """Bytes of all layers' packed weights, each layer aligned."""
+    width = 1 if plan.weights == "int8" else 2
+    return sum(_taken(padded(layer.units) * padded(layer.inputs) * width) for layer in plan.layers)
+
+
+def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
+    """Bytes of the arena beyond weights: the instance, activations, sums, scores."""
+    widest = padded(max(layer.units for layer in plan.layers))
+    return (
+        _taken(INSTANCE_BYTES + len(plan.layers) * LAYER_STATE_BYTES)
+        + _taken(padded(plan.inputs))
+        + _taken(4 * padded(plan.classes))
+        + _taken(4 * widest)
+        + (0 if inference_only else _taken(ROW_UPDATE_BYTES * widest))
+        + sum(_taken(padded(layer.units)) for layer in plan.layers)
+    )
+
+
+def arena_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
+    """Bytes of the arena that spela_init asks for, exactly."""
+    weights = 0 if inference_only else weight_bytes(plan)
+    return buffer_bytes(plan, inference_only=inference_only) + weights

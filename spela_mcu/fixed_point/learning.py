@@ -1,0 +1,153 @@
+"""One layer's learning step (docs/arithmetic.md, section 5): from scores to new weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spela_mcu.fixed_point.arithmetic import (
+    ONE_Q14,
+    Activation,
+    Int64,
+    cosine,
+    draw,
+    inverse_norm,
+    shift_right_rounded,
+)
+from spela_mcu.fixed_point.layout import padded
+from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
+
+MULTIPLIER_MIN, MULTIPLIER_MAX = -(1 << 15), (1 << 15) - 1
+LARGEST_SHIFT = 30
+"""A multiplier whose shift is greater is zero: the update is below any weight's resolution."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a layer says of a sample before it learns.
+
+    Attributes:
+        scores: int64 [classes], embedding * activation.
+    """
+
+    activation: Activation
+    scores: Int64
+
+
+@dataclass(frozen=True)
+class Multipliers:
+    """An update's factor for each unit: dw[j, i] = round(values[j] * x[i] / 2^update_shift).
+
+    Attributes:
+        values: int64 [units], each within int16.
+        clipped: how many did not fit and were clipped.
+    """
+
+    values: Int64
+    clipped: int
+
+
+def best_class(scores: Int64, other_than: int | None = None) -> int:
+    """The class with the greatest score, the lowest on a tie; `other_than` is left out."""
+    if other_than is None:
+        return int(np.argmax(scores))
+    masked = scores.copy()
+    masked[other_than] = np.iinfo(np.int64).min
+    return int(np.argmax(masked))
+
+
+def multipliers(
+    plan: FixedPointPlan, layer: LayerPlan, output: Output, label: int, rate_shift: int
+) -> Multipliers | None:
+    """The update's factors, or None when the layer has nothing to learn from this sample.
+
+    Args:
+        plan: loss and margin.
+        layer: embeddings, slope and the rate's mantissa.
+        output: the layer's answer.
+        label: the sample's class.
+        rate_shift: the rate's shift as it stands, halvings of weights and rate included.
+    """
+    activation, scores = output.activation, output.scores
+    if activation.squared_norm == 0:
+        return None
+    inverse = inverse_norm(activation.squared_norm)
+    projection = cosine(int(scores[label]), inverse, layer.embedding_shift)
+    direction = layer.embedding[label]
+    if plan.loss == "margin":
+        wrong = best_class(scores, other_than=label)
+        projection -= cosine(int(scores[wrong]), inverse, layer.embedding_shift)
+        if projection >= plan.margin:
+            return None
+        direction = direction - layer.embedding[wrong]
+
+    # u = v - <v, h/|h|> h/|h|, in Q1.14 (|u| < 2^17)
+    unit = shift_right_rounded(activation.values * inverse.mantissa, 17 - inverse.exponent)
+    tangent = (direction << (14 - layer.embedding_shift)) - shift_right_rounded(
+        projection * unit, 14
+    )
+    rate = (layer.rate_mantissa * inverse.mantissa) >> 18  # < 2^14
+    if plan.loss == "log_cosine":
+        rate = (rate * ((1 << 28) // (2 * ONE_Q14 - projection))) >> 14
+    shift = 27 + rate_shift + activation.shift - inverse.exponent
+    raw = _scaled(tangent * rate, shift)
+    # act'(z): 1 above zero, the slope below
+    below = _scaled(tangent * rate, shift, layer.leak_shift) if layer.leak_shift else raw * 0
+    raw = np.where(activation.sums > 0, raw, below)
+    values = np.clip(raw, MULTIPLIER_MIN, MULTIPLIER_MAX)
+    return Multipliers(values, int(np.count_nonzero(values != raw)))
+
+
+def _scaled(product: Int64, shift: int, leak_shift: int = 0) -> Int64:
+    total = max(shift, 0) + leak_shift
+    return product * 0 if total > LARGEST_SHIFT else shift_right_rounded(product, total)
+
+
+def dither(plan: FixedPointPlan, layer: LayerPlan, state: int) -> tuple[Int64, int]:
+    """One value of `update_shift` bits an input, shared by all units; the generator's next state.
+
+    Nearest rounding is a dither of one half that draws nothing.
+    """
+    if plan.rounding == "nearest":
+        return np.full(layer.inputs, 1 << (layer.update_shift - 1), np.int64), state
+    states, state = draw(state, padded(layer.inputs))
+    return (states[: layer.inputs] >> np.uint32(32 - layer.update_shift)).astype(np.int64), state
+
+
+@dataclass(frozen=True)
+class UpdateCount:
+    """What rounding and saturation did in one update of a layer.
+
+    Attributes:
+        made: products m x other than zero.
+        to_zero: of these, the ones whose rounded update was zero.
+        saturated: weights that ran into the end of their range and were clipped.
+    """
+
+    made: int
+    to_zero: int
+    saturated: int
+
+
+def update(
+    layer: LayerPlan, weights: Int64, inputs: Int64, factors: Int64, noise: Int64
+) -> UpdateCount:
+    """Adds the rounded update to `weights` [units, inputs] in place, saturating.
+
+    Only units with a factor and inputs other than zero are touched: for the others the update
+    is noise >> shift = 0.
+    """
+    rows, columns = np.flatnonzero(factors), np.flatnonzero(inputs)
+    where = np.ix_(rows, columns)
+    steps = np.multiply.outer(factors[rows], inputs[columns])
+    steps += noise[columns]
+    steps >>= layer.update_shift
+    moved = weights[where] + steps
+    clipped = np.clip(moved, layer.weight_min, layer.weight_max)
+    weights[where] = clipped
+    return UpdateCount(
+        made=steps.size,
+        to_zero=steps.size - int(np.count_nonzero(steps)),
+        saturated=int(np.count_nonzero(moved != clipped)),
+    )

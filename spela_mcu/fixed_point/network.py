@@ -1,0 +1,286 @@
+"""The integer network: the definition that every other implementation is held against."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spela_mcu.fixed_point.arithmetic import (
+    Int64,
+    activate,
+    cosine,
+    draw,
+    halve,
+    inverse_norm,
+)
+from spela_mcu.fixed_point.layout import pack
+from spela_mcu.fixed_point.learning import Output, best_class, dither, multipliers, update
+from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
+
+SCAN_INTERVAL = 256
+"""A layer is scanned for saturated weights after so many of its updates."""
+
+SATURATED_SHARE = 64
+"""It is halved when more than one in so many weights is at an end of the range."""
+
+HALVINGS_MAX = 15
+COUNTER_MAX = (1 << 32) - 1
+
+
+@dataclass
+class LayerState:
+    """What learning changes in a layer.
+
+    Attributes:
+        weights: int64 [units, inputs].
+        updates: updates since the last scan for saturated weights.
+        halvings: times the weights were halved.
+    """
+
+    weights: Int64
+    updates: int = 0
+    halvings: int = 0
+
+
+@dataclass
+class QuantizationCounts:
+    """What the integer format did to a layer's learning, since the start."""
+
+    layer_updates: int = 0
+    updates_made: int = 0
+    updates_rounded_to_zero: int = 0
+    updates_saturated: int = 0
+    multipliers_clipped: int = 0
+
+
+@dataclass(frozen=True)
+class ExitAnswer:
+    """What one exit says of a sample; cosine and margin are Q1.14.
+
+    Attributes:
+        scores: int64 [classes], embedding * activation.
+        margin: cosine less the next best class's, at most 32767.
+    """
+
+    label: int
+    cosine: int
+    margin: int
+    scores: Int64
+
+
+def untrained_weights(layer: LayerPlan) -> Int64:
+    """Seeded uniform weights over the whole range, int64 [units, inputs], drawn row by row."""
+    states, _ = draw(layer.seed, layer.units * layer.inputs)
+    top = states.view(np.int32) >> (32 - layer.weight_bits)
+    return top.astype(np.int64).reshape(layer.units, layer.inputs)
+
+
+def quantize_weights(layer: LayerPlan, weights: NDArray[np.float32]) -> Int64:
+    """Float weights [units, inputs] to integers: nearest, at most weight_max in magnitude."""
+    scaled = np.rint(weights.astype(np.float64) * layer.weight_scale)
+    return np.clip(scaled, -layer.weight_max, layer.weight_max).astype(np.int64)
+
+
+@dataclass
+class IntegerNetwork:
+    """A SPELA network in integers that infers and learns as the chip does.
+
+    Samples are int8 arrays [inputs] (one) or [n, inputs] (many).
+
+    Attributes:
+        plan: its formats.
+        initial: each layer's weights at the start, int64 [units, inputs]; `reset` returns there.
+        layers: each layer's learned state.
+        dither_state: state of the generator of stochastic rounding.
+        samples: samples learned.
+        counts: what quantisation did, per layer.
+    """
+
+    plan: FixedPointPlan
+    initial: tuple[Int64, ...]
+    layers: list[LayerState] = field(init=False)
+    dither_state: int = field(init=False)
+    samples: int = field(init=False)
+    counts: list[QuantizationCounts] = field(init=False)
+
+    def __post_init__(self) -> None:
+        for layer, weights in zip(self.plan.layers, self.initial, strict=True):
+            if weights.shape != (layer.units, layer.inputs):
+                raise ValueError(f"weights are {weights.shape}, not {layer.units, layer.inputs}")
+            if weights.min() < layer.weight_min or weights.max() > layer.weight_max:
+                raise ValueError(f"weights do not fit {layer.weight_bits} bits")
+        self.reset()
+
+    @classmethod
+    def untrained(cls, plan: FixedPointPlan) -> Self:
+        """A network with seeded random weights."""
+        return cls(plan, tuple(untrained_weights(layer) for layer in plan.layers))
+
+    @classmethod
+    def quantized(cls, plan: FixedPointPlan, weights: list[NDArray[np.float32]]) -> Self:
+        """A network that starts from float weights [units, inputs], one array a layer."""
+        return cls(
+            plan,
+            tuple(quantize_weights(*pair) for pair in zip(plan.layers, weights, strict=True)),
+        )
+
+    def reset(self) -> None:
+        """Forgets everything learned."""
+        self.layers = [LayerState(weights.copy()) for weights in self.initial]
+        self.dither_state = self.plan.dither_seed
+        self.samples = 0
+        self.counts = [QuantizationCounts() for _ in self.plan.layers]
+
+    # -------------------------------------------------------------------- inference
+
+    def _forward(self, index: int, inputs: Int64) -> Output:
+        layer = self.plan.layers[index]
+        activation = activate(self.layers[index].weights @ inputs, layer.leak_shift)
+        return Output(activation, layer.embedding @ activation.values)
+
+    def infer(self, sample: NDArray[np.int8]) -> tuple[ExitAnswer, ...]:
+        """Every exit's answer for one sample [inputs]."""
+        values = self._checked(sample[np.newaxis])[0]
+        answers = []
+        for index, layer in enumerate(self.plan.layers):
+            output = self._forward(index, values)
+            answers.append(exit_answer(layer, output))
+            values = output.activation.values
+        return tuple(answers)
+
+    def predict(self, samples: NDArray[np.int8], exit: int = -1) -> NDArray[np.int64]:
+        """The labels [n] that an exit (the last by default) gives to samples [n, inputs]."""
+        labels: NDArray[np.int64] = self.predict_exits(samples)[exit]
+        return labels
+
+    def predict_exits(self, samples: NDArray[np.int8]) -> NDArray[np.int64]:
+        """The labels [exits, n] that every exit gives to samples [n, inputs]."""
+        values = self._checked(samples)
+        labels = np.empty((len(self.plan.layers), len(values)), np.int64)
+        for index, (layer, state) in enumerate(zip(self.plan.layers, self.layers, strict=True)):
+            sums = exact_product(values, state.weights.T)
+            values = np.stack([activate(row, layer.leak_shift).values for row in sums])
+            labels[index] = np.argmax(exact_product(values, layer.embedding.T), axis=1)
+        return labels
+
+    def score(self, samples: NDArray[np.int8], labels: NDArray[np.int64]) -> float:
+        """Share of samples [n, inputs] that the last exit classifies as labels [n]."""
+        return float(np.mean(self.predict(samples) == labels))
+
+    # --------------------------------------------------------------------- learning
+
+    def learn(self, sample: NDArray[np.int8], label: int) -> int:
+        """Learns one sample [inputs]; returns what the last exit said before."""
+        values = self._checked(sample[np.newaxis])[0]
+        self._check_labels(np.array([label]))
+        prediction = 0
+        for index in range(len(self.plan.layers)):
+            output = self._forward(index, values)
+            self._learn_layer(index, values, output, label)
+            prediction = best_class(output.scores)
+            values = output.activation.values  # as it was before the update
+        self.samples = min(self.samples + 1, COUNTER_MAX)
+        return prediction
+
+    def partial_fit(self, samples: NDArray[np.int8], labels: NDArray[np.int64]) -> Self:
+        """Learns samples [n, inputs] with labels [n], once each, in the order given."""
+        self._check_labels(labels)
+        for sample, label in zip(samples, labels, strict=True):
+            self.learn(sample, int(label))
+        return self
+
+    def fit(
+        self,
+        samples: NDArray[np.int8],
+        labels: NDArray[np.int64],
+        epochs: int = 1,
+        seed: int = 0,
+    ) -> Self:
+        """Starts afresh and learns all samples `epochs` times, shuffled by `seed`."""
+        self.reset()
+        generator = np.random.default_rng(seed)
+        for _ in range(epochs):
+            order = generator.permutation(len(labels))
+            self.partial_fit(samples[order], labels[order])
+        return self
+
+    def _rate_halvings(self) -> int:
+        if self.plan.halve_rate_every == 0:
+            return 0
+        return min(self.samples // self.plan.halve_rate_every, self.plan.rate_halvings)
+
+    def _learn_layer(self, index: int, inputs: Int64, output: Output, label: int) -> None:
+        plan, layer, state = self.plan, self.plan.layers[index], self.layers[index]
+        rate_shift = layer.rate_shift + 2 * state.halvings + self._rate_halvings()
+        factors = multipliers(plan, layer, output, label, rate_shift)
+        if factors is None:
+            return
+        noise, self.dither_state = dither(plan, layer, self.dither_state)
+        done = update(layer, state.weights, inputs, factors.values, noise)
+        counts = self.counts[index]
+        counts.layer_updates += 1
+        counts.updates_made += done.made
+        counts.updates_rounded_to_zero += done.to_zero
+        counts.updates_saturated += done.saturated
+        counts.multipliers_clipped += factors.clipped
+        state.updates += 1
+        if state.updates == SCAN_INTERVAL:
+            state.updates = 0
+            if self.saturated(index) * SATURATED_SHARE > state.weights.size and (
+                state.halvings < HALVINGS_MAX
+            ):
+                state.weights = halve(state.weights)
+                state.halvings += 1
+
+    def saturated(self, index: int) -> int:
+        """How many weights of a layer stand at an end of their range."""
+        layer, weights = self.plan.layers[index], self.layers[index].weights
+        ends = (weights == layer.weight_min) | (weights == layer.weight_max)
+        return int(np.count_nonzero(ends))
+
+    # ------------------------------------------------------------------------ state
+
+    def packed_weights(self, index: int) -> bytes:
+        """A layer's weights as they lie in the chip's memory."""
+        return pack(self.layers[index].weights, self.plan.weight_type)
+
+    def digest(self) -> int:
+        """CRC-32 of the learned state (docs/arithmetic.md, section 7)."""
+        crc = zlib.crc32(np.array([self.dither_state, self.samples], "<u4").tobytes())
+        for index, state in enumerate(self.layers):
+            crc = zlib.crc32(np.array([state.updates, state.halvings], "<u4").tobytes(), crc)
+            crc = zlib.crc32(self.packed_weights(index), crc)
+        return crc
+
+    def _checked(self, samples: NDArray[np.int8]) -> Int64:
+        if samples.dtype != np.int8 or samples.ndim != 2 or samples.shape[1] != self.plan.inputs:
+            raise ValueError(
+                f"samples must be int8 [n, {self.plan.inputs}], not {samples.dtype} {samples.shape}"
+            )
+        return samples.astype(np.int64)
+
+    def _check_labels(self, labels: NDArray[np.int64]) -> None:
+        if len(labels) and not (labels.min() >= 0 and labels.max() < self.plan.classes):
+            raise ValueError(f"labels must lie in 0 .. {self.plan.classes - 1}")
+
+
+def exact_product(left: Int64, right: Int64) -> Int64:
+    """`left` @ `right` through float64: exact, since every partial sum is below 2^53."""
+    return (left.astype(np.float64) @ right.astype(np.float64)).astype(np.int64)
+
+
+def exit_answer(layer: LayerPlan, output: Output) -> ExitAnswer:
+    """An exit's answer; without any activation the answer is class 0 with a cosine of 0."""
+    activation, scores = output.activation, output.scores
+    label = best_class(scores)
+    if activation.squared_norm == 0:
+        return ExitAnswer(label, 0, 0, scores)
+    inverse = inverse_norm(activation.squared_norm)
+    similarity = cosine(int(scores[label]), inverse, layer.embedding_shift)
+    second = best_class(scores, other_than=label)
+    runner_up = cosine(int(scores[second]), inverse, layer.embedding_shift)
+    return ExitAnswer(label, similarity, min(similarity - runner_up, 32767), scores)

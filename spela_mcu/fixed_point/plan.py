@@ -1,0 +1,204 @@
+"""Every decision of the fixed-point network: formats, shifts, rates and bounds, but no weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import floor, log2
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spela_mcu.embedding import class_embeddings
+from spela_mcu.errors import UserError
+from spela_mcu.fixed_point.arithmetic import ONE_Q14
+from spela_mcu.spec.model import Layer, ModelSpec
+
+SUM_BITS = 30
+"""Weighted sums stay within +-2^30, so that rounding them cannot overflow int32."""
+
+EMBEDDING_SHIFT_MAX = 14
+RATE_SHIFT_LIMIT = 64
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One layer's shape, formats and rate.
+
+    Attributes:
+        embedding: int64 [classes, units], class embeddings scaled by 2^embedding_shift to int8.
+        weight_bits: weights lie in [-2^(bits-1), 2^(bits-1) - 1].
+        update_shift: fraction bits dropped from an update: 16 for int8 weights, 8 for int16.
+        weight_scale: integer weight = real weight * weight_scale, before any halving.
+        rate_mantissa, rate_shift: the learning rate in integer units, mantissa * 2^-shift,
+            mantissa in [2^15, 2^16).
+        leak_shift: 0 for relu, s for a negative slope of 2^-s.
+        seed: state from which untrained weights are drawn.
+    """
+
+    inputs: int
+    units: int
+    embedding: NDArray[np.int64]
+    embedding_shift: int
+    weight_bits: int
+    update_shift: int
+    weight_scale: float
+    rate_mantissa: int
+    rate_shift: int
+    leak_shift: int
+    seed: int
+
+    @property
+    def weight_min(self) -> int:
+        """The least weight."""
+        return -(1 << (self.weight_bits - 1))
+
+    @property
+    def weight_max(self) -> int:
+        """The greatest weight."""
+        return (1 << (self.weight_bits - 1)) - 1
+
+
+@dataclass(frozen=True)
+class FixedPointPlan:
+    """The whole network's decisions.
+
+    Attributes:
+        margin: theta, Q1.14.
+        halve_rate_every: samples after which the rate halves; 0 for never.
+        dither_seed: first state of the generator of stochastic rounding.
+    """
+
+    layers: tuple[LayerPlan, ...]
+    classes: int
+    weights: str
+    rounding: str
+    loss: str
+    margin: int
+    halve_rate_every: int
+    rate_halvings: int
+    dither_seed: int
+
+    @property
+    def inputs(self) -> int:
+        """Width of a sample."""
+        return self.layers[0].inputs
+
+    @property
+    def weight_type(self) -> type[np.int8] | type[np.int16]:
+        """How a weight lies in memory."""
+        return np.int8 if self.weights == "int8" else np.int16
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference at the last exit."""
+        last = self.layers[-1]
+        return sum(layer.inputs * layer.units for layer in self.layers) + last.units * self.classes
+
+
+def weight_bits(weights: str, inputs: int) -> int:
+    """Bits of a weight such that |sum| <= 2^30 for any int8 inputs."""
+    widest = 8 if weights == "int8" else 16
+    return min(widest, 1 + floor(log2((1 << (SUM_BITS - 7)) / inputs)))
+
+
+def scale_embeddings(embeddings: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
+    """Unit vectors [classes, units] to int8: the greatest power of two that fits, and its log."""
+    largest = float(np.abs(embeddings).max())
+    shift = min(EMBEDDING_SHIFT_MAX, floor(log2(127.49 / largest)))
+    return np.rint(embeddings * 2.0**shift).astype(np.int64), shift
+
+
+def derived_seed(seed: int, purpose: int) -> int:
+    """A 32-bit generator state for one purpose (layer index, or -1 for the dither)."""
+    return int(np.random.SeedSequence([seed, purpose + 1]).generate_state(1)[0])
+
+
+def float_embeddings(spec: ModelSpec, classes: int) -> list[NDArray[np.float64]]:
+    """Each layer's class embeddings [classes, units], float64: float and integer share them."""
+    return [
+        class_embeddings(
+            spec.network.embedding, classes, layer.units, derived_seed(spec.network.seed, index)
+        )
+        for index, layer in enumerate(spec.network.layers)
+    ]
+
+
+def _integer_rate(rate: float, key: str) -> tuple[int, int]:
+    shift = 15 - floor(log2(rate))
+    mantissa = round(rate * 2.0**shift)
+    if mantissa == 1 << 16:
+        mantissa, shift = 1 << 15, shift - 1
+    if abs(shift) > RATE_SHIFT_LIMIT:
+        raise UserError(
+            "the learning rate is out of the chip's range",
+            key=key,
+            mend="choose a rate between 1e-6 and 10",
+        )
+    return mantissa, shift
+
+
+def make_plan(
+    spec: ModelSpec,
+    inputs: int,
+    classes: int,
+    trained: list[NDArray[np.float32]] | None = None,
+) -> FixedPointPlan:
+    """Decides formats and rates.
+
+    Args:
+        spec: the model.
+        inputs: width of a sample.
+        classes: number of classes.
+        trained: float weights [units, inputs] of each layer to start from; None to draw them.
+            Untrained weights fill the whole integer range and stand for U(+-sqrt(6 / inputs)).
+
+    Raises:
+        UserError: the learning rate cannot be expressed.
+    """
+    update_shift = 16 if spec.fixed_point.weights == "int8" else 8
+    layers = []
+    embeddings = float_embeddings(spec, classes)
+    for index, layer in enumerate(spec.network.layers):
+        bits = weight_bits(spec.fixed_point.weights, inputs)
+        if trained is None:
+            scale = (1 << (bits - 1)) / np.sqrt(6 / inputs)
+        else:
+            scale = ((1 << (bits - 1)) - 1) / max(float(np.abs(trained[index]).max()), 1e-30)
+        # dw_int = rate * scale^2 * u x / |sum|: scale once for the weight, once because the
+        # sums grow with the weights; 2^update_shift is dropped after the dither is added.
+        mantissa, shift = _integer_rate(
+            spec.learning.learning_rate * float(scale) ** 2 * 2.0**update_shift,
+            "learning.learning_rate",
+        )
+        embedding, embedding_shift = scale_embeddings(embeddings[index])
+        layers.append(
+            LayerPlan(
+                inputs=inputs,
+                units=layer.units,
+                embedding=embedding,
+                embedding_shift=embedding_shift,
+                weight_bits=bits,
+                update_shift=update_shift,
+                weight_scale=float(scale),
+                rate_mantissa=mantissa,
+                rate_shift=shift,
+                leak_shift=_leak_shift(layer),
+                seed=derived_seed(spec.network.seed, index),
+            )
+        )
+        inputs = layer.units
+    return FixedPointPlan(
+        layers=tuple(layers),
+        classes=classes,
+        weights=spec.fixed_point.weights,
+        rounding=spec.fixed_point.rounding,
+        loss=spec.network.loss,
+        margin=min(round(spec.network.margin * ONE_Q14), 32767),
+        halve_rate_every=spec.learning.halve_rate_every,
+        rate_halvings=spec.learning.rate_halvings,
+        dither_seed=derived_seed(spec.network.seed, -1),
+    )
+
+
+def _leak_shift(layer: Layer) -> int:
+    return 0 if layer.activation == "relu" else -int(log2(layer.negative_slope))

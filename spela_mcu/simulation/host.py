@@ -1,0 +1,227 @@
+"""The chip's C, compiled for this machine and called in process: a fast engine.
+
+It is the same source that is flashed, so that it learns tens of thousands of samples a second
+with the chip's own bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from cffi import FFI
+from numpy.typing import NDArray
+
+from spela_mcu.errors import UserError
+from spela_mcu.fixed_point.arena import ALIGNMENT, arena_bytes
+from spela_mcu.fixed_point.layout import pack, unpack
+from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
+from spela_mcu.fixed_point.plan import FixedPointPlan
+from spela_mcu.resources import resource_directory
+
+CData: TypeAlias = Any  # cffi declares no types of its own
+
+LOSSES = ("cosine", "log_cosine", "margin")
+"""Losses in the order of spela_loss_t."""
+
+
+def _cache_directory() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "spela-mcu"
+
+
+def host_compiler() -> list[str]:
+    """The command of a C compiler for this machine.
+
+    Raises:
+        UserError: there is none.
+    """
+    for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
+        if name and shutil.which(name):
+            return [name]
+    try:
+        import ziglang
+    except ImportError:
+        raise UserError(
+            "no C compiler for this machine",
+            mend="install gcc or clang, or pip install 'spela-mcu[zig]'",
+        ) from None
+    return [str(Path(ziglang.__file__).parent / "zig"), "cc"]
+
+
+def declarations(header: str) -> str:
+    """The C declarations of spela.h as cffi reads them: no comments, no preprocessor."""
+    text = re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL)
+    text = re.sub(r"#ifdef __cplusplus.*?#endif", "", text, flags=re.DOTALL)
+    return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+
+
+@lru_cache(maxsize=1)
+def _library() -> tuple[FFI, CData]:
+    runtime = resource_directory("firmware") / "spela"
+    sources = sorted(runtime.glob("*.c"))
+    command = [*host_compiler(), "-std=c99", "-O3", "-fPIC", "-shared", f"-I{runtime}"]
+    content = b"".join(path.read_bytes() for path in sorted(runtime.iterdir()))
+    name = hashlib.sha256(content + " ".join(command).encode()).hexdigest()[:16]
+    library = _cache_directory() / f"spela-{name}.so"
+    if not library.exists():
+        library.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
+            built = Path(scratch) / library.name
+            run = subprocess.run(
+                [*command, *map(str, sources), "-o", str(built)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if run.returncode != 0:
+                raise UserError(
+                    f"the host compiler failed:\n{run.stderr}",
+                    mend="check the compiler that CC names",
+                )
+            built.replace(library)
+    ffi = FFI()
+    ffi.cdef(declarations((runtime / "spela.h").read_text()))
+    return ffi, ffi.dlopen(str(library))
+
+
+class HostNetwork:
+    """A network run by the C runtime on this machine; the same calls as `IntegerNetwork`."""
+
+    def __init__(self, plan: FixedPointPlan, initial: tuple[NDArray[np.int64], ...] | None) -> None:
+        """Lays the network out.
+
+        Args:
+            plan: its formats.
+            initial: each layer's weights [units, inputs]; None: drawn by the C code itself.
+        """
+        self.plan = plan
+        self._ffi, self._library = _library()
+        self._kept: list[CData] = []
+        self._model = self._make_model(initial)
+        size = arena_bytes(plan, inference_only=False)
+        self._arena = self._ffi.new("uint64_t[]", size // ALIGNMENT)
+        handle = self._ffi.new("spela_t **")
+        self._check(self._library.spela_init(handle, self._model, self._arena, size))
+        self._network = handle[0]
+        self._result = self._ffi.new("spela_result_t *")
+
+    @classmethod
+    def of(cls, network: IntegerNetwork) -> Self:
+        """The same network at its start."""
+        return cls(network.plan, network.initial)
+
+    def _table(self, content: bytes) -> CData:
+        data = self._ffi.new("int8_t[]", len(content))
+        self._ffi.memmove(data, content, len(content))
+        self._kept.append(data)
+        return data
+
+    def _make_model(self, initial: tuple[NDArray[np.int64], ...] | None) -> CData:
+        plan = self.plan
+        layers = self._ffi.new("spela_layer_t[]", len(plan.layers))
+        for index, layer in enumerate(plan.layers):
+            entry = layers[index]
+            if initial is not None:
+                entry.weights = self._table(pack(initial[index], plan.weight_type))
+            entry.embeddings = self._table(pack(layer.embedding, np.int8))
+            entry.seed = layer.seed
+            entry.inputs, entry.units = layer.inputs, layer.units
+            entry.rate_mantissa, entry.rate_shift = layer.rate_mantissa, layer.rate_shift
+            entry.embedding_shift, entry.leak_shift = layer.embedding_shift, layer.leak_shift
+            entry.weight_bits = layer.weight_bits
+        self._kept.append(layers)
+        model = self._ffi.new("spela_model_t *")
+        model.layers, model.layer_count = layers, len(plan.layers)
+        model.seed, model.classes, model.margin = plan.dither_seed, plan.classes, plan.margin
+        model.halve_rate_every, model.rate_halvings = plan.halve_rate_every, plan.rate_halvings
+        model.loss = LOSSES.index(plan.loss)
+        model.flags = (plan.weights == "int16") * self._library.SPELA_FLAG_WEIGHTS_INT16 | (
+            plan.rounding == "nearest"
+        ) * self._library.SPELA_FLAG_ROUND_NEAREST
+        return model
+
+    def _check(self, status: int) -> None:
+        if status != self._library.SPELA_OK:
+            raise ValueError(
+                f"the runtime answers {self._ffi.typeof('spela_status_t').elements[status]}"
+            )
+
+    def _pointer(self, sample: NDArray[np.int8]) -> CData:
+        if sample.dtype != np.int8 or not sample.flags.c_contiguous:
+            raise ValueError("samples must be contiguous int8")
+        return self._ffi.from_buffer("int8_t[]", sample)
+
+    def infer(self, sample: NDArray[np.int8]) -> tuple[ExitAnswer, ...]:
+        """Every exit's answer for one sample [inputs]."""
+        pointer, result = self._pointer(sample), self._result
+        answers = []
+        for index in range(len(self.plan.layers)):
+            self._check(
+                self._library.spela_infer_exit(self._network, pointer, len(sample), index, result)
+            )
+            scores = self._ffi.unpack(self._library.spela_scores(self._network), self.plan.classes)
+            answers.append(ExitAnswer(result.label, result.cosine, result.margin, np.array(scores)))
+        return tuple(answers)
+
+    def predict_exits(self, samples: NDArray[np.int8]) -> NDArray[np.int64]:
+        """The labels [exits, n] that every exit gives to samples [n, inputs]."""
+        labels = np.empty((len(self.plan.layers), len(samples)), np.int64)
+        for n, sample in enumerate(samples):
+            pointer = self._pointer(sample)
+            for index in range(len(labels)):
+                self._check(
+                    self._library.spela_infer_exit(
+                        self._network, pointer, len(sample), index, self._result
+                    )
+                )
+                labels[index, n] = self._result.label
+        return labels
+
+    def learn(self, sample: NDArray[np.int8], label: int) -> int:
+        """Learns one sample [inputs]; returns what the last exit said before."""
+        self._check(
+            self._library.spela_learn(
+                self._network, self._pointer(sample), len(sample), label, self._result
+            )
+        )
+        return int(self._result.label)
+
+    def partial_fit(self, samples: NDArray[np.int8], labels: NDArray[np.int64]) -> Self:
+        """Learns samples [n, inputs] with labels [n], once each, in the order given."""
+        for sample, label in zip(samples, labels, strict=True):
+            self.learn(sample, int(label))
+        return self
+
+    def reset(self) -> None:
+        """Forgets everything learned."""
+        self._check(self._library.spela_reset(self._network))
+
+    def digest(self) -> int:
+        """CRC-32 of the learned state."""
+        return int(self._library.spela_digest(self._network))
+
+    def weights(self, index: int) -> NDArray[np.int64]:
+        """A layer's weights [units, inputs]."""
+        view = self._ffi.new("spela_layer_view_t *")
+        self._check(self._library.spela_view(self._network, index, view))
+        data = bytes(self._ffi.buffer(view.weights, view.weight_bytes))
+        layer = self.plan.layers[index]
+        return unpack(data, layer.units, layer.inputs, self.plan.weight_type)
+
+    def counters(self) -> dict[str, int]:
+        """samples, layer_updates, multipliers_clipped and halvings since the start."""
+        counters = self._ffi.new("spela_counters_t *")
+        self._check(self._library.spela_counters(self._network, counters))
+        return {
+            name: int(getattr(counters, name))
+            for name, _ in self._ffi.typeof("spela_counters_t").fields
+        }
