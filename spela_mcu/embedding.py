@@ -37,7 +37,8 @@ def class_embeddings(
     if kind == "orthogonal":
         return _random_frame(rng, classes, units)
     vectors = rng.standard_normal((classes, units))
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 def _simplex(classes: int) -> NDArray[np.float64]:

@@ -50,10 +50,12 @@ class Dataset:
 
     @property
     def inputs(self) -> int:
+        """Number of values of one sample."""
         return int(np.prod(self.input_shape))
 
     @property
     def classes(self) -> int:
+        """Number of classes."""
         return len(self.class_names)
 
 

