@@ -127,7 +127,7 @@ def _zig() -> Check:
 
 def _host_compiler() -> Check:
     purpose = "fast engine and sanitizers"
-    mend = "Debian, Ubuntu: apt install gcc"
+    mend = "Debian, Ubuntu: apt install gcc (until then ziglang serves, without sanitizers)"
     path = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if path is None:
         return Check("host C compiler", purpose, "optional", None, mend=mend)
