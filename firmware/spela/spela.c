@@ -4,8 +4,9 @@
 #include "spela_network.h"
 
 /* The arena has one layout on every machine; the generator computes with these sizes. */
-typedef char spela_instance_is_48_bytes[sizeof(spela_t) == 48U ? 1 : -1];
-typedef char spela_layer_state_is_16_bytes[sizeof(spela_layer_state_t) == 16U ? 1 : -1];
+SPELA_STATIC_ASSERT(sizeof(spela_t) == 48U, "the generator computes arenas with this size");
+SPELA_STATIC_ASSERT(sizeof(spela_layer_state_t) == 16U, "and with this one");
+SPELA_STATIC_ASSERT(sizeof(spela_row_update_t) == 4U, "and with this one");
 
 #define SPELA_NO_CLASS UINT32_C(0xFFFFFFFF)
 

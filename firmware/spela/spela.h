@@ -19,6 +19,10 @@
 
 #ifdef __cplusplus
 extern "C" {
+#define SPELA_STATIC_ASSERT(condition, message) static_assert(condition, message)
+#else
+/** C11's _Static_assert, which C99 compilers have as an extension. */
+#define SPELA_STATIC_ASSERT(condition, message) __extension__ _Static_assert(condition, message)
 #endif
 
 /** What a call answers. On anything but SPELA_OK the network and the outputs are unchanged. */

@@ -36,7 +36,7 @@ static inline uint32_t spela_next(uint32_t state) {
 
 /** The reciprocal of a vector's length: 1/|x| = mantissa * 2^(exponent - 31). */
 typedef struct {
-    uint32_t mantissa; /**< in (2^15, 2^16] */
+    uint32_t mantissa; /**< in [2^15, 2^16] */
     uint32_t exponent; /**< in 0..15 */
 } spela_inverse_norm_t;
 
@@ -61,7 +61,7 @@ static inline spela_inverse_norm_t spela_inverse_norm(uint32_t squared_norm) {
         squared_norm <<= 2;
         inverse.exponent++;
     }
-    /* the root lies in [2^15, 2^16), hence the quotient in (2^15, 2^16] */
+    /* the root lies in [2^15, 2^16), hence the quotient in [2^15, 2^16] */
     inverse.mantissa = (UINT32_C(1) << 31) / spela_square_root(squared_norm);
     return inverse;
 }

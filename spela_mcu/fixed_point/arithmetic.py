@@ -53,7 +53,7 @@ class InverseNorm:
     """The reciprocal of a vector's length: 1/|x| = mantissa * 2^(exponent - 31).
 
     Attributes:
-        mantissa: in (2^15, 2^16].
+        mantissa: in [2^15, 2^16].
         exponent: in 0 .. 15.
     """
 

@@ -105,7 +105,11 @@ def scale_embeddings(embeddings: NDArray[np.float64]) -> tuple[NDArray[np.int64]
     """Unit vectors [classes, units] to int8: the greatest power of two that fits, and its log."""
     largest = float(np.abs(embeddings).max())
     shift = min(EMBEDDING_SHIFT_MAX, floor(log2(127.49 / largest)))
-    return np.rint(embeddings * 2.0**shift).astype(np.int64), shift
+    scaled = np.rint(embeddings * 2.0**shift).astype(np.int64)
+    # The bounds of docs/arithmetic.md, section 5, rest on this length; rounding adds far less.
+    if (scaled**2).sum(axis=1).max() > (1.05 * 2**shift) ** 2:
+        raise ValueError("embeddings must be unit vectors")
+    return scaled, shift
 
 
 def derived_seed(seed: int, purpose: int) -> int:
