@@ -19,7 +19,7 @@ from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
 
 LAYER_STRUCT_BYTES = 24
 MODEL_STRUCT_BYTES = 24
-"""Sizes of spela_layer_t and spela_model_t on a 32-bit core; the linked ELF is held against them."""
+"""Sizes of spela_layer_t and spela_model_t on a 32-bit core; tests hold the ELF against them."""
 
 LOSS_MACROS = {
     "cosine": "SPELA_LOSS_COSINE",
@@ -151,9 +151,7 @@ def model_source(
         layers=len(layers),
         arena_bytes=arena,
         table_bytes=MODEL_STRUCT_BYTES
-        + sum(
-            LAYER_STRUCT_BYTES + table.embedding_bytes + table.weight_bytes for table in layers
-        ),
+        + sum(LAYER_STRUCT_BYTES + table.embedding_bytes + table.weight_bytes for table in layers),
         digest=digest,
         infer_macs=plan.macs,
     )
@@ -242,9 +240,7 @@ def _input_notes(scaling: InputScaling) -> tuple[str, ...]:
     scale = scaling.scale.astype(np.float64) * INPUT_MAX
     head = f"input = round((raw - offset) * scale), clipped to -{INPUT_MAX} .. {INPUT_MAX}; "
     if np.all(scaling.scale == scaling.scale[0]) and np.all(scaling.offset == scaling.offset[0]):
-        return tuple(
-            wrap(f"{head}offset {scaling.offset[0]:.9g}, scale {scale[0]:.9g}.", width=94)
-        )
+        return tuple(wrap(f"{head}offset {scaling.offset[0]:.9g}, scale {scale[0]:.9g}.", width=94))
     pairs = ", ".join(
         f"{offset:.9g} {factor:.9g}"
         for offset, factor in zip(scaling.offset.tolist(), scale.tolist(), strict=True)

@@ -12,7 +12,7 @@ from spela_mcu.spec.rules import RESERVED_NAMES, impossible
 
 MAX_CLASSES = 256
 MAX_UNITS = 4096
-MAX_INPUTS = 65536
+MAX_INPUTS = 65535
 MAX_LAYERS = 16
 
 
@@ -248,9 +248,9 @@ class Training(Section):
 
     epochs: int = Field(30, ge=1, description="at most this many passes over the training samples")
     batch_size: int = Field(16, ge=1, description="samples per update")
-    learning_rate: float = Field(0.1, gt=0, description="of the first epoch")
+    learning_rate: float = Field(1.0, gt=0, description="of the first epoch")
     decay: float = Field(
-        0.9, gt=0, le=1, description="the learning rate is multiplied by it each epoch"
+        0.95, gt=0, le=1, description="the learning rate is multiplied by it each epoch"
     )
     patience: int = Field(
         10, ge=1, description="stop after this many epochs without a better validation accuracy"
@@ -274,7 +274,7 @@ class Learning(Section):
         "trained", description="begin from the trained float network or from seeded random weights"
     )
     epochs: int = Field(5, ge=1, description="passes over the training samples of fit and demo")
-    learning_rate: float = Field(0.05, gt=0, description="of the first sample")
+    learning_rate: float = Field(0.1, gt=0, description="of the first sample")
     halve_rate_every: int = Field(
         0, ge=0, description="halve the learning rate after this many samples; 0: never"
     )

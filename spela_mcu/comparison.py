@@ -1,0 +1,247 @@
+"""Device against integer reference, bit for bit; device against float, in accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spela_mcu.data.dataset import quantize_inputs
+from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
+from spela_mcu.pipeline import Prepared, learning_stream
+from spela_mcu.simulation.device import Device
+from spela_mcu.simulation.protocol import ExitAnswer as DeviceAnswer
+
+Accuracies = tuple[float, ...]
+"""Share of samples classified rightly, 0 to 1, per exit."""
+
+STANDARD_ERRORS = 2.0
+"""What counts as distinguishable from chance: two standard errors of the paired difference."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first place where device and reference differ.
+
+    Attributes:
+        phase: "learning" or "inference".
+        step: index of the learning step or sample, from 0.
+        layer: the layer, from 0; None if the difference is in no layer.
+        what: the quantity.
+        index: its position, e.g. [unit, input] of a weight or the class of a score.
+    """
+
+    phase: str
+    step: int
+    layer: int | None
+    what: str
+    index: tuple[int, ...]
+    reference: int
+    device: int
+
+    def __str__(self) -> str:
+        place = "" if self.layer is None else f", layer {self.layer}"
+        position = "".join(f"[{i}]" for i in self.index)
+        count = "step" if self.phase == "learning" else "sample"
+        return (
+            f"{self.phase} {count} {self.step}{place}: {self.what}{position} is {self.device} on "
+            f"the device and {self.reference} in the reference"
+        )
+
+
+@dataclass(frozen=True)
+class LearningComparison:
+    """A stream learned by both, compared after every step.
+
+    Attributes:
+        steps: steps compared; fewer than asked if they differed.
+        mismatches: steps after which the states differed (learning stops at the first).
+    """
+
+    steps: int
+    mismatches: int
+    difference: Difference | None
+
+
+@dataclass(frozen=True)
+class InferenceComparison:
+    """Samples inferred by both.
+
+    Attributes:
+        labels: the device's, int64 [exits, n].
+        reference_labels: the integer reference's.
+        score_mismatches: scores, cosines and labels that differ, over all samples and exits.
+    """
+
+    labels: NDArray[np.int64]
+    reference_labels: NDArray[np.int64]
+    score_mismatches: int
+    difference: Difference | None
+
+
+@dataclass(frozen=True)
+class FloatComparison:
+    """The device's accuracy against the float twin's, at the last exit.
+
+    Attributes:
+        accuracy: the float twin's, per exit.
+        shortfall_points: how far the device stands below it (negative: above).
+        resolution_points: what this many samples can tell apart: two standard errors of the
+            difference, from the samples that only one of the two classifies rightly.
+        within_tolerance: shortfall <= tolerance + resolution.
+    """
+
+    accuracy: Accuracies
+    shortfall_points: float
+    resolution_points: float
+    within_tolerance: bool
+
+
+def compare_learning(
+    prepared: Prepared,
+    device: Device,
+    steps: int,
+    on_step: Callable[[int], None] = lambda step: None,
+) -> LearningComparison:
+    """Lets device and `prepared.network` learn the same stream; stops at the first difference."""
+    train = prepared.dataset.train
+    samples = quantize_inputs(train.x)
+    order = learning_stream(len(train), steps, prepared.spec.network.seed)
+    reference = prepared.network
+    for step, index in enumerate(order.tolist()):
+        sample, label = samples[index], int(train.y[index])
+        expected = reference.learn(sample, label)
+        answer = device.learn(sample, label)
+        if answer.digest != reference.digest():
+            return LearningComparison(step + 1, 1, find_state_difference(reference, device, step))
+        prediction = answer.prediction.label
+        if prediction != expected:
+            last = len(reference.layers) - 1
+            difference = Difference("learning", step, last, "prediction", (), expected, prediction)
+            return LearningComparison(step + 1, 1, difference)
+        on_step(step)
+    end = find_state_difference(reference, device, steps)
+    return LearningComparison(steps, int(end is not None), end)
+
+
+def find_state_difference(
+    reference: IntegerNetwork, device: Device, step: int
+) -> Difference | None:
+    """Compares the whole learned state; the first difference, or None."""
+    for index, (layer, state) in enumerate(
+        zip(reference.plan.layers, reference.layers, strict=True)
+    ):
+        theirs, weights = device.layer_part(index, 0, 0), device.weights(index)
+        ours = reference.packed_weights(index)
+        if weights != ours:
+            at, mine, other = _first_weight(ours, weights, layer.inputs, reference.plan.weight_type)
+            return Difference("learning", step, index, "weight", at, mine, other)
+        for what in ("updates", "halvings"):
+            mine, other = getattr(state, what), getattr(theirs, what)
+            if mine != other:
+                return Difference("learning", step, index, what, (), mine, other)
+    mine, other = reference.digest(), device.counters().digest
+    if mine != other:  # the weights agree: the random state or the count of samples does not
+        return Difference("learning", step, None, "digest of the random state", (), mine, other)
+    return None
+
+
+def _first_weight(
+    ours: bytes, theirs: bytes, inputs: int, dtype: type[np.int8] | type[np.int16]
+) -> tuple[tuple[int, int], int, int]:
+    kind = np.dtype(dtype).newbyteorder("<")
+    mine, other = np.frombuffer(ours, kind), np.frombuffer(theirs, kind)
+    blocks = -(-inputs // 4)
+    at = int(np.flatnonzero(mine != other)[0])
+    block, within = divmod(at, 16)
+    row = block // blocks * 4 + within // 4
+    column = block % blocks * 4 + within % 4
+    return (row, column), int(mine[at]), int(other[at])
+
+
+def compare_inference(
+    reference: IntegerNetwork,
+    device: Device,
+    samples: NDArray[np.int8],
+    on_sample: Callable[[int], None] = lambda sample: None,
+) -> InferenceComparison:
+    """Lets both infer samples [n, inputs] and compares every exit's label, cosines and scores."""
+    exits = len(reference.layers)
+    labels = np.empty((exits, len(samples)), np.int64)
+    expected_labels = np.empty_like(labels)
+    mismatches = 0
+    first: Difference | None = None
+    for n, sample in enumerate(samples):
+        answers, expected = device.infer(sample), reference.infer(sample)
+        for index, (ours, theirs) in enumerate(zip(expected, answers, strict=True)):
+            labels[index, n], expected_labels[index, n] = theirs.label, ours.label
+            differing = _answer_differences(n, index, ours, theirs)
+            mismatches += len(differing)
+            first = first or next(iter(differing), None)
+        on_sample(n)
+    return InferenceComparison(labels, expected_labels, mismatches, first)
+
+
+def _answer_differences(
+    sample: int, layer: int, ours: ExitAnswer, theirs: DeviceAnswer
+) -> list[Difference]:
+    pairs: list[tuple[str, tuple[int, ...], int, int]] = [
+        ("score", (c,), int(mine), int(other))
+        for c, (mine, other) in enumerate(zip(ours.scores, theirs.scores, strict=True))
+    ]
+    pairs += [
+        (what, (), int(getattr(ours, what)), int(getattr(theirs, what)))
+        for what in ("label", "cosine", "margin")
+    ]
+    return [
+        Difference("inference", sample, layer, what, at, mine, other)
+        for what, at, mine, other in pairs
+        if mine != other
+    ]
+
+
+def compare_with_float(
+    prepared: Prepared, steps: int, device_labels: NDArray[np.int64]
+) -> FloatComparison:
+    """Lets the float twin learn the same stream and compares accuracy on the same samples.
+
+    Args:
+        prepared: the model; its test part starts with the samples inferred.
+        steps: learning steps that the device made.
+        device_labels: what the device said, int64 [exits, n].
+    """
+    from spela_mcu.reference.training import online_learning_rates
+
+    twin = prepared.float_twin()
+    train = prepared.dataset.train
+    if steps:
+        order = learning_stream(len(train), steps, prepared.spec.network.seed)
+        rates = online_learning_rates(prepared.spec.learning, steps)
+        twin.learn_online(train.x[order], train.y[order], rates)
+    test, _ = prepared.test_samples(device_labels.shape[1])
+    float_right = twin.predict(test.x) == test.y
+    device_right = device_labels == test.y
+    shortfall = 100.0 * float(float_right[-1].mean() - device_right[-1].mean())
+    resolution = STANDARD_ERRORS * 100.0 * _paired_standard_error(float_right[-1], device_right[-1])
+    tolerance = prepared.spec.verify.tolerance_points
+    return FloatComparison(
+        accuracy=accuracies(float_right),
+        shortfall_points=shortfall,
+        resolution_points=resolution,
+        within_tolerance=shortfall <= tolerance + resolution,
+    )
+
+
+def _paired_standard_error(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Standard error of the difference of two shares on the same samples (McNemar 1947)."""
+    only_one, only_other = np.count_nonzero(one & ~other), np.count_nonzero(other & ~one)
+    n = len(one)
+    return sqrt(max(only_one + only_other - (only_one - only_other) ** 2 / n, 0.0)) / n
+
+
+def accuracies(right: NDArray[np.bool_]) -> Accuracies:
+    """Shares of right answers [exits, n], per exit."""
+    return tuple(float(share) for share in right.mean(axis=1))

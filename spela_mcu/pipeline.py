@@ -1,0 +1,196 @@
+"""The stages in their order: model.yaml -> data -> float network -> plan -> integer network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spela_mcu.data.dataset import Dataset, Split, quantize_inputs
+from spela_mcu.data.load import load_dataset
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.board import Board, load_board
+from spela_mcu.firmware.model import ModelSource, model_source
+from spela_mcu.fixed_point.network import IntegerNetwork
+from spela_mcu.fixed_point.plan import FixedPointPlan, float_embeddings, make_plan
+from spela_mcu.spec.load import load_spec, located
+from spela_mcu.spec.model import ModelSpec
+
+if TYPE_CHECKING:
+    from spela_mcu.reference.network import FloatNetwork
+
+BUILD_DIRECTORY = "build"
+"""Beside model.yaml: where commands put what they make unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What a command line may say differently from model.yaml.
+
+    Attributes:
+        seed: of weights, embeddings and the order of samples; the split of the data stays.
+    """
+
+    weights: Literal["int8", "int16"] | None = None
+    start: Literal["trained", "untrained"] | None = None
+    seed: int | None = None
+    board: str | None = None
+
+    def apply(self, spec: ModelSpec) -> ModelSpec:
+        """The spec with these changes."""
+        return _updated(
+            spec,
+            {
+                "fixed_point": {"weights": self.weights},
+                "learning": {"start": self.start},
+                "network": {"seed": self.seed},
+                "training": {"seed": self.seed},
+                "target": {"board": self.board},
+            },
+        )
+
+
+def _updated(spec: ModelSpec, changes: dict[str, dict[str, Any]]) -> ModelSpec:
+    sections = {}
+    for name, keys in changes.items():
+        stated = {key: value for key, value in keys.items() if value is not None}
+        if stated:
+            sections[name] = getattr(spec, name).model_copy(update=stated)
+    return spec.model_copy(update=sections)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model ready to be generated, and all it came from.
+
+    Attributes:
+        spec: with overrides applied.
+        trained: the trained float network; None if nothing asked for it.
+        plan: formats of the integer network.
+        network: the integer network at its start.
+    """
+
+    path: Path
+    spec: ModelSpec
+    dataset: Dataset
+    board: Board
+    trained: FloatNetwork | None
+    plan: FixedPointPlan
+    network: IntegerNetwork
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the chip draws its initial weights from the seed by itself."""
+        return self.spec.learning.start == "untrained"
+
+    def source(self, *, inference_only: bool = False) -> ModelSource:
+        """The model as C."""
+        return model_source(
+            self.spec.name,
+            self.network,
+            self.dataset.class_names,
+            self.dataset.scaling,
+            drawn=self.drawn,
+            inference_only=inference_only,
+        )
+
+    def float_twin(self) -> FloatNetwork:
+        """A float network that starts where the integer one starts."""
+        from spela_mcu.reference.network import FloatNetwork
+
+        if self.trained is not None and not self.drawn:
+            return self.trained.copy()
+        twin = FloatNetwork.untrained(
+            self.spec.network,
+            self.dataset.inputs,
+            self.dataset.classes,
+            float_embeddings(self.spec, self.dataset.classes),
+        )
+        for layer, formats, weights in zip(
+            twin.layers, self.plan.layers, self.network.initial, strict=True
+        ):
+            layer.weight[:] = weights / formats.weight_scale
+        return twin
+
+    def test_samples(self, limit: int | None = None) -> tuple[Split, NDArray[np.int8]]:
+        """The first `limit` samples of the test part, as floats with labels and as int8."""
+        test = self.dataset.test
+        kept = Split(test.x[:limit], test.y[:limit])
+        return kept, quantize_inputs(kept.x)
+
+
+def prepare(
+    path: Path,
+    overrides: Overrides | None = None,
+    *,
+    train: bool = False,
+    inference_only: bool = False,
+    progress: bool = False,
+) -> Prepared:
+    """Takes a model.yaml as far as the integer network.
+
+    Args:
+        path: the model.yaml.
+        overrides: what the command line says differently.
+        train: have the float reference trained even if the network starts untrained.
+        inference_only: the network will not learn on the chip; it starts trained, then.
+        progress: show progress bars.
+
+    Raises:
+        UserError: see the stages.
+    """
+    overrides = overrides or Overrides()
+    spec = overrides.apply(load_spec(path))
+    if inference_only:
+        spec = Overrides(start="trained").apply(spec)
+    try:
+        board = load_board(spec.target.board)
+    except UserError as error:
+        if overrides.board is not None:
+            raise
+        error.key = "target.board"
+        raise located(error, path) from error
+    dataset = load_dataset(spec, path)
+    starts_trained = spec.learning.start == "trained"
+    trained = None
+    if train or starts_trained:
+        from spela_mcu.reference.run import trained as trained_run
+
+        trained = trained_run(
+            spec,
+            dataset,
+            float_embeddings(spec, dataset.classes),
+            work_directory(path) / "training",
+            progress=progress,
+        ).network
+    weights = (
+        [layer.weight for layer in trained.layers]
+        if trained is not None and starts_trained
+        else None
+    )
+    try:
+        plan = make_plan(spec, dataset.inputs, dataset.classes, weights)
+    except UserError as error:
+        raise located(error, path) from error
+    network = (
+        IntegerNetwork.untrained(plan)
+        if weights is None
+        else IntegerNetwork.quantized(plan, weights)
+    )
+    return Prepared(path, spec, dataset, board, trained, plan, network)
+
+
+def work_directory(path: Path) -> Path:
+    """Where what is made from a model.yaml goes by default: build/ beside it."""
+    return path.absolute().parent / BUILD_DIRECTORY
+
+
+def learning_stream(samples: int, steps: int, seed: int) -> NDArray[np.int64]:
+    """The order in which a device learns: `steps` indices, every epoch shuffled anew."""
+    generator = np.random.default_rng(seed)
+    epochs = -(-steps // samples)
+    orders = [generator.permutation(samples) for _ in range(epochs)]
+    return np.concatenate(orders)[:steps] if orders else np.empty(0, np.int64)

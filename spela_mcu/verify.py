@@ -1,0 +1,263 @@
+"""The proof: generate, build, run, and compare every answer and every bit of learned state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spela_mcu.comparison import (
+    Accuracies,
+    Difference,
+    FloatComparison,
+    InferenceComparison,
+    LearningComparison,
+    accuracies,
+    compare_inference,
+    compare_learning,
+    compare_with_float,
+)
+from spela_mcu.firmware.build import Build, build_project
+from spela_mcu.firmware.directory import write_project
+from spela_mcu.firmware.project import generate_project
+from spela_mcu.firmware.toolchain import CompilerChoice, Optimization, find_compiler
+from spela_mcu.pipeline import Prepared
+from spela_mcu.simulation.base import Call, Machine, SimulationError, Simulator
+from spela_mcu.simulation.device import Device
+from spela_mcu.simulation.unicorn import UnicornSimulator
+
+COUNTED_STEPS = 16
+"""Learning steps whose instructions are counted, spread evenly over the stream."""
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how many of it are done, and how many there are."""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """The device's accuracy per exit after some learning steps."""
+
+    steps: int
+    accuracy: Accuracies
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What the comparison found.
+
+    Attributes:
+        curve: the device's learning curve, if checkpoints were asked for.
+        float_reference: accuracy of the fully trained float network per exit, if there is one.
+        infer_instructions: of one spela_infer.
+        learn_instructions: of one spela_learn, the mean of those counted; None without learning.
+        stack_bytes: the most that the stack ever held.
+    """
+
+    prepared: Prepared
+    build: Build
+    simulator: str
+    learning: LearningComparison
+    inference: InferenceComparison
+    float_comparison: FloatComparison
+    integer_accuracy: Accuracies
+    device_accuracy: Accuracies
+    curve: tuple[CurvePoint, ...]
+    float_reference: Accuracies | None
+    infer_instructions: int
+    learn_instructions: int | None
+    stack_bytes: int
+
+    @property
+    def bit_exact(self) -> bool:
+        """Whether nothing differed."""
+        return self.learning.mismatches == 0 and self.inference.score_mismatches == 0
+
+    @property
+    def passed(self) -> bool:
+        """Whether the device equals the reference and stands with float."""
+        return self.bit_exact and self.float_comparison.within_tolerance
+
+    @property
+    def difference(self) -> Difference | None:
+        """The first difference."""
+        return self.learning.difference or self.inference.difference
+
+    def to_json(self) -> dict[str, object]:
+        """The report as plain data."""
+        difference = self.difference
+        return {
+            "bit_exact": self.bit_exact,
+            "passed": self.passed,
+            "samples": int(self.inference.labels.shape[1]),
+            "score_mismatches": self.inference.score_mismatches,
+            "learn_steps": self.learning.steps,
+            "state_mismatches": self.learning.mismatches,
+            "first_difference": None if difference is None else str(difference),
+            "float_accuracy": list(self.float_comparison.accuracy),
+            "integer_accuracy": list(self.integer_accuracy),
+            "device_accuracy": list(self.device_accuracy),
+            "trained_float_accuracy": (
+                None if self.float_reference is None else list(self.float_reference)
+            ),
+            "shortfall_points": round(self.float_comparison.shortfall_points, 3),
+            "tolerance_points": self.prepared.spec.verify.tolerance_points,
+            "resolution_points": round(self.float_comparison.resolution_points, 3),
+            "core": self.build.project.board.core,
+            "board": self.build.project.board.id,
+            "compiler": f"{self.build.compiler.name} {self.build.compiler.version}",
+            "optimization": self.build.optimization,
+            "simulator": self.simulator,
+            "weights": self.prepared.plan.weights,
+            "flash_bytes": self.build.flash_bytes,
+            "ram_bytes": self.build.ram_bytes,
+            "stack_bytes": self.stack_bytes,
+            "infer_instructions": self.infer_instructions,
+            "learn_instructions": self.learn_instructions,
+            "infer_macs": self.prepared.plan.macs,
+        }
+
+
+def deploy(
+    prepared: Prepared,
+    directory: Path,
+    compiler: CompilerChoice | None = None,
+    optimization: Optimization | None = None,
+) -> Build:
+    """Generates the project of a prepared model into a directory and builds it.
+
+    Raises:
+        UserError: it does not fit the board, there is no compiler, or it does not compile.
+    """
+    target = prepared.spec.target
+    project = generate_project(
+        prepared.source(), prepared.board, optimization=optimization or target.optimization
+    )
+    write_project(project, directory)
+    return build_project(directory, find_compiler(compiler or target.compiler), optimization)
+
+
+def verify(
+    prepared: Prepared,
+    build: Build,
+    *,
+    learn_steps: int,
+    samples: int | None = None,
+    checkpoints: int = 0,
+    progress: Progress = lambda what, done, total: None,
+) -> Verification:
+    """Runs a build on the simulator beside the references.
+
+    Args:
+        prepared: the model; its network learns along.
+        build: its firmware, from `deploy`.
+        learn_steps: samples to learn.
+        samples: test samples to infer, at most; None for all.
+        checkpoints: points of the learning curve, beside the start.
+        progress: told how far it is.
+
+    Raises:
+        SimulationError: the firmware faults, hangs or is of another model.
+    """
+    simulator: Simulator = UnicornSimulator()
+    _, test = prepared.test_samples(samples)
+    with simulator.start(build) as machine:
+        device = Device(machine)
+        if device.info().digest != prepared.source().digest:
+            raise SimulationError("the build is of another model", mend="build it again")
+        counter = _StepCounter(machine, learn_steps)
+        curve = _Curve(prepared, device, learn_steps, checkpoints)
+        curve.measure(0)
+
+        def on_step(step: int) -> None:
+            counter.before(step + 1)
+            curve.measure(step + 1)
+            progress("learning", step + 1, learn_steps)
+
+        counter.before(0)
+        learning = compare_learning(prepared, device, learn_steps, on_step)
+        counter.stop()
+        with machine.counting("spela_infer") as inferences:
+            device.infer_last(test[0])
+        inference = compare_inference(
+            prepared.network,
+            device,
+            test,
+            lambda n: progress("inference", n + 1, len(test)),
+        )
+        stack_bytes = machine.stack_high_water_bytes()
+    labels = prepared.dataset.test.y[: len(test)]
+    return Verification(
+        prepared=prepared,
+        build=build,
+        simulator=f"{simulator.name} {simulator.version()}",
+        learning=learning,
+        inference=inference,
+        float_comparison=compare_with_float(prepared, learning.steps, inference.labels),
+        integer_accuracy=accuracies(inference.reference_labels == labels),
+        device_accuracy=accuracies(inference.labels == labels),
+        curve=tuple(curve.points),
+        float_reference=_trained_accuracy(prepared, len(test)),
+        infer_instructions=inferences[0].instructions,
+        learn_instructions=counter.mean,
+        stack_bytes=stack_bytes,
+    )
+
+
+def _trained_accuracy(prepared: Prepared, samples: int) -> Accuracies | None:
+    if prepared.trained is None:
+        return None
+    test, _ = prepared.test_samples(samples)
+    return prepared.trained.accuracy(test.x, test.y)
+
+
+class _StepCounter:
+    """Counts the instructions of some learning steps: counting every one would take minutes."""
+
+    def __init__(self, machine: Machine, steps: int) -> None:
+        self._machine = machine
+        self._counted = set(np.linspace(0, steps - 1, COUNTED_STEPS, dtype=int).tolist())
+        self._counting = False
+        self.calls: list[Call] = []
+
+    def before(self, step: int) -> None:
+        """To be called before every step."""
+        if step not in self._counted:
+            self.stop()
+        elif not self._counting:
+            self._machine.start_counting(("spela_learn",), self.calls)
+            self._counting = True
+
+    def stop(self) -> None:
+        """Counts no more."""
+        if self._counting:
+            self._machine.stop_counting()
+            self._counting = False
+
+    @property
+    def mean(self) -> int | None:
+        """Mean instructions of a step."""
+        if not self.calls:
+            return None
+        return round(sum(call.instructions for call in self.calls) / len(self.calls))
+
+
+class _Curve:
+    """Measures the device's accuracy on the test part as it learns."""
+
+    def __init__(self, prepared: Prepared, device: Device, steps: int, checkpoints: int) -> None:
+        self._prepared, self._device = prepared, device
+        self._at = set(np.linspace(0, steps, checkpoints + 1, dtype=int).tolist())
+        self._enabled = checkpoints > 0
+        self.points: list[CurvePoint] = []
+
+    def measure(self, steps: int) -> None:
+        """Takes a point if one is due after so many steps."""
+        if not self._enabled or steps not in self._at:
+            return
+        test, samples = self._prepared.test_samples()
+        labels = np.array(
+            [[answer.label for answer in self._device.infer(sample)] for sample in samples]
+        )
+        self.points.append(CurvePoint(steps, accuracies(test.y == labels.T)))
