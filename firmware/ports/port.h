@@ -1,0 +1,34 @@
+/**
+ * What the application needs of a board: a serial line, and somebody to tell of a fault.
+ *
+ * To run the application on a board of your own, implement the first three functions; to embed
+ * only the library (spela/ and model/), none of this is needed.
+ */
+#ifndef PORT_H
+#define PORT_H
+
+#include <stdint.h>
+
+/** Clocks, pins and the UART: 8 data bits, no parity, 1 stop bit, the baud rate of board.h. */
+void port_init(void);
+
+/** Waits for a received byte. A byte with a line error is handed on: the CRC tells. */
+uint8_t port_read(void);
+
+/** Waits until the transmitter has room, then sends. */
+void port_write(uint8_t byte);
+
+/** What the core pushed when it took a fault. */
+typedef struct {
+    uint32_t r0, r1, r2, r3, r12, lr, pc, xpsr;
+} port_exception_t;
+
+/**
+ * Called on a fault or an interrupt that nobody asked for; implemented by the application. When
+ * it returns, the core stays in an endless loop, in which a debugger finds it.
+ *
+ * @param exception  NULL if the stack overflowed, so that nothing could be pushed
+ */
+void port_on_fault(const port_exception_t *exception);
+
+#endif /* PORT_H */

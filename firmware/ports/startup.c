@@ -1,0 +1,89 @@
+/* Start-up of a Cortex-M: vector table, memory, and what happens on a fault. */
+#include "port.h"
+
+#include <stddef.h>
+
+/* Defined by the linker script: only their addresses mean something. */
+extern uint32_t port_stack_bottom[];
+extern uint32_t port_stack_top[];
+extern const uint32_t port_data_load[];
+extern uint32_t port_data_start[];
+extern uint32_t port_data_end[];
+extern uint32_t port_bss_start[];
+extern uint32_t port_bss_end[];
+
+int main(void);
+void Reset_Handler(void);
+void Fault_Handler(void);
+void port_fault(const port_exception_t *exception);
+
+typedef void (*handler_t)(void);
+
+typedef struct {
+    const uint32_t *stack_top;
+    handler_t handlers[15];
+} vector_table_t;
+
+/* The application enables no interrupts, so the core's own sixteen entries are the table. */
+extern const vector_table_t port_vectors;
+__attribute__((section(".vectors"), used)) const vector_table_t port_vectors = {
+    port_stack_top,
+    {
+        Reset_Handler, /* reset */
+        Fault_Handler, /* NMI */
+        Fault_Handler, /* hard fault: every other fault escalates to it */
+        Fault_Handler, /* memory management */
+        Fault_Handler, /* bus */
+        Fault_Handler, /* usage */
+        Fault_Handler, /* secure (ARMv8-M), else reserved */
+        NULL,
+        NULL,
+        NULL,
+        Fault_Handler, /* SVCall */
+        Fault_Handler, /* debug monitor */
+        NULL,
+        Fault_Handler, /* PendSV */
+        Fault_Handler, /* SysTick */
+    },
+};
+
+void Reset_Handler(void) {
+    const uint32_t *load = port_data_load;
+    for (uint32_t *word = port_data_start; word != port_data_end; word++) {
+        *word = *load;
+        load++;
+    }
+    for (uint32_t *word = port_bss_start; word != port_bss_end; word++) {
+        *word = 0;
+    }
+    (void)main();
+    for (;;) {
+        /* The application does not return. */
+    }
+}
+
+/*
+ * The stack lies at the bottom of RAM, so one that overflows runs out of RAM and faults here, with
+ * a stack pointer that must not be used: then start from the top again, and hand on NULL. The
+ * reporting needs less than the 256 bytes that it is granted otherwise.
+ */
+__attribute__((naked)) void Fault_Handler(void) {
+    __asm__ volatile("mrs r0, msp\n"
+                     "ldr r1, =port_stack_bottom + 256\n"
+                     "cmp r0, r1\n"
+                     "bhs 1f\n"
+                     "ldr r1, =port_stack_top\n"
+                     "mov sp, r1\n"
+                     "movs r0, #0\n"
+                     "1:\n"
+                     "ldr r1, =port_fault\n"
+                     "bx r1\n"
+                     ".ltorg\n");
+}
+
+__attribute__((used)) void port_fault(const port_exception_t *exception) {
+    port_on_fault(exception);
+    for (;;) {
+        /* For the debugger. */
+    }
+}

@@ -1,0 +1,184 @@
+"""Boards: files of data, from which the port of a project and its simulation follow."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from spela_mcu.errors import UserError
+from spela_mcu.resources import resource_directory
+
+
+class _BoardPart(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Region(_BoardPart):
+    """Memory that lies in one piece."""
+
+    address: int = Field(ge=0, lt=2**32, multiple_of=0x1000)
+    bytes: int = Field(gt=0, lt=2**32, multiple_of=0x400)
+
+    @property
+    def end(self) -> int:
+        """The first address behind the region."""
+        return self.address + self.bytes
+
+    def holds(self, address: int) -> bool:
+        """Whether the address lies in the region."""
+        return self.address <= address < self.end
+
+
+class ClockEnable(_BoardPart):
+    """The bit that lets a peripheral's clock run."""
+
+    register_address: int = Field(alias="register", ge=0, lt=2**32, multiple_of=4)
+    bit: int = Field(ge=0, le=31)
+
+
+class Stm32Pin(_BoardPart):
+    """A pin that a peripheral uses: its GPIO port, and the number of the alternate function."""
+
+    port: int = Field(ge=0, lt=2**32, multiple_of=0x400)
+    port_clock: ClockEnable
+    pin: int = Field(ge=0, le=15)
+    function: int = Field(ge=0, le=15)
+
+
+class _Uart(_BoardPart):
+    base: int = Field(ge=0, lt=2**32, multiple_of=4, description="address of the registers")
+    clock_hz: int = Field(gt=0, description="what the baud rate is divided from")
+    baud: int = Field(gt=0, description="8 data bits, no parity, 1 stop bit")
+
+
+class CmsdkUart(_Uart):
+    """UART of Arm's Cortex-M System Design Kit."""
+
+    driver: Literal["cmsdk"]
+
+
+class Stm32Usart(_Uart):
+    """USART of STM32F2 and F4."""
+
+    driver: Literal["stm32_usart"]
+    clock: ClockEnable
+    tx: Stm32Pin
+    rx: Stm32Pin
+
+
+Core = Literal["cortex-m4"]
+
+
+class Board(_BoardPart):
+    """A board, as its file in sim/boards says.
+
+    Attributes:
+        id: the file's stem.
+        title: what a user calls it.
+        core: the CPU; `spela_mcu.firmware.toolchain` knows its compiler flags.
+        fpu: whether the chip has a floating-point unit (the firmware does not use it).
+        dsp: whether the core has the DSP extension.
+        flash: where code and tables lie.
+        ram: where data and the stack lie.
+        uart: the serial line the application talks on.
+        simulators: which simulators can run it.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    title: str
+    core: Core
+    fpu: bool
+    dsp: bool
+    flash: Region
+    ram: Region
+    uart: Annotated[CmsdkUart | Stm32Usart, Field(discriminator="driver")]
+    simulators: tuple[str, ...]
+
+
+def board_directory() -> Path:
+    """Where the boards' files lie: adding a board is adding a file there."""
+    return resource_directory("sim") / "boards"
+
+
+def board_ids(directory: Path | None = None) -> tuple[str, ...]:
+    """The boards there are, in alphabetical order."""
+    return tuple(sorted(path.stem for path in (directory or board_directory()).glob("*.yaml")))
+
+
+def load_board(board_id: str, directory: Path | None = None) -> Board:
+    """Reads a board's file.
+
+    Args:
+        board_id: the file's stem.
+        directory: where to look, if not in sim/boards.
+
+    Raises:
+        UserError: there is no such board, or its file is wrong.
+    """
+    known = board_ids(directory)
+    if board_id not in known:
+        near = difflib.get_close_matches(board_id, known, 1, cutoff=0.4)
+        raise UserError(
+            f'there is no board "{board_id}"',
+            mend=(f'did you mean "{near[0]}"? ' if near else "")
+            + f"the boards are: {', '.join(known)}",
+        )
+    return read_board((directory or board_directory()) / f"{board_id}.yaml")
+
+
+def load_boards() -> tuple[Board, ...]:
+    """All boards, in alphabetical order."""
+    return tuple(load_board(board_id) for board_id in board_ids())
+
+
+def read_board(file: Path) -> Board:
+    """Reads one board file.
+
+    Raises:
+        UserError: the file is not YAML, or does not describe a board.
+    """
+    import yaml
+
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(
+            f"cannot be read as YAML: {error}", mend="compare another board's file", file=file
+        ) from error
+    return board_from(data, file)
+
+
+def board_from(data: object, file: Path) -> Board:
+    """A board from plain data, as a board file or a project's manifest holds it.
+
+    Raises:
+        UserError: the data does not describe a board.
+    """
+    try:
+        board = Board.model_validate_json(_json(data))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            str(first["msg"]),
+            mend="compare another board's file in sim/boards",
+            file=file,
+            key=".".join(str(part) for part in first["loc"]),
+        ) from error
+    if file.suffix == ".yaml" and board.id != file.stem:
+        raise UserError(
+            f'the board is called "{board.id}", but its file "{file.name}"',
+            mend="give both the same name",
+            file=file,
+            key="id",
+        )
+    return board
+
+
+def _json(data: object) -> str:
+    # Through JSON, strict validation still takes a list for a tuple.
+    import json
+
+    return json.dumps(data, default=str)

@@ -1,0 +1,253 @@
+"""A generated project into ELF, hex and bin files; what has not changed is not compiled again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.directory import BUILD_DIRECTORY, ProjectDirectory, read_project
+from spela_mcu.firmware.elf import Elf, Section, read_elf
+from spela_mcu.firmware.project import INCLUDE_DIRECTORIES, INFERENCE_ONLY_DEFINE
+from spela_mcu.firmware.toolchain import Compiler, Optimization
+
+LINKER_SCRIPT = "port/linker.ld"
+COMPILE_TIMEOUT_S = 120
+ERROR_LINES_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Build:
+    """A built project.
+
+    Attributes:
+        project: what was built.
+        compiler, optimization: how.
+        elf, map_file, hex_file, bin_file: the files, in a directory of the project's.
+        sections: every section that occupies the chip's memory.
+        warnings: what the compiler said, empty if nothing.
+    """
+
+    project: ProjectDirectory
+    compiler: Compiler
+    optimization: Optimization
+    elf: Path
+    map_file: Path
+    hex_file: Path
+    bin_file: Path
+    sections: tuple[Section, ...]
+    warnings: str
+
+    def read_elf(self) -> Elf:
+        """The linked program: symbols, and what goes to flash."""
+        return read_elf(self.elf)
+
+    @property
+    def flash_bytes(self) -> int:
+        """Bytes to be written to flash: vectors, code, tables, initial data."""
+        return sum(section.bytes for section in self.sections if section.is_loaded)
+
+    @property
+    def ram_bytes(self) -> int:
+        """Bytes of RAM that are spoken for: stack, data, bss."""
+        ram = self.project.board.ram
+        return sum(section.bytes for section in self.sections if ram.holds(section.address))
+
+
+def build_project(
+    directory: Path, compiler: Compiler, optimization: Optimization | None = None
+) -> Build:
+    """Compiles and links a project, unless a build of the very same content is there.
+
+    Args:
+        directory: a generated project.
+        compiler: from `find_compiler`.
+        optimization: another level than the project's own.
+
+    Raises:
+        UserError: the directory is no project, or does not compile.
+    """
+    project = read_project(directory)
+    level = optimization or project.optimization
+    out = directory / BUILD_DIRECTORY / f"{compiler.name}-{level}"
+    job = _Job(project, compiler, level, out)
+    stamp = out / "build.json"
+    digest = job.digest
+    warnings = _finished(stamp, digest, job.elf)
+    if warnings is None:
+        out.mkdir(parents=True, exist_ok=True)
+        stamp.unlink(missing_ok=True)
+        warnings = _compile(job)
+        _convert(job)
+        finished = {"digest": digest, "elf": _file_digest(job.elf), "warnings": warnings}
+        stamp.write_text(json.dumps(finished, indent=2) + "\n", encoding="utf-8")
+    return Build(
+        project=project,
+        compiler=compiler,
+        optimization=level,
+        elf=job.elf,
+        map_file=job.elf.with_suffix(".map"),
+        hex_file=job.elf.with_suffix(".hex"),
+        bin_file=job.elf.with_suffix(".bin"),
+        sections=read_elf(job.elf).sections,
+        warnings=warnings,
+    )
+
+
+class _Job:
+    """One project, compiler and level: commands and what they depend on."""
+
+    def __init__(
+        self,
+        project: ProjectDirectory,
+        compiler: Compiler,
+        optimization: Optimization,
+        out: Path,
+    ) -> None:
+        self.root = project.path
+        self.out = out
+        self.elf = out / f"{project.name}.elf"
+        self.sources = sorted(
+            path.relative_to(self.root)
+            for folder in INCLUDE_DIRECTORIES
+            for path in (self.root / folder).glob("*.c")
+        )
+        if not self.sources:
+            raise UserError(
+                "the project holds no C files", mend="generate it again", file=self.root
+            )
+        self._compiler = compiler
+        self._project = project
+        defines = (INFERENCE_ONLY_DEFINE,) if project.inference_only else ()
+        self._compile = (
+            *compiler.command,
+            *compiler.compile_flags(project.board.core, optimization),
+            *(f"-D{define}" for define in defines),
+            *(f"-I{folder}" for folder in INCLUDE_DIRECTORIES),
+            # The same bits wherever the project lies.
+            f"-ffile-prefix-map={self.root.resolve()}=.",
+        )
+        headers = sorted(
+            path for folder in INCLUDE_DIRECTORIES for path in (self.root / folder).glob("*.h")
+        )
+        # Without the last flag, which names the place but does not change the object's content.
+        self._common_digest = _digest(
+            (compiler.version, *self._compile[:-1]), (path.read_bytes() for path in headers)
+        )
+
+    def object_of(self, source: Path) -> Path:
+        """Where a source's object lies; its name tells what it was made from."""
+        text = (self.root / source).read_bytes()
+        digest = _digest((self._common_digest, source.as_posix()), (text,))
+        return self.out / "objects" / f"{source.stem}-{digest[:16]}.o"
+
+    def compile_command(self, source: Path, target: Path) -> list[str]:
+        return [*self._compile, "-c", source.as_posix(), "-o", str(target.resolve())]
+
+    def link_command(self) -> list[str]:
+        flags = self._compiler.link_flags(self._project.board.core, LINKER_SCRIPT)
+        objects = [str(self.object_of(source).resolve()) for source in self.sources]
+        # Objects before flags: -lgcc serves what stands to its left.
+        return [*self._compiler.command, *objects, *flags, "-o", str(self.elf.resolve())]
+
+    @property
+    def digest(self) -> str:
+        script = (self.root / LINKER_SCRIPT).read_bytes()
+        objects = (self.object_of(source).name for source in self.sources)
+        return _digest((self._common_digest, *objects), (script,))
+
+
+def _finished(stamp: Path, digest: str, elf: Path) -> str | None:
+    """The warnings of a finished build of this content, or None if there is none."""
+    try:
+        finished = json.loads(stamp.read_text(encoding="utf-8"))
+        if finished["digest"] == digest and finished["elf"] == _file_digest(elf):
+            return str(finished["warnings"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def _compile(job: _Job) -> str:
+    objects = job.out / "objects"
+    objects.mkdir(parents=True, exist_ok=True)
+    wanted = {source: job.object_of(source) for source in job.sources}
+    for stale in set(objects.iterdir()) - set(wanted.values()):
+        stale.unlink()
+
+    def compile_one(source: Path) -> str:
+        target = wanted[source]
+        if target.exists():
+            return ""
+        partial = target.with_suffix(".partial.o")
+        said = _run(job.compile_command(source, partial), job.root)
+        partial.replace(target)
+        return said
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        said = list(pool.map(compile_one, job.sources))
+    said.append(_run(job.link_command(), job.root))
+    return "".join(said)
+
+
+def _run(command: list[str], root: Path) -> str:
+    """Runs a compiler; returns what it said."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=COMPILE_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UserError(f"the compiler does not run: {error}", mend="try --compiler zig") from error
+    if done.returncode != 0:
+        lines = done.stdout.strip().splitlines()
+        rest = len(lines) - ERROR_LINES_SHOWN
+        shown = "\n".join(lines[:ERROR_LINES_SHOWN]) + (f"\n... {rest} more lines" * (rest > 0))
+        raise UserError(
+            f"does not compile:\n{shown}",
+            mend="undo changes to generated files, or generate the project again",
+            file=root,
+        )
+    return done.stdout
+
+
+def _convert(job: _Job) -> None:
+    """Writes the flash image as Intel hex and as binary, and what lies where as a map."""
+    from intelhex import IntelHex
+
+    elf = read_elf(job.elf)
+    # zig's linker writes no map; this one is the same for every compiler.
+    places = [(section.address, section.bytes, section.name) for section in elf.sections]
+    places += [(symbol.address, symbol.bytes, symbol.name) for symbol in elf.symbols]
+    lines = (f"{address:08x} {size:8} {name}\n" for address, size, name in sorted(places))
+    job.elf.with_suffix(".map").write_text("".join(lines), encoding="utf-8")
+    image = IntelHex()
+    for address, data in elf.load_segments:
+        image.frombytes(data, address)
+    image.write_hex_file(str(job.elf.with_suffix(".hex")), byte_count=16)
+    image.tobinfile(str(job.elf.with_suffix(".bin")))
+
+
+def _digest(words: Iterable[str], contents: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in (*(word.encode() for word in words), *contents):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _file_digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

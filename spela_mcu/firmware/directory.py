@@ -1,0 +1,162 @@
+"""Projects on disk: written whole or not at all, and never over somebody's own work."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.board import Board, board_from
+from spela_mcu.firmware.project import GENERATOR, MANIFEST, FirmwareProject, content_digest
+from spela_mcu.firmware.toolchain import OPTIMIZATIONS, Optimization
+
+BUILD_DIRECTORY = "build"
+"""Where builds go inside a project; survives regeneration, as it holds nothing of the user's."""
+
+
+@dataclass(frozen=True)
+class ProjectDirectory:
+    """A generated project on disk, as its manifest describes it."""
+
+    path: Path
+    name: str
+    board: Board
+    optimization: Optimization
+    inference_only: bool
+    inputs: int
+    classes: int
+    layers: int
+    digest: int
+    infer_macs: int
+    files: dict[str, str]
+    """SHA-256 of every generated file, by path."""
+
+
+def read_project(directory: Path) -> ProjectDirectory:
+    """Reads the manifest of a generated project.
+
+    Raises:
+        UserError: the directory holds no project, or its manifest is damaged.
+    """
+    file = directory / MANIFEST
+    mend = "`spela-mcu generate model.yaml -o DIR` writes a project"
+    if not directory.is_dir():
+        raise UserError("no such directory", mend=mend, file=directory)
+    try:
+        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if manifest["generator"] != GENERATOR:
+            raise UserError("is not a manifest of spela-mcu", mend=mend, file=file)
+        model, optimization = manifest["model"], manifest["optimization"]
+        if optimization not in OPTIMIZATIONS:
+            raise ValueError(f"optimization {optimization!r}")
+        return ProjectDirectory(
+            path=directory,
+            name=str(manifest["name"]),
+            board=board_from(manifest["board"], file),
+            optimization=optimization,
+            inference_only=bool(manifest["inference_only"]),
+            inputs=int(model["inputs"]),
+            classes=int(model["classes"]),
+            layers=int(model["layers"]),
+            digest=int(model["digest"]),
+            infer_macs=int(model["infer_macs"]),
+            files={str(path): str(digest) for path, digest in manifest["files"].items()},
+        )
+    except FileNotFoundError as error:
+        raise UserError(
+            f"is not a generated project: it holds no {MANIFEST}", mend=mend, file=directory
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"the manifest is damaged ({type(error).__name__}: {error})",
+            mend="generate the project again into an empty directory",
+            file=file,
+        ) from error
+
+
+def write_project(project: FirmwareProject, directory: Path) -> None:
+    """Writes a project, replacing an earlier one there; its builds are kept.
+
+    All files appear at once: they are written beside the directory, which is then exchanged.
+    Nothing is touched if the directory already holds exactly this project.
+
+    Raises:
+        UserError: the directory is not an unchanged project of ours, nor empty.
+    """
+    directory = directory.absolute()
+    if directory.exists():
+        if _holds(directory, project):
+            return
+        _check_replaceable(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    try:
+        fresh = staging / "new"
+        for path, text in project.files.items():
+            target = fresh / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8", newline="\n")
+        if directory.exists():
+            old = staging / "old"
+            directory.rename(old)
+            if (old / BUILD_DIRECTORY).exists():
+                (old / BUILD_DIRECTORY).rename(fresh / BUILD_DIRECTORY)
+        fresh.rename(directory)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _holds(directory: Path, project: FirmwareProject) -> bool:
+    try:
+        return _user_files(directory) == set(project.files) and all(
+            (directory / path).read_bytes() == text.encode() for path, text in project.files.items()
+        )
+    except OSError:
+        return False
+
+
+def _check_replaceable(directory: Path) -> None:
+    """Refuses a directory that holds anything but what was generated there."""
+    if not directory.is_dir():
+        raise UserError("is not a directory", mend="name another directory", file=directory)
+    present = _user_files(directory)
+    if not present:
+        return
+    if MANIFEST not in present:
+        raise UserError(
+            "the directory is not empty and holds no generated project",
+            mend="name a new or empty directory with -o",
+            file=directory,
+        )
+    manifest = read_project(directory)
+    changed = sorted(
+        path
+        for path in present - {MANIFEST}
+        if manifest.files.get(path) != content_digest(_text(directory / path))
+    )
+    if changed:
+        shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" * (len(changed) > 3))
+        raise UserError(
+            f"files there were added or changed since they were generated: {shown}",
+            mend="move them out of the way, or name another directory with -o",
+            file=directory,
+        )
+
+
+def _text(file: Path) -> str:
+    return file.read_bytes().decode(encoding="utf-8", errors="replace")
+
+
+def _user_files(directory: Path) -> set[str]:
+    """Paths of all files but those of builds, with forward slashes."""
+    return {
+        Path(root, name).relative_to(directory).as_posix()
+        for root, folders, names in os.walk(directory)
+        for name in names
+        if BUILD_DIRECTORY not in Path(root).relative_to(directory).parts[:1]
+    }

@@ -1,0 +1,134 @@
+"""What an ELF file says: sections, symbols and what goes to flash."""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section that occupies memory on the chip.
+
+    Attributes:
+        is_loaded: its content goes to flash (code, tables, initial values of data).
+    """
+
+    name: str
+    address: int
+    bytes: int
+    is_loaded: bool
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A function or object."""
+
+    name: str
+    address: int
+    bytes: int
+    is_function: bool
+
+
+@dataclass(frozen=True)
+class Elf:
+    """An ELF file that has been read.
+
+    Attributes:
+        sections: those that occupy memory, by address.
+        symbols: functions and objects, by address; bit 0 of function addresses is cleared.
+        load_segments: (address in flash, content).
+        code_ranges: [start, end) of instructions, by address: text without literal pools.
+    """
+
+    sections: tuple[Section, ...]
+    symbols: tuple[Symbol, ...]
+    load_segments: tuple[tuple[int, bytes], ...]
+    code_ranges: tuple[tuple[int, int], ...]
+
+    @cached_property
+    def by_name(self) -> dict[str, Symbol]:
+        """Symbols by name."""
+        return {symbol.name: symbol for symbol in self.symbols}
+
+    @cached_property
+    def functions(self) -> tuple[Symbol, ...]:
+        """Functions, by address."""
+        return tuple(symbol for symbol in self.symbols if symbol.is_function)
+
+    @cached_property
+    def _function_addresses(self) -> list[int]:
+        return [symbol.address for symbol in self.functions]
+
+    def function_at(self, address: int) -> Symbol | None:
+        """The function that an address lies in."""
+        index = bisect.bisect_right(self._function_addresses, address) - 1
+        if index < 0:
+            return None
+        symbol = self.functions[index]
+        return symbol if address < symbol.address + max(symbol.bytes, 2) else None
+
+
+def read_elf(file: Path) -> Elf:
+    """Reads an ELF file of a Cortex-M."""
+    with file.open("rb") as stream:
+        elf = ELFFile(stream)
+        sections = sorted(
+            (
+                Section(
+                    section.name,
+                    section["sh_addr"],
+                    section["sh_size"],
+                    section["sh_type"] != "SHT_NOBITS",
+                )
+                for section in elf.iter_sections()
+                if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section["sh_size"]
+            ),
+            key=lambda section: section.address,
+        )
+        segments = tuple(
+            (segment["p_paddr"], bytes(segment.data()))
+            for segment in elf.iter_segments("PT_LOAD")
+            if segment["p_filesz"]
+        )
+        symbols, ranges = _symbols(elf)
+    return Elf(tuple(sections), symbols, segments, ranges)
+
+
+def _symbols(elf: ELFFile) -> tuple[tuple[Symbol, ...], tuple[tuple[int, int], ...]]:
+    table: Any = elf.get_section_by_name(".symtab")
+    symbols: list[Symbol] = []
+    marks: list[tuple[int, str]] = []
+    for entry in table.iter_symbols():
+        kind, name = entry["st_info"]["type"], entry.name
+        if name[:2] in ("$t", "$d") and (len(name) == 2 or name[2] == "."):
+            marks.append((entry["st_value"], name[:2]))
+        elif name and kind in ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE"):
+            is_function = kind == "STT_FUNC"
+            address = entry["st_value"] & ~1 if is_function else entry["st_value"]
+            symbols.append(Symbol(name, address, entry["st_size"], is_function))
+    symbols.sort(key=lambda symbol: (symbol.address, symbol.name))
+    return tuple(symbols), _code_ranges(elf, sorted(marks))
+
+
+def _code_ranges(elf: ELFFile, marks: list[tuple[int, str]]) -> tuple[tuple[int, int], ...]:
+    """Mapping symbols (AAELF32, 5.5.5): $t starts Thumb code, $d starts data."""
+    ranges: list[tuple[int, int]] = []
+    for section in elf.iter_sections():
+        if not section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR:
+            continue
+        start, end = section["sh_addr"], section["sh_addr"] + section["sh_size"]
+        inside = [mark for mark in marks if start <= mark[0] < end]
+        ends = [address for address, _ in inside[1:]] + [end]
+        ranges += [
+            (address, stop)
+            for (address, kind), stop in zip(inside, ends, strict=True)
+            if kind == "$t" and stop > address
+        ]
+    return tuple(ranges)

@@ -1,0 +1,169 @@
+"""The memory plan: flash and RAM that a project needs, known before it is built.
+
+RAM is exact. Flash is the exact size of the model's tables plus an upper bound of the code, which
+depends on the compiler and its optimisation level, but hardly on the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spela_mcu.firmware.board import Board
+from spela_mcu.firmware.model import LAYER_STRUCT_BYTES, MODEL_STRUCT_BYTES
+from spela_mcu.firmware.toolchain import CompilerChoice, CompilerName, Optimization
+from spela_mcu.fixed_point.arena import arena_bytes, buffer_bytes
+from spela_mcu.fixed_point.layout import padded
+from spela_mcu.fixed_point.plan import FixedPointPlan
+
+STACK_BYTES = 1024
+"""Reserved for the stack by the linker script; `spela_mcu.firmware.stack` bounds what is used."""
+
+CODE_BYTES: dict[CompilerName, dict[Optimization, tuple[int, int]]] = {
+    "gcc": {
+        "O0": (14500, 10500),
+        "O1": (8500, 5600),
+        "O2": (8600, 5700),
+        "O3": (10800, 7100),
+        "Os": (7500, 5000),
+    },
+    "zig": {
+        "O0": (14000, 9800),
+        "O1": (8900, 5800),
+        "O2": (8800, 5800),
+        "O3": (17500, 11200),
+        "Os": (8400, 5500),
+    },
+}
+"""Upper bounds of code and its constants: (learning, inference only). Measured, with headroom for
+other versions of the compilers; tests/test_memory.py holds them against linked programs."""
+
+FRAME_HEAD_BYTES = 8
+"""Of the frame buffer, beyond a sample: head and CRC (APPLICATION_FRAME_BYTES in firmware/)."""
+
+REQUEST_DATA_BYTES_MIN = 8
+"""A request for a part of the state is as long as one with a sample of so many inputs."""
+
+APPLICATION_STATE_BYTES = 280
+"""Of application_t, beyond arena and frame buffer: reader, writer, pointer to the network."""
+
+
+@dataclass(frozen=True)
+class NetworkMemory:
+    """What the network itself takes.
+
+    Attributes:
+        inputs: width of a sample.
+        arena_bytes: RAM: the whole arena.
+        buffer_bytes: RAM: the part of the arena that is not weights.
+        table_bytes: flash: embeddings, initial weights, parameters.
+    """
+
+    inputs: int
+    arena_bytes: int
+    buffer_bytes: int
+    table_bytes: int
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """What a project takes of a board's memory, in bytes.
+
+    Attributes:
+        code: upper bound.
+        tables, weights, buffers, application, stack: exact.
+    """
+
+    board: Board
+    code: int
+    tables: int
+    weights: int
+    buffers: int
+    application: int
+    stack: int
+
+    @property
+    def flash(self) -> int:
+        """Flash needed, at most."""
+        return self.code + self.tables
+
+    @property
+    def ram(self) -> int:
+        """RAM needed, exactly."""
+        return self.weights + self.buffers + self.application + self.stack
+
+    @property
+    def flash_lacking(self) -> int:
+        """Bytes of flash by which the project is too large; 0 if it fits."""
+        return max(self.flash - self.board.flash.bytes, 0)
+
+    @property
+    def ram_lacking(self) -> int:
+        """Bytes of RAM by which the project is too large; 0 if it fits."""
+        return max(self.ram - self.board.ram.bytes, 0)
+
+    @property
+    def fits(self) -> bool:
+        """Whether flash and RAM suffice."""
+        return not (self.flash_lacking or self.ram_lacking)
+
+
+def network_memory(
+    plan: FixedPointPlan, *, weights_in_flash: bool, inference_only: bool
+) -> NetworkMemory:
+    """What a network takes, from its plan alone: its weights need not be known.
+
+    Args:
+        plan: shapes and formats.
+        weights_in_flash: the initial weights are tables, not drawn by the chip.
+        inference_only: weights stay in flash.
+    """
+    width = 1 if plan.weights == "int8" else 2
+    weights = sum(padded(layer.units) * padded(layer.inputs) * width for layer in plan.layers)
+    embeddings = sum(padded(plan.classes) * padded(layer.units) for layer in plan.layers)
+    tables = MODEL_STRUCT_BYTES + len(plan.layers) * LAYER_STRUCT_BYTES + embeddings
+    return NetworkMemory(
+        inputs=plan.inputs,
+        arena_bytes=arena_bytes(plan, inference_only=inference_only),
+        buffer_bytes=buffer_bytes(plan, inference_only=inference_only),
+        table_bytes=tables + (weights if weights_in_flash else 0),
+    )
+
+
+def plan_memory(
+    network: NetworkMemory,
+    board: Board,
+    *,
+    compiler: CompilerChoice = "auto",
+    optimization: Optimization = "O2",
+    inference_only: bool = False,
+) -> MemoryPlan:
+    """Plans flash and RAM of a project.
+
+    Args:
+        network: what the network takes.
+        board: whose memory is to be used.
+        compiler: with ``auto``, the bound holds for any.
+        optimization: the level it is built with.
+        inference_only: the learning runtime is left out.
+    """
+    names: tuple[CompilerName, ...] = ("gcc", "zig") if compiler == "auto" else (compiler,)
+    whole = application_bytes(network.arena_bytes, network.inputs)
+    return MemoryPlan(
+        board=board,
+        code=max(CODE_BYTES[name][optimization][inference_only] for name in names),
+        tables=network.table_bytes,
+        weights=network.arena_bytes - network.buffer_bytes,
+        buffers=network.buffer_bytes,
+        application=whole - network.arena_bytes,
+        stack=STACK_BYTES,
+    )
+
+
+def application_bytes(arena_bytes: int, inputs: int) -> int:
+    """Size of the application's data, arena included: sizeof(application_t) on the chip."""
+    frame = max(inputs, REQUEST_DATA_BYTES_MIN) + FRAME_HEAD_BYTES
+    return _aligned(_aligned(arena_bytes, 4) + _aligned(frame, 4) + APPLICATION_STATE_BYTES, 8)
+
+
+def _aligned(size: int, alignment: int) -> int:
+    return -(-size // alignment) * alignment

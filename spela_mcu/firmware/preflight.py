@@ -1,0 +1,115 @@
+"""The pre-flight: refuses a model that does not fit its board, and says what would make it fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.board import Board, load_boards
+from spela_mcu.firmware.memory import MemoryPlan, network_memory, plan_memory
+from spela_mcu.firmware.toolchain import CompilerChoice, Optimization
+from spela_mcu.fixed_point.plan import FixedPointPlan
+
+UNITS_MIN = 2
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """A question: does this network fit?
+
+    Attributes:
+        plan: shapes and formats of the network.
+        weights_in_flash: its initial weights are tables, not drawn by the chip.
+        inference_only: weights stay in flash and the learning runtime is left out.
+        compiler, optimization: how it will be built.
+    """
+
+    plan: FixedPointPlan
+    weights_in_flash: bool
+    inference_only: bool
+    compiler: CompilerChoice
+    optimization: Optimization
+
+    def memory(self, board: Board) -> MemoryPlan:
+        """What it takes of a board's memory."""
+        network = network_memory(
+            self.plan,
+            weights_in_flash=self.weights_in_flash or self.inference_only,
+            inference_only=self.inference_only,
+        )
+        return plan_memory(
+            network,
+            board,
+            compiler=self.compiler,
+            optimization=self.optimization,
+            inference_only=self.inference_only,
+        )
+
+
+def check_fit(preflight: Preflight, board: Board) -> MemoryPlan:
+    """The memory plan of a network that fits.
+
+    Raises:
+        UserError: it does not fit; says by how much, and what would make it fit.
+    """
+    memory = preflight.memory(board)
+    if memory.fits:
+        return memory
+    lacking = [
+        f"{kind} by {bytes_lacking} bytes (needs {need}, has {region.bytes})"
+        for kind, bytes_lacking, need, region in (
+            ("flash", memory.flash_lacking, memory.flash, board.flash),
+            ("RAM", memory.ram_lacking, memory.ram, board.ram),
+        )
+        if bytes_lacking
+    ]
+    remedies = _remedies(preflight, board)
+    raise UserError(
+        f"the model does not fit {board.id}: it exceeds {' and '.join(lacking)}",
+        mend="; or ".join(remedies) or "make the layers narrower, or the samples smaller",
+    )
+
+
+def _remedies(preflight: Preflight, board: Board) -> list[str]:
+    """Single changes that would each make the network fit."""
+    remedies = []
+    int8 = dataclasses.replace(preflight, plan=dataclasses.replace(preflight.plan, weights="int8"))
+    if preflight.plan.weights == "int16" and int8.memory(board).fits:
+        remedies.append("set fixed_point.weights: int8")
+    widest, units = _widest_that_fits(preflight, board)
+    if units is not None:
+        remedies.append(f"give layer {widest} at most {units} units (network.layers[{widest}])")
+    if not preflight.inference_only:
+        fixed = dataclasses.replace(preflight, inference_only=True)
+        if fixed.memory(board).fits:
+            remedies.append("generate with --inference-only, if it need not learn on the chip")
+    boards = [
+        other.id for other in load_boards() if other.id != board.id and preflight.memory(other).fits
+    ]
+    if boards:
+        remedies.append(f"choose a larger board: {', '.join(boards)}")
+    return remedies
+
+
+def _widest_that_fits(preflight: Preflight, board: Board) -> tuple[int, int | None]:
+    """The widest layer, and the most units that it may have; None if no width suffices."""
+    layers = preflight.plan.layers
+    widest = max(range(len(layers)), key=lambda index: layers[index].units)
+    fitting, too_wide = UNITS_MIN - 1, layers[widest].units
+    while too_wide - fitting > 1:  # memory grows with the width
+        units = (fitting + too_wide) // 2
+        if _with_units(preflight, widest, units).memory(board).fits:
+            fitting = units
+        else:
+            too_wide = units
+    return widest, fitting if fitting >= UNITS_MIN else None
+
+
+def _with_units(preflight: Preflight, index: int, units: int) -> Preflight:
+    layers = list(preflight.plan.layers)
+    layers[index] = dataclasses.replace(layers[index], units=units)
+    if index + 1 < len(layers):
+        layers[index + 1] = dataclasses.replace(layers[index + 1], inputs=units)
+    plan = dataclasses.replace(preflight.plan, layers=tuple(layers))
+    return dataclasses.replace(preflight, plan=plan)

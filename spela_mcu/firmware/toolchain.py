@@ -1,0 +1,156 @@
+"""Embedded compilers: which one is there, and how each is told what core it compiles for."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, get_args
+
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.board import Core
+
+CompilerName = Literal["gcc", "zig"]
+CompilerChoice = Literal["auto", "gcc", "zig"]
+Optimization = Literal["O0", "O1", "O2", "O3", "Os"]
+OPTIMIZATIONS: tuple[Optimization, ...] = get_args(Optimization)
+
+GCC = "arm-none-eabi-gcc"
+
+# Soft float on every core: no object may hold a floating-point instruction, nor need a library
+# that emulates one.
+CORE_FLAGS: dict[CompilerName, dict[Core, tuple[str, ...]]] = {
+    "gcc": {"cortex-m4": ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=soft")},
+    "zig": {"cortex-m4": ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4")},
+}
+
+LANGUAGE_FLAGS = (
+    "-std=c99",
+    "-ffreestanding",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-g",
+)
+WARNING_FLAGS = ("-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Wpedantic")
+
+VERSION_TIMEOUT_S = 60
+"""zig unpacks itself on its first run."""
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """An embedded compiler that is there.
+
+    Attributes:
+        name: ``gcc`` (arm-none-eabi-gcc) or ``zig`` (clang in pip's ziglang).
+        command: how it is called.
+        version: what it says of itself.
+    """
+
+    name: CompilerName
+    command: tuple[str, ...]
+    version: str
+
+    def compile_flags(self, core: Core, optimization: Optimization) -> tuple[str, ...]:
+        """Flags that turn one of our C files into an object."""
+        return (
+            *CORE_FLAGS[self.name][core],
+            f"-{optimization}",
+            *(_zig_flags(optimization) if self.name == "zig" else ()),
+            *LANGUAGE_FLAGS,
+            *WARNING_FLAGS,
+        )
+
+    def link_flags(self, core: Core, linker_script: str) -> tuple[str, ...]:
+        """Flags that turn objects into an ELF file without any C library."""
+        return (
+            *CORE_FLAGS[self.name][core],
+            "-nostdlib",
+            "-Wl,--gc-sections",
+            "-T",
+            linker_script,
+            *_OWN_LINK_FLAGS[self.name],
+        )
+
+
+def _zig_flags(optimization: Optimization) -> tuple[str, ...]:
+    # zig checks for undefined behaviour by default, with handlers that a chip does not have.
+    flags = ["-fno-sanitize=all", "-fomit-frame-pointer"]
+    if optimization in ("O1", "O3"):  # zig takes -O1, -O2 and -O3 for one: clang's -O2
+        flags += ["-Xclang", f"-{optimization}"]
+    if optimization != "O3":  # as gcc does; else clang makes the kernels three times as large
+        flags.append("-fno-unroll-loops")
+    return tuple(flags)
+
+
+# -O0 calls libgcc for 64-bit shifts and divisions; zig brings compiler-rt unasked, but ignores
+# the linker script's ENTRY.
+_OWN_LINK_FLAGS: dict[CompilerName, tuple[str, ...]] = {
+    "gcc": ("-nostartfiles", "-lgcc"),
+    "zig": ("-Wl,-e,Reset_Handler",),
+}
+
+
+def find_compiler(choice: CompilerChoice = "auto") -> Compiler:
+    """Finds a compiler for Cortex-M.
+
+    Args:
+        choice: ``auto`` takes arm-none-eabi-gcc when it is on PATH, else zig.
+
+    Raises:
+        UserError: it is not there, or does not run.
+    """
+    finders = {"gcc": (_gcc,), "zig": (_zig,), "auto": (_gcc, _zig)}[choice]
+    for find in finders:
+        command = find()
+        if command is not None:
+            name: CompilerName = "gcc" if find is _gcc else "zig"
+            return Compiler(name, command, _version(command, name))
+    reason, mend = {
+        "gcc": (f"{GCC} is not on PATH", _GCC_MEND),
+        "zig": ("the Python package ziglang is not installed", _ZIG_MEND),
+        "auto": ("there is no compiler for Cortex-M", f"{_ZIG_MEND}; or {_GCC_MEND}"),
+    }[choice]
+    raise UserError(reason, mend=mend)
+
+
+_GCC_MEND = "install it (Debian, Ubuntu: apt install gcc-arm-none-eabi)"
+_ZIG_MEND = "pip install 'spela-mcu[zig]'"
+
+
+def _gcc() -> tuple[str, ...] | None:
+    path = shutil.which(GCC)
+    return None if path is None else (path,)
+
+
+def _zig() -> tuple[str, ...] | None:
+    spec = importlib.util.find_spec("ziglang")
+    if spec is None or spec.origin is None:
+        return None
+    # The program itself starts ten times faster than the Python module that starts it.
+    program = Path(spec.origin).parent / ("zig.exe" if sys.platform == "win32" else "zig")
+    start = (str(program),) if program.is_file() else (sys.executable, "-m", "ziglang")
+    return (*start, "cc")
+
+
+@lru_cache(maxsize=8)
+def _version(command: tuple[str, ...], name: CompilerName) -> str:
+    try:
+        done = subprocess.run(
+            [*command, "--version"],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=VERSION_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UserError(
+            f"{' '.join(command)} does not run: {error}",
+            mend=_GCC_MEND if name == "gcc" else _ZIG_MEND,
+        ) from error
+    return done.stdout.splitlines()[0].strip()

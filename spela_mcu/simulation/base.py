@@ -1,0 +1,161 @@
+"""What every simulator offers: run a build, talk over its UART, count, look into memory."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.build import Build
+
+EXCHANGE_TIMEOUT_S = 120.0
+"""Real time that one request may take: no request takes a tenth of it."""
+
+STACK_PAINT = 0xA5
+"""Byte that fills the stack before the start: what is still painted was never used."""
+
+
+class SimulationError(UserError):
+    """The simulated firmware took a fault, hung, or misused the hardware.
+
+    The command line ends with exit code 1: nothing that the user gave is wrong.
+    """
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Call:
+    """One counted call of a function.
+
+    Attributes:
+        symbol: the function.
+        instructions: executed from its first to its return, callees included; instructions of
+            an IT block count whether their condition held or not.
+        functions: the same by function executed, in descending order.
+    """
+
+    symbol: str
+    instructions: int
+    functions: Mapping[str, int]
+
+
+class Machine(ABC):
+    """One simulated board that runs one build; a context manager, closed at the end.
+
+    Attributes:
+        build: what it runs.
+    """
+
+    build: Build
+
+    @abstractmethod
+    def exchange(self, request: bytes, timeout_s: float = EXCHANGE_TIMEOUT_S) -> bytes:
+        """Sends bytes over the UART and runs until the firmware waits for more.
+
+        Args:
+            request: what the firmware receives.
+            timeout_s: real time after which a firmware that is still busy is given up.
+
+        Returns:
+            What the firmware sent.
+
+        Raises:
+            SimulationError: a fault, an access to nothing, or no end in time.
+        """
+
+    @abstractmethod
+    def read_memory(self, address: int, length: int) -> bytes:
+        """Bytes of flash or RAM.
+
+        Raises:
+            ValueError: there is no memory there.
+        """
+
+    @abstractmethod
+    def start_counting(self, symbols: tuple[str, ...], calls: list[Call]) -> None:
+        """From now on, appends every outermost call of one of the functions to `calls`."""
+
+    @abstractmethod
+    def stop_counting(self) -> None:
+        """Ends `start_counting`: exchanges run at full speed again."""
+
+    @contextmanager
+    def counting(self, *symbols: str) -> Iterator[list[Call]]:
+        """Counts the instructions of each call of some functions, exactly.
+
+        ::
+
+            with machine.counting("spela_learn") as calls:
+                device.learn(sample, label)
+            calls[0].instructions
+
+        Args:
+            symbols: names of functions with external linkage, which the compiler cannot inline
+                into other files.
+
+        Raises:
+            UserError: the build has no such function.
+        """
+        calls: list[Call] = []
+        self.start_counting(symbols, calls)
+        try:
+            yield calls
+        finally:
+            self.stop_counting()
+
+    def stack_high_water_bytes(self) -> int:
+        """The most bytes of stack that were in use at any time since the start."""
+        bottom, top = self.stack_region()
+        stack = self.read_memory(bottom, top - bottom)
+        return len(stack.lstrip(bytes([STACK_PAINT])))
+
+    def stack_region(self) -> tuple[int, int]:
+        """The stack's lowest address, and the first behind it."""
+        symbols = self.build.read_elf().by_name
+        return symbols["port_stack_bottom"].address, symbols["port_stack_top"].address
+
+    def close(self) -> None:  # noqa: B027 - not every machine holds something
+        """Frees what the simulation holds; the machine cannot be used any more."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Simulator(ABC):
+    """A program or library that simulates boards.
+
+    Attributes:
+        name: what a user calls it.
+    """
+
+    name: str
+
+    @abstractmethod
+    def version(self) -> str | None:
+        """Its version, or None if it is not installed."""
+
+    def is_installed(self) -> bool:
+        """Whether it can be used."""
+        return self.version() is not None
+
+    @abstractmethod
+    def start(self, build: Build) -> Machine:
+        """Loads a build and runs it until it waits for a first byte.
+
+        Raises:
+            UserError: it does not know the board.
+            SimulationError: the firmware does not come that far.
+        """

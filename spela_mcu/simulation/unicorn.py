@@ -1,0 +1,279 @@
+"""Unicorn: a Cortex-M in this very process, started in milliseconds.
+
+It has a CPU and memory, and nothing else: no system control block, no exceptions. So a fault does
+not reach the firmware's handler; it ends the run here, with registers and the symbol at PC.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections import Counter
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.build import Build
+from spela_mcu.simulation.base import (
+    EXCHANGE_TIMEOUT_S,
+    STACK_PAINT,
+    Call,
+    Machine,
+    SimulationError,
+    Simulator,
+)
+from spela_mcu.simulation.uart import PAGE, support_pages, uart_model
+from spela_mcu.simulation.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from capstone import Cs
+
+BOOT_TIMEOUT_S = 20.0
+NOWHERE = 0xFFFFFFFE
+"""An address that is never executed: emulation has no end but a stop."""
+
+INTERRUPTS = {2: "SVC", 3: "prefetch abort", 4: "data abort", 7: "BKPT"}
+"""QEMU's exception numbers, as Unicorn hands them on."""
+
+INVALID_ACCESSES = {
+    19: "load from nothing",
+    20: "store to nothing",
+    21: "jump to nothing",
+    22: "store to flash",
+    24: "jump into data",
+}
+"""Unicorn's UC_MEM_*_UNMAPPED and UC_MEM_*_PROT."""
+
+
+class UnicornSimulator(Simulator):
+    """Cortex-M4 in process."""
+
+    name = "unicorn"
+
+    def version(self) -> str | None:
+        """See `Simulator`."""
+        if importlib.util.find_spec("unicorn") is None:
+            return None
+        return metadata.version("unicorn")
+
+    def start(self, build: Build) -> UnicornMachine:
+        """See `Simulator`."""
+        if not self.is_installed():
+            raise UserError("unicorn is not installed", mend="pip install unicorn")
+        if self.name not in build.project.board.simulators:
+            raise UserError(
+                f"the board {build.project.board.id} cannot be simulated by {self.name}",
+                mend="`spela-mcu boards` shows which simulators know which board",
+            )
+        return UnicornMachine(build)
+
+
+class UnicornMachine(Machine):
+    """One board in Unicorn."""
+
+    def __init__(self, build: Build) -> None:
+        # Through importlib, because Unicorn is only half typed.
+        unicorn: Any = importlib.import_module("unicorn")
+        arm_const: Any = importlib.import_module("unicorn.arm_const")
+        self.build = build
+        self._elf = build.read_elf()
+        board = build.project.board
+        self._arm = arm_const
+        self._error = unicorn.UcError
+        # UC_MODE_MCLASS would force a Cortex-M33 whatever model is set.
+        self._uc = uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
+        models = {"cortex-m4": arm_const.UC_CPU_ARM_CORTEX_M4}
+        uc.ctl_set_cpu_model(models[board.core])
+        read, write = unicorn.UC_PROT_READ, unicorn.UC_PROT_WRITE
+        uc.mem_map(board.flash.address, board.flash.bytes, read | unicorn.UC_PROT_EXEC)
+        uc.mem_map(board.ram.address, board.ram.bytes, read | write)
+        for page in support_pages(board):
+            uc.mem_map(page, PAGE, read | write)
+        self._map_uart()
+        uc.hook_add(unicorn.UC_HOOK_INTR, self._on_interrupt)
+        uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid_access)
+        self._block_hook = unicorn.UC_HOOK_BLOCK
+        self._fault: str | None = None
+        self._entries: dict[int, str] = {}
+        self._calls: list[Call] = []
+        self._block_lengths: dict[tuple[int, int], int] = {}
+        self._disassembler: Cs | None = None
+        for address, data in self._elf.load_segments:
+            uc.mem_write(address, data)
+        bottom, top = self.stack_region()
+        uc.mem_write(bottom, bytes([STACK_PAINT]) * (top - bottom))
+        vectors = self.read_memory(board.flash.address, 8)
+        uc.reg_write(arm_const.UC_ARM_REG_SP, int.from_bytes(vectors[:4], "little"))
+        self._pc = int.from_bytes(vectors[4:], "little") & ~1
+        self._watchdog = Watchdog(uc.emu_stop)
+        self.exchange(b"", BOOT_TIMEOUT_S)
+
+    def _map_uart(self) -> None:
+        board = self.build.project.board
+        page = board.uart.base - board.uart.base % PAGE
+        first = board.uart.base - page
+        self._uart = uart_model(board, self._uc.emu_stop, self._peek)
+        load, store = self._uart.read, self._uart.write
+
+        def read(uc: Any, offset: int, size: int, data: Any) -> int:  # noqa: ANN401
+            return load(offset - first)
+
+        def write(uc: Any, offset: int, size: int, value: int, data: Any) -> None:  # noqa: ANN401
+            store(offset - first, value)
+
+        self._uc.mmio_map(page, PAGE, read, None, write, None)
+
+    def exchange(self, request: bytes, timeout_s: float = EXCHANGE_TIMEOUT_S) -> bytes:
+        """See `Machine`."""
+        self._uart.receive(request)
+        self._run(timeout_s)
+        while not self._uart.waiting:
+            self._count_call(timeout_s)
+            self._run(timeout_s)
+        return bytes(self._uart.sent)
+
+    def read_memory(self, address: int, length: int) -> bytes:
+        """See `Machine`."""
+        try:
+            return bytes(self._uc.mem_read(address, length))
+        except self._error as error:
+            raise ValueError(f"no memory at {address:#010x}, {length} bytes") from error
+
+    def close(self) -> None:
+        """See `Machine`."""
+        self._watchdog.close()
+
+    # ------------------------------------------------------------------------ running
+
+    def _run(self, timeout_s: float) -> None:
+        """Runs to the next stop: the UART waits, an exit address is reached, or an error."""
+        error = None
+        try:
+            with self._watchdog.limit(timeout_s):
+                self._uc.emu_start(self._pc | 1, NOWHERE)
+        except self._error as raised:
+            error = str(raised)
+        self._pc = self._uc.reg_read(self._arm.UC_ARM_REG_PC) & ~1
+        if error is not None:
+            raise self._failure(self._fault or error)
+        for reason in (self._fault, self._uart.misuse):
+            if reason is not None:
+                raise self._failure(reason)
+        if self._watchdog.expired:
+            raise self._failure(f"no answer within {timeout_s:g} s")
+
+    def _peek(self, address: int) -> int:
+        return int.from_bytes(self.read_memory(address, 4), "little")
+
+    def _on_interrupt(self, uc: Any, number: int, data: Any) -> None:  # noqa: ANN401
+        self._fault = f"unexpected {INTERRUPTS.get(number, f'exception {number}')}"
+        uc.emu_stop()
+
+    def _on_invalid_access(
+        self,
+        uc: Any,  # noqa: ANN401
+        access: int,
+        address: int,
+        *rest: object,
+    ) -> bool:
+        kind = INVALID_ACCESSES.get(access, f"invalid access {access}")
+        bottom = self.stack_region()[0]
+        hint = " (the stack overflowed)" if bottom - PAGE <= address < bottom else ""
+        self._fault = f"{kind} at 0x{address:08x}{hint}"
+        return False
+
+    def _failure(self, reason: str) -> SimulationError:
+        """What happened, and where the core stood."""
+        arm, uc = self._arm, self._uc
+        names = [*(f"R{n}" for n in range(13)), "SP", "LR", "PC", "XPSR"]
+        values = {name: uc.reg_read(getattr(arm, f"UC_ARM_REG_{name}")) for name in names}
+        place = self._symbol(values["PC"])
+        caller = self._symbol(values["LR"])
+        words = [f"{name.lower():>4} {value:08x}" for name, value in values.items()]
+        dump = "\n".join("  " + " ".join(words[i : i + 5]) for i in range(0, len(words), 5))
+        # The core cannot go on from here: whatever is asked of it next fails in the same way.
+        self._fault = reason
+        return SimulationError(
+            f"the firmware failed: {reason}, in {place}, called from {caller}\n{dump}",
+            file=self.build.elf,
+        )
+
+    def _symbol(self, address: int) -> str:
+        function = self._elf.function_at(address & ~1)
+        if function is None:
+            return f"0x{address & ~1:08x}"
+        return f"{function.name}+0x{(address & ~1) - function.address:x}"
+
+    # ----------------------------------------------------------------------- counting
+
+    def start_counting(self, symbols: tuple[str, ...], calls: list[Call]) -> None:
+        """See `Machine`."""
+        for symbol in symbols:
+            if symbol not in self._elf.by_name:
+                raise UserError(
+                    f"the build has no function {symbol}",
+                    mend="name one that its .map file lists",
+                    file=self.build.elf,
+                )
+        self._entries = {self._elf.by_name[symbol].address: symbol for symbol in symbols}
+        self._calls = calls
+        self._uc.ctl_exits_enabled(True)
+        self._stop_at([*self._entries])
+
+    def stop_counting(self) -> None:
+        """See `Machine`."""
+        self._entries = {}
+        self._stop_at([])
+        self._uc.ctl_exits_enabled(False)
+
+    def _stop_at(self, addresses: list[int]) -> None:
+        # Ends are compiled into the translated blocks, as hooks are.
+        self._uc.ctl_set_exits(addresses)
+        self._uc.ctl_flush_tb()
+
+    def _count_call(self, timeout_s: float) -> None:
+        """Having stopped at the entry of a counted function, runs to its return."""
+        if self._pc not in self._entries:
+            raise self._failure("stopped for no reason")
+        symbol = self._entries[self._pc]
+        stack_pointer = self._uc.reg_read(self._arm.UC_ARM_REG_SP)
+        back = self._uc.reg_read(self._arm.UC_ARM_REG_LR) & ~1
+        blocks: Counter[tuple[int, int]] = Counter()
+
+        def count(uc: Any, address: int, size: int, data: Any) -> None:  # noqa: ANN401
+            blocks[address, size] += 1
+
+        self._stop_at([back])
+        hook = self._uc.hook_add(self._block_hook, count)
+        try:
+            self._run(timeout_s)
+        finally:
+            self._uc.hook_del(hook)
+            self._stop_at([*self._entries])
+        if self._pc != back or self._uc.reg_read(self._arm.UC_ARM_REG_SP) != stack_pointer:
+            raise self._failure(f"{symbol} did not return to its caller")
+        self._calls.append(self._call(symbol, back, blocks))
+
+    def _call(self, symbol: str, back: int, blocks: Counter[tuple[int, int]]) -> Call:
+        functions: Counter[str] = Counter()
+        for (address, size), times in blocks.items():
+            if address != back:  # where the run ends is the caller's
+                function = self._elf.function_at(address)
+                name = function.name if function else "?"
+                functions[name] += times * self._instructions_in(address, size)
+        return Call(symbol, functions.total(), dict(functions.most_common()))
+
+    def _instructions_in(self, address: int, size: int) -> int:
+        key = (address, size)
+        if key not in self._block_lengths:
+            if self._disassembler is None:
+                import capstone
+
+                mode = capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS
+                self._disassembler = capstone.Cs(capstone.CS_ARCH_ARM, mode)
+            code = self.read_memory(address, size)
+            lengths = [i[1] for i in self._disassembler.disasm_lite(code, address)]
+            if sum(lengths) != size:
+                raise self._failure(f"cannot disassemble the block at 0x{address:08x}")
+            self._block_lengths[key] = len(lengths)
+        return self._block_lengths[key]
