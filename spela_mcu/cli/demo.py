@@ -1,0 +1,115 @@
+"""``spela-mcu demo``: the whole job on one model, and one summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from spela_mcu.cli.console import print_json, stderr, stdout
+from spela_mcu.cli.options import build_options, json_option, model_argument, progress_bars
+from spela_mcu.cli.verify import accuracy_table, verdict
+from spela_mcu.demo import draw_device_curve
+from spela_mcu.pipeline import Overrides, prepare, work_directory
+from spela_mcu.verify import CurvePoint, Verification, deploy, verify
+
+CURVE_POINTS = 12
+BAR = 40
+
+
+@click.command()
+@model_argument
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path),
+    help="Directory for all that is made [default: build/demo].",
+)  # fmt: skip
+@build_options
+@json_option
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    *,
+    model: Path,
+    output: Path | None,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 - click's, passed on by name
+) -> None:
+    """Do the whole job on MODEL (a model.yaml) and print one summary.
+
+    Trains the float reference, generates and builds the firmware, runs it on a simulated
+    Cortex-M, lets it learn on the chip from untrained weights, and compares every bit.
+
+    Exits with 0 if all is equal and the device's accuracy is within the tolerance of float's.
+    """
+    overrides = Overrides(start="untrained", board=options["board"])
+    directory = output or work_directory(model) / "demo"
+    prepared = prepare(model, overrides, train=True, progress=not as_json)
+    stderr.print("generating and building the firmware ...")
+    build = deploy(prepared, directory / "firmware", options["compiler"], options["optimization"])
+    steps = prepared.spec.learning.epochs * len(prepared.dataset.train)
+    stderr.print(f"learning {steps} samples on a simulated {build.project.board.title} ...")
+    with progress_bars() as progress:
+        found = verify(
+            prepared, build, learn_steps=steps, checkpoints=CURVE_POINTS, progress=progress
+        )
+    picture = directory / "device_learning_curve.png"
+    picture.write_bytes(draw_device_curve(found))
+    files = {
+        "firmware": str(directory / "firmware"),
+        "elf": str(build.elf),
+        "float_reference": str(work_directory(model) / "training"),
+        "learning_curve": str(picture),
+    }
+    if as_json:
+        curve = [{"steps": point.steps, "accuracy": point.accuracy} for point in found.curve]
+        print_json({**found.to_json(), "learning_curve": curve, "files": files})
+    else:
+        _print_summary(found, files)
+    context.exit(0 if found.passed else 1)
+
+
+def _print_summary(found: Verification, files: dict[str, str]) -> None:
+    stdout.print(accuracy_table(found))
+    stdout.print(_curve_table(found.curve))
+    stdout.print(_size_table(found))
+    stdout.print(verdict(found))
+    for what, path in files.items():
+        stdout.print(f"{what.replace('_', ' ')}: {path}", soft_wrap=True)
+
+
+def _curve_table(curve: tuple[CurvePoint, ...]) -> Table:
+    table = Table(title="learning on the chip, from untrained weights", title_justify="left")
+    table.add_column("samples learned", justify="right")
+    table.add_column("accuracy % of the last exit", justify="right")
+    table.add_column("", no_wrap=True)
+    for point in curve:
+        share = point.accuracy[-1]
+        table.add_row(str(point.steps), f"{100 * share:.1f}", "█" * round(BAR * share))
+    return table
+
+
+def _size_table(found: Verification) -> Table:
+    board, macs = found.build.project.board, found.prepared.plan.macs
+    table = Table(title=f"cost on {board.title}", title_justify="left")
+    table.add_column("")
+    table.add_column("", justify="right")
+    table.add_column("")
+    for what, used, region in (
+        ("flash", found.build.flash_bytes, board.flash),
+        ("RAM", found.build.ram_bytes, board.ram),
+    ):
+        share = 100 * used / region.bytes
+        table.add_row(what, f"{used:,} B", f"{share:.1f} % of {region.bytes // 1024} KiB")
+    table.add_row("stack used", f"{found.stack_bytes:,} B", "within the RAM above")
+    for what, count in (
+        ("inference", found.infer_instructions),
+        ("learning step", found.learn_instructions),
+    ):
+        if count is not None:
+            table.add_row(
+                what, f"{count:,} instructions", f"{count / macs:.2f} per MAC of {macs:,}"
+            )
+    return table

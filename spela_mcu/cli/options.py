@@ -1,0 +1,66 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from spela_mcu.cli.console import stderr
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def model_argument(function: Decorated) -> Decorated:
+    """The model.yaml a command works on."""
+    return click.argument("model", type=click.Path(dir_okay=False, path_type=Path))(function)
+
+
+def json_option(function: Decorated) -> Decorated:
+    """--json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")(
+        function
+    )
+
+
+def build_options(function: Decorated) -> Decorated:
+    """--board, --compiler, --optimization: where it runs and how it is built."""
+    for option in (
+        click.option(
+            "--optimization",
+            type=click.Choice(["O0", "O1", "O2", "O3", "Os"]),
+            help="Another optimisation level than model.yaml's.",
+        ),
+        click.option(
+            "--compiler",
+            type=click.Choice(["auto", "gcc", "zig"]),
+            help="Another compiler than model.yaml's.",
+        ),
+        click.option("--board", help="Another board than model.yaml's (see: spela-mcu boards)."),
+    ):
+        function = option(function)
+    return function
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Bars on stderr, one for each thing that is being done, gone when all is."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=stderr, transient=True) as progress:
+        tasks = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done)
+
+        yield show
