@@ -6,6 +6,7 @@ recordings of about half a minute, 50 samples a second of acceleration (in g) an
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from seglearn.datasets import load_watch
 
 WINDOW = 100  # samples: 2 s, about one repetition of an exercise
@@ -23,7 +24,7 @@ EXERCISES = {
 }
 
 
-def windows():
+def windows() -> tuple[NDArray[np.float32], NDArray[np.str_], NDArray[np.int64]]:
     """Samples, labels and subjects for `source: python`.
 
     Returns:

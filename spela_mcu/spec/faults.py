@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from spela_mcu.errors import UserError, UserErrors
-from spela_mcu.spec.document import Document, KeyPath, dotted
+from spela_mcu.spec.document import Document, KeyPath, dotted, quoted
 from spela_mcu.spec.fields import (
     DATA_SECTIONS,
     choices,
@@ -126,7 +126,7 @@ def _wrong_value(path: KeyPath, field: FieldInfo | None, value: object) -> tuple
         )
     reason = f"must be {want}, got {_shown(value)}"
     if isinstance(value, str) and "number" in want and _is_number(value):
-        return reason, f"remove the quotes: {value}"
+        return reason, f"remove the quotes: {value.strip()}"
     if isinstance(value, bool | int | float) and want in ("text", "a path"):
         return reason, f'put it in quotes: "{_yaml(value)}"'
     if isinstance(value, float) and "whole" in want and value.is_integer():
@@ -152,7 +152,7 @@ def _shown(value: object) -> str:
         case None:
             return "nothing"
         case str():
-            return f'the text "{value}"' if len(value) <= 40 else f'the text "{value[:37]}..."'
+            return f"the text {quoted(value)}"
         case bool() | int() | float():
             return _yaml(value)
         case list() | tuple():
