@@ -66,6 +66,17 @@ class Elf:
     def _function_addresses(self) -> list[int]:
         return [symbol.address for symbol in self.functions]
 
+    def read(self, address: int, length: int) -> bytes:
+        """Bytes of the flash image.
+
+        Raises:
+            ValueError: they are not in it.
+        """
+        for start, data in self.load_segments:
+            if start <= address and address + length <= start + len(data):
+                return data[address - start : address - start + length]
+        raise ValueError(f"nothing is loaded at 0x{address:08x}, {length} bytes")
+
     def function_at(self, address: int) -> Symbol | None:
         """The function that an address lies in."""
         index = bisect.bisect_right(self._function_addresses, address) - 1

@@ -15,7 +15,10 @@ from spela_mcu.fixed_point.arena import arena_bytes, buffer_bytes
 from spela_mcu.fixed_point.layout import padded
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
-STACK_BYTES = 1024
+FAULT_STACK_BYTES = 256
+"""Of the stack, kept for telling of a fault that strikes at its deepest (firmware/ports)."""
+
+STACK_BYTES = 512 + FAULT_STACK_BYTES
 """Reserved for the stack by the linker script; `spela_mcu.firmware.stack` bounds what is used."""
 
 CODE_BYTES: dict[CompilerName, dict[Optimization, tuple[int, int]]] = {

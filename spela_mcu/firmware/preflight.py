@@ -11,8 +11,6 @@ from spela_mcu.firmware.memory import MemoryPlan, network_memory, plan_memory
 from spela_mcu.firmware.toolchain import CompilerChoice, Optimization
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
-UNITS_MIN = 2
-
 
 @dataclass(frozen=True)
 class Preflight:
@@ -96,14 +94,16 @@ def _widest_that_fits(preflight: Preflight, board: Board) -> tuple[int, int | No
     """The widest layer, and the most units that it may have; None if no width suffices."""
     layers = preflight.plan.layers
     widest = max(range(len(layers)), key=lambda index: layers[index].units)
-    fitting, too_wide = UNITS_MIN - 1, layers[widest].units
+    # Most embeddings need so many dimensions to tell the classes apart.
+    least = max(preflight.plan.classes - 1, 2)
+    fitting, too_wide = least - 1, layers[widest].units
     while too_wide - fitting > 1:  # memory grows with the width
         units = (fitting + too_wide) // 2
         if _with_units(preflight, widest, units).memory(board).fits:
             fitting = units
         else:
             too_wide = units
-    return widest, fitting if fitting >= UNITS_MIN else None
+    return widest, fitting if fitting >= least else None
 
 
 def _with_units(preflight: Preflight, index: int, units: int) -> Preflight:

@@ -1,0 +1,83 @@
+"""``spela-mcu generate``: from model.yaml to a C project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from spela_mcu.cli.console import stdout
+from spela_mcu.cli.options import model_argument
+from spela_mcu.firmware.memory import MemoryPlan
+
+SAMPLES = 20
+"""Test samples that a project carries, to try it with."""
+
+
+@click.command()
+@model_argument
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Directory of the project.  [default: build/firmware beside model.yaml]",
+)
+@click.option("--board", help="Board to generate for, instead of model.yaml's.")
+@click.option("--inference-only", is_flag=True, help="Leave learning out: weights stay in flash.")
+def command(model: Path, output: Path | None, board: str | None, inference_only: bool) -> None:
+    """Write the C project of MODEL (a model.yaml), if it fits the board."""
+    from spela_mcu.firmware.directory import write_project
+    from spela_mcu.firmware.preflight import Preflight, check_fit
+    from spela_mcu.firmware.project import generate_project
+    from spela_mcu.pipeline import Overrides, prepare, work_directory
+
+    prepared = prepare(model, Overrides(board=board), inference_only=inference_only, progress=True)
+    target = prepared.spec.target
+    preflight = Preflight(
+        plan=prepared.plan,
+        weights_in_flash=not prepared.drawn,
+        inference_only=inference_only,
+        compiler=target.compiler,
+        optimization=target.optimization,
+    )
+    memory = check_fit(preflight, prepared.board)
+    split, samples = prepared.test_samples(SAMPLES)
+    project = generate_project(
+        prepared.source(inference_only=inference_only),
+        prepared.board,
+        optimization=target.optimization,
+        inference_only=inference_only,
+        samples=(samples, split.y),
+    )
+    directory = output or work_directory(model) / "firmware"
+    write_project(project, directory)
+    stdout.print(memory_table(memory))
+    stdout.print(f"wrote {directory}", soft_wrap=True, markup=False)
+    if prepared.drawn:
+        stdout.print("note:  the network starts untrained; it knows nothing before it has learned")
+    stdout.print(f"next:  spela-mcu build {directory}", soft_wrap=True, markup=False)
+
+
+def memory_table(memory: MemoryPlan) -> Table:
+    """Flash and RAM needed, item by item, against the board's."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column(memory.board.id)
+    table.add_column("bytes", justify="right")
+    table.add_column("share", justify="right")
+    flash, ram = memory.board.flash.bytes, memory.board.ram.bytes
+    items = (
+        ("flash", memory.flash, flash, "at most"),
+        ("  code", memory.code, flash, "at most"),
+        ("  tables", memory.tables, flash, ""),
+        ("RAM", memory.ram, ram, ""),
+        ("  weights", memory.weights, ram, ""),
+        ("  buffers of the network", memory.buffers, ram, ""),
+        ("  application", memory.application, ram, ""),
+        ("  stack", memory.stack, ram, ""),
+    )
+    for name, size, available, note in items:
+        share = f"{100 * size / available:.1f} %"
+        style = None if name.startswith(" ") else "bold"
+        table.add_row(f"{name} ({note})" if note else name, f"{size:,}", share, style=style)
+    return table

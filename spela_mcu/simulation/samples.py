@@ -1,0 +1,104 @@
+"""Samples for a device: int8, from a file or from a model's data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spela_mcu.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples to be inferred.
+
+    Attributes:
+        x: int8 [n, inputs].
+        y: labels int64 [n], if they are known.
+    """
+
+    x: NDArray[np.int8]
+    y: NDArray[np.int64] | None
+
+    def first(self, limit: int | None) -> Samples:
+        """At most so many of them."""
+        return Samples(self.x[:limit], None if self.y is None else self.y[:limit])
+
+
+def read_samples(file: Path, inputs: int) -> Samples:
+    """Reads samples from a file.
+
+    Args:
+        file: ``.npz`` with integers x [n, inputs] and perhaps y [n], or ``.csv`` with one sample
+            a line, its integers separated by commas, perhaps followed by the label.
+        inputs: width of a sample.
+
+    Raises:
+        UserError: the file cannot be read, or does not hold such samples.
+    """
+    try:
+        if file.suffix == ".npz":
+            with np.load(file, allow_pickle=False) as arrays:
+                x, y = arrays["x"], arrays.get("y")
+        elif file.suffix == ".csv":
+            rows = np.loadtxt(file, dtype=np.int64, delimiter=",", ndmin=2)
+            x, y = rows[:, :inputs], rows[:, inputs] if rows.shape[1] == inputs + 1 else None
+            if rows.shape[1] > inputs + 1:
+                x = rows
+        else:
+            raise UserError(
+                "is neither .npz nor .csv", mend="`--data model.yaml` takes raw data", file=file
+            )
+    except FileNotFoundError as error:
+        raise UserError(
+            "no such file", mend="name one with --input, or a model.yaml with --data", file=file
+        ) from error
+    except (OSError, ValueError, KeyError, BadZipFile, EOFError) as error:
+        raise UserError(
+            f"cannot be read as samples: {error}",
+            mend=".npz needs an array x [n, inputs]; .csv one sample a line, integers only",
+            file=file,
+        ) from error
+    return _checked(file, x, y, inputs)
+
+
+def _checked(file: Path, x: NDArray[Any], y: NDArray[Any] | None, inputs: int) -> Samples:
+    problem = ""
+    if x.ndim < 2 or not len(x):
+        problem = f"holds no samples (x is {list(x.shape)})"
+    elif int(np.prod(x.shape[1:])) != inputs:
+        problem = f"a sample has {int(np.prod(x.shape[1:]))} values, and the model {inputs} inputs"
+    elif not np.issubdtype(x.dtype, np.integer) or x.min() < -128 or x.max() > 127:
+        problem = "samples are not integers from -128 to 127"
+    elif y is not None and (y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer)):
+        problem = f"labels are not one integer a sample (y is {y.dtype} {list(y.shape)})"
+    if problem:
+        raise UserError(problem, mend="`--data model.yaml` takes raw data instead", file=file)
+    return Samples(
+        x.reshape(len(x), inputs).astype(np.int8), None if y is None else y.astype(np.int64)
+    )
+
+
+def samples_of_model(model: Path, inputs: int) -> Samples:
+    """The test part of a model.yaml's data, scaled and quantised.
+
+    Raises:
+        UserError: the model.yaml or its data is wrong, or has other inputs than the project.
+    """
+    from spela_mcu.data.dataset import quantize_inputs
+    from spela_mcu.data.load import load_dataset
+    from spela_mcu.spec.load import load_spec
+
+    dataset = load_dataset(load_spec(model), model)
+    if dataset.inputs != inputs:
+        raise UserError(
+            f"its samples have {dataset.inputs} values, and the project's model {inputs} inputs",
+            mend="name the model.yaml that the project was generated from",
+            file=model,
+        )
+    return Samples(quantize_inputs(dataset.test.x), dataset.test.y)
