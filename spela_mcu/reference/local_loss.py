@@ -1,0 +1,101 @@
+"""The local loss of a SPELA layer: its value, and its gradient in closed form.
+
+Every layer k holds one unit vector (embedding) per class. With ``u = h / |h|`` the direction of
+the layer's activation and ``c_i = <u, e_i>`` its cosine with class i, the loss for label y is
+
+    cosine       L = -c_y
+    log_cosine   L = log(2 - c_y)
+    margin       L = max(0, theta - (c_y - max_{i != y} c_i))
+
+Sources: cosine, arXiv 2402.09769v2; log_cosine, the authors' notebooks; margin, this project.
+docs/algorithm.md derives the gradient. This module is the only place that holds the formulas:
+training in batches and learning online both call it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+Loss = Literal["cosine", "log_cosine", "margin"]
+
+
+class Direction(NamedTuple):
+    """Activations split into direction and length.
+
+    Attributes:
+        unit: [n, units], ``h / |h|``; zeros where ``|h| = 0``.
+        inverse_norm: [n, 1], ``1 / |h|``; 0 where ``|h| = 0``.
+    """
+
+    unit: Tensor
+    inverse_norm: Tensor
+
+
+def direction(h: Tensor) -> Direction:
+    """Splits activations [n, units] into direction and length; a zero row stays zero."""
+    inverse = torch.linalg.vector_norm(h, dim=1, keepdim=True).reciprocal_()
+    # 1/0 (and 1/subnormal) is inf: such a row has no direction, so its cosines and its update
+    # are 0. A NaN is not inf and stays visible.
+    inverse.masked_fill_(inverse.isinf(), 0.0)
+    return Direction(h * inverse, inverse)
+
+
+def ascent(
+    z: Tensor,
+    h: Direction,
+    cosines: Tensor,
+    y: Tensor,
+    embedding: Tensor,
+    *,
+    loss: Loss,
+    margin: float,
+    negative_slope: float,
+) -> tuple[Tensor, Tensor]:
+    """Minus the gradient of each sample's local loss with respect to its pre-activation.
+
+        delta = g (v - <v, u> u) / |h| * act'(z)
+
+    with ``v = e_y`` (cosine, log_cosine) or ``v = e_y - e_w`` (margin; w is the wrong class of
+    largest cosine, the first of equals), ``g = 1 / (2 - c_y)`` for log_cosine and 1 otherwise,
+    and ``act'(z) = 1`` for z > 0, else `negative_slope`.
+
+    Args:
+        z: [n, units], pre-activations.
+        h: the activations' direction, of the same samples.
+        cosines: [n, classes], ``h.unit @ embedding.T``.
+        y: int64 [n], labels.
+        embedding: [classes, units], unit rows.
+        loss: which local loss.
+        margin: theta; used by the margin loss alone.
+        negative_slope: slope of the activation for z <= 0.
+
+    Returns:
+        delta [n, units], and bool [n]: whether the sample updates the layer. It does not where
+        ``|h| = 0`` or, under the margin loss, where the margin is met (c_y - c_w >= theta);
+        its delta is 0 there.
+    """
+    labels = y[:, None]
+    label_cosine = cosines.gather(1, labels)  # [n, 1]
+    updated = h.inverse_norm > 0  # [n, 1]
+    gain = h.inverse_norm
+    target = embedding.index_select(0, y)
+    along = label_cosine  # <v, u>, [n, 1]
+    if loss == "margin":
+        # A cosine is at least -1, so -2 takes the label out of the maximum.
+        wrong_cosine, wrong = cosines.scatter(1, labels, -2.0).max(dim=1, keepdim=True)
+        target.sub_(embedding.index_select(0, wrong[:, 0]))
+        along = label_cosine - wrong_cosine
+        updated = updated & (along < margin)
+        gain = gain * updated
+    elif loss == "log_cosine":
+        gain = gain / (2.0 - label_cosine)
+    delta = target.addcmul_(along, h.unit, value=-1.0).mul_(gain)
+    positive = z > 0
+    if negative_slope == 0.0:
+        delta.mul_(positive)
+    else:
+        delta = torch.where(positive, delta, delta * negative_slope)
+    return delta, updated[:, 0]

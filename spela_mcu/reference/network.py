@@ -1,0 +1,293 @@
+"""The float reference: a SPELA network that learns in one forward pass, layer by layer.
+
+Method: *Learning Using a Single Forward Pass*, arXiv 2402.09769; see docs/algorithm.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import leaky_relu
+
+from spela_mcu.reference.local_loss import Direction, Loss, ascent, direction
+from spela_mcu.spec.model import Network
+
+ROWS_AT_ONCE = 4096
+"""Samples per forward pass: bounds the memory of activations, not the result."""
+
+
+@contextmanager
+def reproducible() -> Iterator[None]:
+    """Runs torch so that the same inputs give the same bits on this machine.
+
+    One thread: the order of a parallel sum depends on how many threads are free, and layers of
+    a microcontroller's size are faster on one thread anyway.
+    """
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True, eq=False)
+class FloatLayer:
+    """A dense, bias-free layer with its class embeddings; it is an exit as well.
+
+    Attributes:
+        weight: float32 [units, inputs]; learning changes it in place.
+        embedding: float32 [classes, units], one unit vector per class; never changes.
+        negative_slope: slope of the activation below zero; 0.0 is ReLU.
+
+    float64 arrays work as well (the test against autograd needs them); both of one type.
+    """
+
+    weight: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+    negative_slope: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.weight.ndim != 2 or self.embedding.ndim != 2:
+            raise ValueError("weight and embedding must be matrices")
+        if self.embedding.shape[1] != self.weight.shape[0]:
+            raise ValueError(
+                f"embedding is {self.embedding.shape[1]} wide, the layer {self.weight.shape[0]}"
+            )
+        if self.weight.dtype != self.embedding.dtype:
+            raise ValueError("weight and embedding must have the same type")
+
+
+class Learned(NamedTuple):
+    """What a learning step saw and did.
+
+    Attributes:
+        predictions: int64 [exits, n], each exit's class **before** the update: over a stream
+            this is an honest, test-then-learn record of accuracy.
+        updated: bool [exits, n], whether the sample changed the layer (the margin loss leaves
+            out samples whose margin is met).
+    """
+
+    predictions: NDArray[np.int64]
+    updated: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class FloatNetwork:
+    """A stack of layers, each of which predicts and learns by itself.
+
+    Attributes:
+        layers: first to last; layer k+1 has as many inputs as layer k has units.
+        loss: the local loss of every layer.
+        margin: theta of the margin loss; the other losses do not use it.
+        normalize_inputs: divide each layer's input by its length, as the paper does. In a
+            bias-free network this changes nothing but float rounding (docs/algorithm.md).
+    """
+
+    layers: tuple[FloatLayer, ...]
+    loss: Loss = "margin"
+    margin: float = 0.3
+    normalize_inputs: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ValueError("a network needs at least one layer")
+        for below, above in zip(self.layers, self.layers[1:], strict=False):
+            if above.weight.shape[1] != below.weight.shape[0]:
+                raise ValueError("each layer must have as many inputs as the one before has units")
+        if len({layer.embedding.shape[0] for layer in self.layers}) != 1:
+            raise ValueError("all layers must have embeddings for the same classes")
+
+    @classmethod
+    def untrained(
+        cls,
+        network: Network,
+        inputs: int,
+        classes: int,
+        embeddings: Sequence[NDArray[np.float64]],
+    ) -> FloatNetwork:
+        """Seeded random weights, uniform in +-sqrt(6 / inputs of the layer) (He et al. 2015).
+
+        Args:
+            network: the section of model.yaml; its seed decides the weights.
+            inputs: width of the first layer's input.
+            classes: number of classes.
+            embeddings: one [classes, units] array per layer.
+
+        Raises:
+            ValueError: the embeddings do not fit the layers.
+        """
+        shapes = [(classes, layer.units) for layer in network.layers]
+        if [embedding.shape for embedding in embeddings] != shapes:
+            raise ValueError(f"embeddings must have the shapes {shapes}")
+        generator = torch.Generator().manual_seed(network.seed)
+        layers = []
+        for layer, embedding in zip(network.layers, embeddings, strict=True):
+            uniform = torch.rand(layer.units, inputs, generator=generator)
+            weight = (uniform * 2.0 - 1.0) * math.sqrt(6.0 / inputs)
+            slope = 0.0 if layer.activation == "relu" else layer.negative_slope
+            layers.append(FloatLayer(weight.numpy(), embedding.astype(np.float32), slope))
+            inputs = layer.units
+        return cls(tuple(layers), network.loss, network.margin, network.normalize_inputs)
+
+    @property
+    def inputs(self) -> int:
+        """Width of one sample."""
+        return int(self.layers[0].weight.shape[1])
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(self.layers[0].embedding.shape[0])
+
+    def copy(self) -> FloatNetwork:
+        """A network with weights of its own; the embeddings, which never change, are shared."""
+        # torch allocates aligned to its vector width; numpy need not, and the order of a sum,
+        # so its last bit, may depend on alignment.
+        layers = (
+            replace(layer, weight=torch.tensor(layer.weight).numpy()) for layer in self.layers
+        )
+        return replace(self, layers=tuple(layers))
+
+    def forward(self, x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Each exit's cosines [n, classes] for samples x [n, inputs]; 0 where |h| = 0.
+
+        Raises:
+            ValueError: x is not [n, inputs].
+        """
+        with reproducible():
+            chunks = [
+                [at.cosines for at in self._passes(rows)]
+                for rows in torch.split(self._samples(x), ROWS_AT_ONCE)
+            ]
+            return [torch.cat(chunk).numpy() for chunk in zip(*chunks, strict=True)]
+
+    def predict(self, x: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Each exit's class for samples x [n, inputs]: int64 [exits, n], the first of equals."""
+        return np.stack([cosines.argmax(axis=1) for cosines in self.forward(x)])
+
+    def accuracy(self, x: NDArray[np.float32], y: NDArray[np.int64]) -> tuple[float, ...]:
+        """Each exit's share of right predictions, 0 to 1.
+
+        Raises:
+            ValueError: there are no samples, or labels do not fit them.
+        """
+        labels = self._labels(y, len(x)).numpy()
+        return tuple(float(share) for share in (self.predict(x) == labels).mean(axis=1))
+
+    def learn(self, x: NDArray[np.float32], y: NDArray[np.int64], learning_rate: float) -> Learned:
+        """One update of every layer, in one forward pass, from a batch x [n, inputs], y [n].
+
+        The update is the mean over the batch (samples that do not update count as zero), so
+        that n = 1 is the rule the chip applies and a batch is a step down the mean local loss.
+        Each layer hands on the activation it had before its update. Weights change in place.
+
+        Raises:
+            ValueError: x is not [n, inputs], or a label is not 0 .. classes-1.
+        """
+        samples, labels = self._samples(x), self._labels(y, len(x))
+        with reproducible():
+            return _learned([self._step(samples, labels, learning_rate)])
+
+    def learn_online(
+        self,
+        x: NDArray[np.float32],
+        y: NDArray[np.int64],
+        learning_rates: NDArray[np.floating[Any]],
+    ) -> Learned:
+        """Learns a stream sample by sample, as the chip does: `learn` on each row in turn.
+
+        Args:
+            x: [n, inputs], in the order of the stream.
+            y: int64 [n].
+            learning_rates: [n], the learning rate of each step.
+
+        Raises:
+            ValueError: as `learn`, or there are not n learning rates; nothing was learned.
+        """
+        samples, labels = self._samples(x), self._labels(y, len(x))
+        rates = np.asarray(learning_rates, dtype=np.float64)
+        if rates.shape != y.shape:
+            raise ValueError(f"{len(y)} steps need learning rates [{len(y)}]")
+        stream = zip(torch.split(samples, 1), torch.split(labels, 1), rates.tolist(), strict=True)
+        with reproducible():
+            return _learned([self._step(sample, label, rate) for sample, label, rate in stream])
+
+    def _samples(self, x: NDArray[np.float32]) -> Tensor:
+        if x.ndim != 2 or x.shape[1] != self.inputs or len(x) == 0:
+            raise ValueError(f"samples must be [n, {self.inputs}], not {list(x.shape)}")
+        # A copy, for torch's alignment (see `copy`).
+        return torch.tensor(x, dtype=torch.from_numpy(self.layers[0].weight).dtype)
+
+    def _labels(self, y: NDArray[np.int64], samples: int) -> Tensor:
+        if y.shape != (samples,) or samples == 0:
+            raise ValueError(f"{samples} samples need labels [{samples}], not {list(y.shape)}")
+        if y.min() < 0 or y.max() >= self.classes:
+            raise ValueError(f"labels must be 0 .. {self.classes - 1}")
+        return torch.tensor(y, dtype=torch.int64)
+
+    def _passes(self, x: Tensor) -> Iterator[_LayerPass]:
+        """One forward pass, layer by layer.
+
+        The activation handed on is computed before the layer is yielded, so the consumer may
+        update the layer's weights.
+        """
+        for layer in self.layers:
+            weight = torch.from_numpy(layer.weight)
+            embedding = torch.from_numpy(layer.embedding)
+            inputs = direction(x).unit if self.normalize_inputs else x
+            z = inputs @ weight.T
+            x = z.relu() if layer.negative_slope == 0.0 else leaky_relu(z, layer.negative_slope)
+            h = direction(x)
+            yield _LayerPass(layer, weight, embedding, inputs, z, h, h.unit @ embedding.T)
+
+    def _step(self, x: Tensor, y: Tensor, learning_rate: float) -> list[tuple[Tensor, Tensor]]:
+        """Learns one batch; each exit's predictions [n] and whether they updated it [n]."""
+        exits = []
+        for at in self._passes(x):
+            delta, updated = ascent(
+                at.z,
+                at.h,
+                at.cosines,
+                y,
+                at.embedding,
+                loss=self.loss,
+                margin=self.margin,
+                negative_slope=at.layer.negative_slope,
+            )
+            if updated.any():
+                at.weight.addmm_(delta.T, at.inputs, alpha=learning_rate / len(y))
+            exits.append((at.cosines.argmax(dim=1), updated))
+        return exits
+
+
+class _LayerPass(NamedTuple):
+    """What one layer computed in a forward pass over n samples."""
+
+    layer: FloatLayer
+    weight: Tensor  # [units, inputs], shares memory with layer.weight
+    embedding: Tensor  # [classes, units]
+    inputs: Tensor  # [n, inputs], normalised if the network says so
+    z: Tensor  # [n, units]
+    h: Direction
+    cosines: Tensor  # [n, classes]
+
+
+def _learned(steps: list[list[tuple[Tensor, Tensor]]]) -> Learned:
+    """Joins steps, each a list of exits, along the samples."""
+    exits = list(zip(*steps, strict=True))
+    predictions = torch.stack([torch.cat([step[0] for step in exit_]) for exit_ in exits])
+    updated = torch.stack([torch.cat([step[1] for step in exit_]) for exit_ in exits])
+    return Learned(predictions.numpy(), updated.numpy())

@@ -1,0 +1,178 @@
+"""Trains the float reference on the host: epochs, a falling learning rate, early stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from spela_mcu.data.dataset import Dataset, Split
+from spela_mcu.errors import UserError
+from spela_mcu.reference.network import FloatNetwork
+from spela_mcu.spec.model import Learning, ModelSpec, Training
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch of training; every tuple has one entry per exit.
+
+    Attributes:
+        epoch: counted from 1.
+        learning_rate: of this epoch.
+        train_accuracy: share of right predictions, each made just before learning the sample.
+        validation_accuracy: after the epoch.
+        updated: share of samples that changed the layer; below 1 with the margin loss.
+    """
+
+    epoch: int
+    learning_rate: float
+    train_accuracy: tuple[float, ...]
+    validation_accuracy: tuple[float, ...]
+    updated: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A trained network and how it came about.
+
+    Attributes:
+        network: the weights of the best epoch.
+        history: every epoch that ran, in order.
+        best_epoch: counted from 1; of the highest validation accuracy at the last exit, and of
+            equal ones the last: it has seen more samples at a lower learning rate.
+    """
+
+    network: FloatNetwork
+    history: tuple[EpochRecord, ...]
+    best_epoch: int
+
+
+def online_learning_rates(learning: Learning, steps: int) -> NDArray[np.float64]:
+    """The learning rate of each of the device's first steps, float64 [steps].
+
+    It is halved after every `halve_rate_every` samples, at most `rate_halvings` times.
+    """
+    halvings = np.zeros(steps, dtype=np.int64)
+    if learning.halve_rate_every:
+        passed = np.arange(steps) // learning.halve_rate_every
+        halvings = np.minimum(passed, learning.rate_halvings)
+    return np.ldexp(learning.learning_rate, -halvings)
+
+
+def train(
+    spec: ModelSpec,
+    dataset: Dataset,
+    embeddings: Sequence[NDArray[np.float64]],
+    *,
+    progress: bool = True,
+) -> TrainingResult:
+    """Trains the network of a model.yaml; the same bits every time on one machine.
+
+    Args:
+        spec: its sections network and training are used.
+        dataset: train is learned; validation decides when to stop and which epoch is best;
+            test is not looked at.
+        embeddings: one [classes, units] array per layer.
+        progress: show a progress bar on standard error if that is a terminal.
+
+    Raises:
+        UserError: nothing to learn from or to validate on, or the weights overflow.
+    """
+    for part, split in (("train", dataset.train), ("validation", dataset.validation)):
+        if not len(split):
+            raise UserError(f"the {part} part has no samples", key="data", mend="give more data")
+    training = spec.training
+    network = FloatNetwork.untrained(spec.network, dataset.inputs, dataset.classes, embeddings)
+    rng = np.random.default_rng(training.seed)
+    history: list[EpochRecord] = []
+    best, best_accuracy, best_network = 0, -1.0, network
+    improved = 0  # the epoch that last surpassed, not merely equalled, all before it
+    with _progress_bar(show=progress) as bar:
+        task = bar.add_task("training", total=training.epochs * len(dataset.train))
+        for epoch in range(1, training.epochs + 1):
+            rate = training.learning_rate * training.decay ** (epoch - 1)
+            batches = _counted(_batches(dataset.train, training.batch_size, rng), bar, task)
+            record = _train_epoch(network, dataset, batches, epoch, rate)
+            history.append(record)
+            bar.update(task, description=_description(record, training))
+            accuracy = record.validation_accuracy[-1]
+            if accuracy > best_accuracy:
+                improved = epoch
+            if accuracy >= best_accuracy:
+                best, best_accuracy, best_network = epoch, accuracy, network.copy()
+            if epoch - improved >= training.patience:
+                break
+    return TrainingResult(best_network, tuple(history), best)
+
+
+def _train_epoch(
+    network: FloatNetwork,
+    dataset: Dataset,
+    batches: Iterator[Split],
+    epoch: int,
+    learning_rate: float,
+) -> EpochRecord:
+    right = np.zeros(len(network.layers))
+    updated = np.zeros(len(network.layers))
+    for batch in batches:
+        learned = network.learn(batch.x, batch.y, learning_rate)
+        right += (learned.predictions == batch.y).sum(axis=1)
+        updated += learned.updated.sum(axis=1)
+    if not all(np.isfinite(layer.weight).all() for layer in network.layers):
+        raise UserError(
+            f"the weights overflowed in epoch {epoch}",
+            key="training.learning_rate",
+            mend=f"lower it; {Training().learning_rate} suits most data",
+        )
+    samples = len(dataset.train)
+    return EpochRecord(
+        epoch=epoch,
+        learning_rate=learning_rate,
+        train_accuracy=tuple((right / samples).tolist()),
+        validation_accuracy=network.accuracy(dataset.validation.x, dataset.validation.y),
+        updated=tuple((updated / samples).tolist()),
+    )
+
+
+def _batches(split: Split, size: int, rng: np.random.Generator) -> Iterator[Split]:
+    """The samples in a new random order; the last batch holds what is left."""
+    order = rng.permutation(len(split))
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        yield Split(split.x[rows], split.y[rows])
+
+
+def _counted(batches: Iterator[Split], bar: Progress, task: TaskID) -> Iterator[Split]:
+    """The same batches; the bar moves on when the next one is asked for."""
+    for batch in batches:
+        yield batch
+        bar.advance(task, len(batch))
+
+
+def _progress_bar(*, show: bool) -> Progress:
+    """A bar on standard error; standard output is for results."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not (show and console.is_terminal),
+    )
+
+
+def _description(record: EpochRecord, training: Training) -> str:
+    exits = " / ".join(f"{share:.1%}" for share in record.validation_accuracy)
+    return f"epoch {record.epoch}/{training.epochs}, validation {exits}"
