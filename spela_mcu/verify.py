@@ -101,6 +101,7 @@ class Verification:
             "trained_float_accuracy": (
                 None if self.float_reference is None else list(self.float_reference)
             ),
+            "float_spread_points": round(self.float_comparison.spread_points, 3),
             "shortfall_points": round(self.float_comparison.shortfall_points, 3),
             "tolerance_points": self.prepared.spec.verify.tolerance_points,
             "resolution_points": round(self.float_comparison.resolution_points, 3),

@@ -108,9 +108,10 @@ def verdict(found: Verification) -> str:
     else:
         head = f"[red]not bit-exact[/] on {where}\n  first difference: {found.difference}"
     comparison = found.float_comparison
+    side = "below" if comparison.shortfall_points >= 0 else "above"
     below = (
-        f"{comparison.shortfall_points:.2f} points below float; tolerance "
-        f"{found.prepared.spec.verify.tolerance_points:g}, resolution of the test part "
+        f"{abs(comparison.shortfall_points):.2f} points {side} float; tolerance "
+        f"{found.prepared.spec.verify.tolerance_points:g}, resolution of one run "
         f"{comparison.resolution_points:.2f}"
     )
     mark = "[green]accurate[/]" if comparison.within_tolerance else "[red]not accurate[/]"

@@ -171,7 +171,7 @@ def make_plan(
         # dw_int = rate * scale^2 * u x / |sum|: scale once for the weight, once because the
         # sums grow with the weights; 2^update_shift is dropped after the dither is added.
         mantissa, shift = _integer_rate(
-            spec.learning.learning_rate * float(scale) ** 2 * 2.0**update_shift,
+            spec.learning.first_rate * float(scale) ** 2 * 2.0**update_shift,
             "learning.learning_rate",
         )
         embedding, embedding_shift = scale_embeddings(embeddings[index])

@@ -67,7 +67,7 @@ def online_learning_rates(learning: Learning, steps: int) -> NDArray[np.float64]
     if learning.halve_rate_every:
         passed = np.arange(steps) // learning.halve_rate_every
         halvings = np.minimum(passed, learning.rate_halvings)
-    return np.ldexp(learning.learning_rate, -halvings)
+    return np.ldexp(learning.first_rate, -halvings)
 
 
 def train(
@@ -93,6 +93,8 @@ def train(
         if not len(split):
             raise UserError(f"the {part} part has no samples", key="data", mend="give more data")
     training = spec.training
+    if training.learning_rate > float(np.finfo(np.float32).max):
+        raise _overflow("the learning rate does not fit float32")
     network = FloatNetwork.untrained(spec.network, dataset.inputs, dataset.classes, embeddings)
     rng = np.random.default_rng(training.seed)
     history: list[EpochRecord] = []
@@ -129,20 +131,23 @@ def _train_epoch(
         learned = network.learn(batch.x, batch.y, learning_rate)
         right += (learned.predictions == batch.y).sum(axis=1)
         updated += learned.updated.sum(axis=1)
-    if not all(np.isfinite(layer.weight).all() for layer in network.layers):
-        raise UserError(
-            f"the weights overflowed in epoch {epoch}",
-            key="training.learning_rate",
-            mend=f"lower it; {Training().learning_rate} suits most data",
-        )
+    try:
+        validation = network.accuracy(dataset.validation.x, dataset.validation.y)
+    except FloatingPointError as error:
+        raise _overflow(f"the weights overflowed in epoch {epoch}") from error
     samples = len(dataset.train)
     return EpochRecord(
         epoch=epoch,
         learning_rate=learning_rate,
         train_accuracy=tuple((right / samples).tolist()),
-        validation_accuracy=network.accuracy(dataset.validation.x, dataset.validation.y),
+        validation_accuracy=validation,
         updated=tuple((updated / samples).tolist()),
     )
+
+
+def _overflow(reason: str) -> UserError:
+    mend = f"lower it; {Training().learning_rate} suits most data"
+    return UserError(reason, key="training.learning_rate", mend=mend)
 
 
 def _batches(split: Split, size: int, rng: np.random.Generator) -> Iterator[Split]:

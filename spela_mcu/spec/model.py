@@ -15,6 +15,10 @@ MAX_UNITS = 4096
 MAX_INPUTS = 65535
 MAX_LAYERS = 16
 
+UNTRAINED_RATE = 0.2
+TRAINED_RATE = 0.02
+"""Learning rates on the device: far enough from random weights, near enough to trained ones."""
+
 
 class Section(BaseModel):
     """A mapping in model.yaml: immutable, and strict about unknown keys."""
@@ -274,11 +278,22 @@ class Learning(Section):
         "trained", description="begin from the trained float network or from seeded random weights"
     )
     epochs: int = Field(5, ge=1, description="passes over the training samples of fit and demo")
-    learning_rate: float = Field(0.1, gt=0, description="of the first sample")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="of the first sample; when absent, 0.2 from untrained weights, 0.02 from trained",
+    )
     halve_rate_every: int = Field(
         0, ge=0, description="halve the learning rate after this many samples; 0: never"
     )
     rate_halvings: int = Field(6, ge=0, le=15, description="at most this many such halvings")
+
+    @property
+    def first_rate(self) -> float:
+        """The learning rate of the first sample."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return UNTRAINED_RATE if self.start == "untrained" else TRAINED_RATE
 
 
 class Target(Section):
