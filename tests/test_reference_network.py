@@ -172,6 +172,25 @@ def test_input_scale_cancels(shift, loss, slope, normalize_inputs, seed):
         np.testing.assert_array_equal(a.weight, b.weight)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_activations_whose_squares_leave_float32_still_have_a_direction(scale):
+    # In a deep network without normalised inputs, every layer multiplies the scale.
+    network = random_network(26, dtype=np.float32)
+    x = random_batch(27)[0].astype(np.float32)
+    for a, b in zip(network.forward(x), network.forward(x * np.float32(scale)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)  # float32 rounding, no power of two
+
+
+def test_overflow_is_no_prediction():
+    network = random_network(28, dtype=np.float32)
+    x = random_batch(29)[0].astype(np.float32)
+    for layer in network.layers:
+        layer.weight[:] *= np.float32(1e25)
+    for samples in (x, np.full_like(x, np.nan)):
+        with pytest.raises(FloatingPointError):
+            network.predict(samples)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_scale_of_each_sample_cancels(loss):
     network = random_network(9, loss=loss)

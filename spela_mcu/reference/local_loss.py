@@ -36,9 +36,12 @@ class Direction(NamedTuple):
 
 def direction(h: Tensor) -> Direction:
     """Splits activations [n, units] into direction and length; a zero row stays zero."""
-    inverse = torch.linalg.vector_norm(h, dim=1, keepdim=True).reciprocal_()
-    # 1/0 (and 1/subnormal) is inf: such a row has no direction, so its cosines and its update
-    # are 0. A NaN is not inf and stays visible.
+    # In float64, where no square of a float32 over- or underflows: in a deep network whose
+    # inputs are not normalised, activations may grow or shrink by orders of magnitude per layer.
+    norm = torch.linalg.vector_norm(h, dim=1, keepdim=True, dtype=torch.float64)
+    inverse = norm.reciprocal_().to(h.dtype)
+    # 1/0 is inf: such a row has no direction, so its cosines and its update are 0. (1/inf is 0,
+    # but times inf it makes a NaN, which stays visible.)
     inverse.masked_fill_(inverse.isinf(), 0.0)
     return Direction(h * inverse, inverse)
 

@@ -166,13 +166,18 @@ class FloatNetwork:
 
         Raises:
             ValueError: x is not [n, inputs].
+            FloatingPointError: x is not finite, or weights or activations left the range of
+                float32; no cosine could be trusted.
         """
         with reproducible():
             chunks = [
                 [at.cosines for at in self._passes(rows)]
                 for rows in torch.split(self._samples(x), ROWS_AT_ONCE)
             ]
-            return [torch.cat(chunk).numpy() for chunk in zip(*chunks, strict=True)]
+            exits = [torch.cat(chunk).numpy() for chunk in zip(*chunks, strict=True)]
+        if not all(np.isfinite(cosines).all() for cosines in exits):
+            raise FloatingPointError("a cosine is not a number")
+        return exits
 
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.int64]:
         """Each exit's class for samples x [n, inputs]: int64 [exits, n], the first of equals."""

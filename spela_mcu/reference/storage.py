@@ -23,6 +23,7 @@ _DAMAGE = (
     OSError,
     EOFError,
     KeyError,
+    TypeError,  # a single array (.npy) is no mapping
     ValueError,
     NotImplementedError,  # a compression method or flag that zipfile does not know
     RuntimeError,  # an encrypted member
