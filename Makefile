@@ -27,7 +27,7 @@ help:
 	@echo 'make demo   train, generate, build, simulate and verify examples/digits; prints a summary'
 	@echo 'make test   run the tests'
 	@echo 'make lint   check the style of the Python and C sources, and their types'
-	@echo 'make clean  remove .venv and the caches'
+	@echo 'make clean  remove .venv, caches and what the examples made'
 
 demo: $(call installed,$(DEMO_EXTRAS))
 	$(BIN)/spela-mcu demo examples/digits/model.yaml
@@ -43,7 +43,7 @@ lint: $(call installed,$(TEST_EXTRAS))
 	$(CPPCHECK) firmware
 
 clean:
-	rm -rf $(VENV) $(VENV)-bootstrap build dist .coverage* .*_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-bootstrap build dist examples/*/build .coverage* .*_cache .hypothesis
 	find . -name __pycache__ -type d -exec rm -rf {} +
 
 $(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/pip
