@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +105,7 @@ class Verification:
             "shortfall_points": round(self.float_comparison.shortfall_points, 3),
             "tolerance_points": self.prepared.spec.verify.tolerance_points,
             "resolution_points": round(self.float_comparison.resolution_points, 3),
+            "quantization": [asdict(layer) for layer in self.prepared.network.quantization()],
             "core": self.build.project.board.core,
             "board": self.build.project.board.id,
             "compiler": f"{self.build.compiler.name} {self.build.compiler.version}",

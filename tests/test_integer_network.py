@@ -221,6 +221,11 @@ def test_counts_say_what_quantisation_did():
     counts = network.counts[0]
     assert counts.layer_updates == 200
     assert 0 < counts.updates_rounded_to_zero <= counts.updates_made
+    (report,) = network.quantization()
+    assert report.updates == 200
+    assert report.rounded_to_zero == counts.updates_rounded_to_zero / counts.updates_made
+    ends = np.isin(network.layers[0].weights, (-128, 127))
+    assert report.weights_at_end == ends.mean()
 
 
 def test_misuse_is_refused():

@@ -74,6 +74,7 @@ def command(
 def _print_summary(found: Verification, files: dict[str, str]) -> None:
     stdout.print(accuracy_table(found))
     stdout.print(_curve_table(found.curve))
+    stdout.print(_quantization_table(found))
     stdout.print(_size_table(found))
     stdout.print(verdict(found))
     for what, path in files.items():
@@ -88,6 +89,26 @@ def _curve_table(curve: tuple[CurvePoint, ...]) -> Table:
     for point in curve:
         share = point.accuracy[-1]
         table.add_row(str(point.steps), f"{100 * share:.1f}", "█" * round(BAR * share))
+    return table
+
+
+def _quantization_table(found: Verification) -> Table:
+    plan = found.prepared.plan
+    table = Table(
+        title=f"what {plan.weights} weights with {plan.rounding} rounding did to the updates",
+        title_justify="left",
+    )
+    for heading in ("layer", "updates", "to zero %", "saturated %", "clipped", "halvings"):
+        table.add_column(heading, justify="right")
+    for index, layer in enumerate(found.prepared.network.quantization()):
+        table.add_row(
+            str(index),
+            f"{layer.updates:,}",
+            f"{100 * layer.rounded_to_zero:.1f}",
+            f"{100 * layer.saturated:.2f}",
+            str(layer.multipliers_clipped),
+            str(layer.halvings),
+        )
     return table
 
 

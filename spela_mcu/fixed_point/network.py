@@ -58,6 +58,27 @@ class QuantizationCounts:
 
 
 @dataclass(frozen=True)
+class LayerQuantization:
+    """What the integer format did to one layer, as a report.
+
+    Attributes:
+        updates: times the layer learned.
+        rounded_to_zero: share of single weights' updates that rounding made zero.
+        saturated: share of them that ran into the end of the weights' range.
+        multipliers_clipped: update multipliers that did not fit 16 bits.
+        halvings: times the layer's weights were halved.
+        weights_at_end: share of weights that stand at an end of the range now.
+    """
+
+    updates: int
+    rounded_to_zero: float
+    saturated: float
+    multipliers_clipped: int
+    halvings: int
+    weights_at_end: float
+
+
+@dataclass(frozen=True)
 class ExitAnswer:
     """What one exit says of a sample; cosine and margin are Q1.14.
 
@@ -241,6 +262,20 @@ class IntegerNetwork:
         layer, weights = self.plan.layers[index], self.layers[index].weights
         ends = (weights == layer.weight_min) | (weights == layer.weight_max)
         return int(np.count_nonzero(ends))
+
+    def quantization(self) -> tuple[LayerQuantization, ...]:
+        """What the integer format did to each layer's learning, since the start."""
+        return tuple(
+            LayerQuantization(
+                updates=counts.layer_updates,
+                rounded_to_zero=counts.updates_rounded_to_zero / max(counts.updates_made, 1),
+                saturated=counts.updates_saturated / max(counts.updates_made, 1),
+                multipliers_clipped=counts.multipliers_clipped,
+                halvings=state.halvings,
+                weights_at_end=self.saturated(index) / state.weights.size,
+            )
+            for index, (counts, state) in enumerate(zip(self.counts, self.layers, strict=True))
+        )
 
     # ------------------------------------------------------------------------ state
 
