@@ -10,7 +10,12 @@
 #define SCB_BFAR  0xE000ED38U
 
 static uint32_t register_at(uint32_t address) {
+#if defined(__ARM_ARCH) && __ARM_ARCH >= 7
     return *(const volatile uint32_t *)(uintptr_t)address;
+#else
+    (void)address; /* ARMv6-M has none of them */
+    return 0U;
+#endif
 }
 
 void port_on_fault(const port_exception_t *exception) {
@@ -19,16 +24,10 @@ void port_on_fault(const port_exception_t *exception) {
     frame_write_start(writer);
     frame_write_u8(writer, COMMAND_FAULT);
     frame_write_u8(writer, PROTOCOL_FAULT);
-#if defined(__ARM_ARCH) && __ARM_ARCH >= 7
     frame_write_u32(writer, register_at(SCB_CFSR));
     frame_write_u32(writer, register_at(SCB_HFSR));
     frame_write_u32(writer, register_at(SCB_MMFAR));
     frame_write_u32(writer, register_at(SCB_BFAR));
-#else /* ARMv6-M has none of them */
-    for (uint32_t i = 0U; i < 4U; i++) {
-        frame_write_u32(writer, 0U);
-    }
-#endif
     if (exception != NULL) {
         frame_write_u32(writer, exception->pc);
         frame_write_u32(writer, exception->lr);

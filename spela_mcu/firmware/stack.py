@@ -1,8 +1,8 @@
 """How much stack a program can use at most: read off its machine code.
 
 Machine code is the same evidence for every compiler, and includes what the compiler's own library
-does. Each function is swept from its first to its last instruction, noting how far the stack
-pointer stands below where it stood on entry; calls then add up along the call graph.
+does. Each function is followed along its branches, noting how far the stack pointer stands below
+where it stood on entry; calls then add up along the call graph.
 """
 
 from __future__ import annotations
@@ -92,28 +92,34 @@ def stack_frames(elf: Elf) -> dict[str, Frame]:
 
 
 def _frame(elf: Elf, function: Symbol) -> Frame:
+    steps = {step.address: step for step in _instructions(elf, function)}
     end = function.address + function.bytes
-    depths: dict[int, int] = {}  # at the targets of branches met so far
+    depths: dict[int, int] = {}  # behind every instruction met so far
     calls: list[tuple[int, str]] = []
-    depth = deepest = 0
-    falls_through = True
-    for step in _instructions(elf, function):
-        if step.address in depths:
-            depth = max(depths[step.address], depth if falls_through else 0)
-        elif not falls_through:
-            depth = deepest  # reached by a jump table or from below: no deeper than this
-        depth += _pushed(step)
-        deepest = max(deepest, depth)
-        if step.name == "bl" or _BRANCH.match(step.name):
-            target = _target(step)
-            if step.name == "bl" or not function.address <= target < end:
-                calls.append((depth, _name_at(elf, target)))
-            else:
-                depths[target] = max(depths.get(target, 0), depth)
-        elif step.name == "blx":
-            raise ValueError(f"{function.name} calls through a pointer at 0x{step.address:x}")
-        falls_through = not _ends(step)
-    return Frame(deepest, tuple(calls))
+    waiting = [(function.address, 0)]
+    at_tables = 0
+    while waiting:
+        address, depth = waiting.pop()
+        while address in steps and address not in depths:
+            step = steps[address]
+            depth += _pushed(step)
+            depths[address] = depth
+            if step.name == "bl" or _BRANCH.match(step.name):
+                target = _target(step)
+                if step.name == "bl" or not function.address <= target < end:
+                    calls.append((depth, _name_at(elf, target)))
+                else:
+                    waiting.append((target, depth))
+            elif step.name == "blx":
+                raise ValueError(f"{function.name} calls through a pointer at 0x{address:x}")
+            elif _jumps_by_table(step):
+                at_tables = max(at_tables, depth)
+            if _ends(step):
+                break
+            address += step.size
+        if not waiting:  # what no branch leads to, a jump table does
+            waiting = [(address, at_tables) for address in steps if address not in depths][:1]
+    return Frame(max(depths.values(), default=0), tuple(calls))
 
 
 def _instructions(elf: Elf, function: Symbol) -> Iterator[_Instruction]:
@@ -154,6 +160,13 @@ def _ends(step: _Instruction) -> bool:
     if step.name in ("pop", "ldm", "ldr", "mov", "add"):
         return "pc" in step.operands.split(", [")[0]
     return step.name in ("b", "bx", "tbb", "tbh", "udf")
+
+
+def _jumps_by_table(step: _Instruction) -> bool:
+    loads_pc = (
+        step.name == "ldr" and step.operands.startswith("pc, [") and "sp" not in step.operands
+    )
+    return loads_pc or step.name in ("tbb", "tbh")
 
 
 def _target(step: _Instruction) -> int:

@@ -1,0 +1,219 @@
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toy import toy, toy_samples
+
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.directory import read_project, write_project
+from spela_mcu.firmware.project import generate_project
+from spela_mcu.resources import resource_directory
+
+VARIANTS = {
+    "learning": toy("stm32f4_discovery"),
+    "inference only": toy(drawn=False, inference_only=True),
+}
+
+
+@pytest.fixture(params=VARIANTS)
+def project(request):
+    return VARIANTS[request.param].project
+
+
+def contents(directory):
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+# ---------------------------------------------------------------------- generation
+
+
+def test_a_project_is_self_contained(project):
+    own = {f"spela/{path.name}" for path in (resource_directory("firmware") / "spela").iterdir()}
+    if project.inference_only:
+        own.remove("spela/spela_learn.c")
+    assert own <= set(project.files)
+    assert {"README.md", "CMakeLists.txt", "project.json", "model/toy.c", "model/toy.h"} <= set(
+        project.files
+    )
+    for path, text in project.files.items():
+        for name in re.findall(r'#include "([^"]+)"', text):
+            places = [f"{folder}/{name}" for folder in ("model", "spela", "application", "port")]
+            assert sum(place in project.files for place in places) == 1, (path, name)
+
+
+def test_equal_models_give_equal_bytes(project):
+    again = generate_project(
+        project.model,
+        project.board,
+        optimization=project.optimization,
+        inference_only=project.inference_only,
+    )
+    assert again.files == project.files
+
+
+def test_no_place_or_date_of_the_generating_machine(project):
+    place = str(resource_directory("firmware").parent)
+    for path, text in project.files.items():
+        assert place not in text, path
+        assert not re.search(r"\b20\d\d-\d\d-\d\d\b", text), path
+
+
+def test_clang_format_leaves_generated_c_unchanged(project, tmp_path):
+    beside_python = Path(sys.executable).parent
+    formatter = shutil.which(
+        "clang-format", path=f"{beside_python}{os.pathsep}{os.environ['PATH']}"
+    )
+    if formatter is None:
+        pytest.skip("clang-format is not installed (pip install clang-format)")
+    write_project(project, tmp_path / "p")
+    files = [str(tmp_path / "p" / path) for path in project.files if path.endswith((".c", ".h"))]
+    style = resource_directory("firmware").parent / ".clang-format"
+    done = subprocess.run(
+        [formatter, f"--style=file:{style}", "--dry-run", "--Werror", *files],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_samples_are_carried_along():
+    x, y = toy_samples(VARIANTS["learning"], 3)
+    base = VARIANTS["learning"].project
+    project = generate_project(base.model, base.board, samples=(x, y))
+    lines = project.files["samples.csv"].splitlines()
+    assert [int(cell) for cell in lines[1].split(",")] == [*x[1].tolist(), int(y[1])]
+    assert "samples.csv" in project.files["README.md"]
+
+
+def test_the_example_in_the_readme_compiles(project, tmp_path):
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no host compiler (gcc or cc) on PATH")
+    write_project(project, tmp_path / "p")
+    (example,) = re.findall(r"```c\n(.*?)```", project.files["README.md"], re.DOTALL)
+    assert ("spela_learn" in example) != project.inference_only
+    defines = ["-DSPELA_INFERENCE_ONLY"] if project.inference_only else []
+    warnings = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror"]
+    file = tmp_path / "example.c"
+    file.write_text(example)
+    subprocess.run(
+        [compiler, *warnings, *defines, "-Imodel", "-Ispela", "-fsyntax-only", str(file)],
+        cwd=tmp_path / "p",
+        check=True,
+    )
+
+
+# ------------------------------------------------------------------------- on disk
+
+
+def test_written_and_read_back(project, tmp_path):
+    directory = tmp_path / "deep" / "p"
+    write_project(project, directory)
+    assert contents(directory) == {path: text.encode() for path, text in project.files.items()}
+    read = read_project(directory)
+    assert read.board == project.board
+    assert (read.name, read.inputs, read.digest) == ("toy", 13, project.model.digest)
+    assert read.inference_only == project.inference_only
+    assert list(directory.parent.iterdir()) == [directory]
+
+
+def test_writing_the_same_again_touches_nothing(project, tmp_path):
+    write_project(project, tmp_path / "p")
+    before = (tmp_path / "p" / "README.md").stat()
+    write_project(project, tmp_path / "p")
+    assert (tmp_path / "p" / "README.md").stat() == before
+
+
+def test_another_project_replaces_an_unchanged_one_and_keeps_its_builds(tmp_path):
+    one, other = (variant.project for variant in VARIANTS.values())
+    write_project(one, tmp_path / "p")
+    (tmp_path / "p" / "build" / "gcc-O2").mkdir(parents=True)
+    (tmp_path / "p" / "build" / "gcc-O2" / "toy.elf").write_text("built")
+    write_project(other, tmp_path / "p")
+    files = contents(tmp_path / "p")
+    assert files.pop("build/gcc-O2/toy.elf") == b"built"
+    assert set(files) == set(other.files)
+
+
+@pytest.mark.parametrize("change", ["edit", "add", "add a folder"])
+def test_the_users_changes_are_never_overwritten(tmp_path, change):
+    one, other = (variant.project for variant in VARIANTS.values())
+    directory = tmp_path / "p"
+    write_project(one, directory)
+    changed = {
+        "edit": directory / "application" / "main.c",
+        "add": directory / "port" / "mine.c",
+        "add a folder": directory / "mine" / "notes.txt",
+    }[change]
+    changed.parent.mkdir(exist_ok=True)
+    changed.write_text("precious")
+    before = contents(directory)
+    with pytest.raises(UserError, match=changed.name):
+        write_project(other, directory)
+    assert contents(directory) == before
+    assert list(tmp_path.iterdir()) == [directory]
+
+
+def test_a_directory_that_is_not_ours_is_refused(project, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(UserError, match="holds no generated project"):
+        write_project(project, tmp_path)
+    with pytest.raises(UserError, match="is not a directory"):
+        write_project(project, tmp_path / "thesis.tex")
+    assert contents(tmp_path) == {"thesis.tex": b"precious"}
+
+
+def test_an_empty_directory_is_taken(project, tmp_path):
+    (tmp_path / "p").mkdir()
+    write_project(project, tmp_path / "p")
+    assert (tmp_path / "p" / "project.json").is_file()
+
+
+def test_a_disk_that_fails_leaves_the_old_project(tmp_path, monkeypatch):
+    one, other = (variant.project for variant in VARIANTS.values())
+    write_project(one, tmp_path / "p")
+    before = contents(tmp_path / "p")
+    real, written = Path.write_text, []
+
+    def failing(self, *arguments, **options):
+        written.append(self)
+        if len(written) == 7:
+            raise OSError(28, "No space left on device")
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "write_text", failing)
+    with pytest.raises(OSError, match="No space left"):
+        write_project(other, tmp_path / "p")
+    assert len(written) == 7
+    assert contents(tmp_path) == {f"p/{path}": data for path, data in before.items()}
+
+
+def test_directories_that_are_no_projects(project, tmp_path):
+    with pytest.raises(UserError, match="no such directory"):
+        read_project(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"holds no project\.json"):
+        read_project(tmp_path)
+    write_project(project, tmp_path / "p")
+    manifest = tmp_path / "p" / "project.json"
+    whole = manifest.read_text()
+    for damage in (
+        whole[:100],
+        "[]",
+        whole.replace('"O2"', '"O9"'),
+        json.dumps({**json.loads(whole), "board": {}}),
+        whole.replace('"spela-mcu"', '"other"'),
+    ):
+        manifest.write_text(damage)
+        with pytest.raises(UserError) as raised:
+            read_project(tmp_path / "p")
+        assert raised.value.file == manifest

@@ -1,0 +1,74 @@
+"""Small networks and their firmware, for tests that need a project, a build or a machine."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from spela_mcu.data.dataset import InputScaling
+from spela_mcu.firmware.board import load_board
+from spela_mcu.firmware.build import build_project
+from spela_mcu.firmware.directory import write_project
+from spela_mcu.firmware.model import model_source
+from spela_mcu.firmware.project import FirmwareProject, generate_project
+from spela_mcu.firmware.toolchain import find_compiler
+from spela_mcu.fixed_point.network import IntegerNetwork
+from spela_mcu.fixed_point.plan import make_plan
+from spela_mcu.spec.model import FixedPoint, Layer, ModelSpec, Network, SklearnData
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A network and the project generated from it; `network()` is fresh each time."""
+
+    spec: ModelSpec
+    inputs: int
+    classes: int
+    project: FirmwareProject
+
+    def network(self):
+        return IntegerNetwork.untrained(make_plan(self.spec, self.inputs, self.classes))
+
+
+def toy_spec(layers=(17, 9), weights="int8"):
+    return ModelSpec(
+        name="toy",
+        data=SklearnData(source="sklearn"),
+        network=Network(layers=tuple(Layer(units=units) for units in layers)),
+        fixed_point=FixedPoint(weights=weights),
+    )
+
+
+@lru_cache
+def toy(
+    board="mps2-an386",
+    *,
+    inputs=13,
+    layers=(17, 9),
+    classes=5,
+    weights="int8",
+    drawn=True,
+    inference_only=False,
+):
+    """13-17-9 with 5 classes: no width is a multiple of four."""
+    spec = toy_spec(layers, weights)
+    network = IntegerNetwork.untrained(make_plan(spec, inputs, classes))
+    scaling = InputScaling(np.zeros(inputs, np.float32), np.ones(inputs, np.float32))
+    names = tuple(f"class {index}" for index in range(classes))
+    model = model_source(
+        spec.name, network, names, scaling, drawn=drawn, inference_only=inference_only
+    )
+    project = generate_project(model, load_board(board), inference_only=inference_only)
+    return Toy(spec, inputs, classes, project)
+
+
+def build_toy(toy, directory, compiler="auto", optimization=None):
+    write_project(toy.project, directory)
+    return build_project(directory, find_compiler(compiler), optimization)
+
+
+def toy_samples(toy, n, seed=0):
+    """Samples int8 [n, inputs] over the whole range, and labels [n]."""
+    generator = np.random.default_rng(seed)
+    x = generator.integers(-127, 128, (n, toy.inputs)).astype(np.int8)
+    return x, generator.integers(0, toy.classes, n)
