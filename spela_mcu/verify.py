@@ -21,6 +21,7 @@ from spela_mcu.comparison import (
 )
 from spela_mcu.firmware.build import Build, build_project
 from spela_mcu.firmware.directory import write_project
+from spela_mcu.firmware.preflight import Preflight, check_fit
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.toolchain import CompilerChoice, Optimization, find_compiler
 from spela_mcu.pipeline import Prepared
@@ -133,9 +134,16 @@ def deploy(
         UserError: it does not fit the board, there is no compiler, or it does not compile.
     """
     target = prepared.spec.target
-    project = generate_project(
-        prepared.source(), prepared.board, optimization=optimization or target.optimization
+    level = optimization or target.optimization
+    needs = Preflight(
+        plan=prepared.plan,
+        weights_in_flash=not prepared.drawn,
+        inference_only=False,
+        compiler=compiler or target.compiler,
+        optimization=level,
     )
+    check_fit(needs, prepared.board)
+    project = generate_project(prepared.source(), prepared.board, optimization=level)
     write_project(project, directory)
     return build_project(directory, find_compiler(compiler or target.compiler), optimization)
 
