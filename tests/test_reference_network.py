@@ -189,6 +189,7 @@ def test_overflow_is_no_prediction():
     for samples in (x, np.full_like(x, np.nan)):
         with pytest.raises(FloatingPointError):
             network.predict(samples)
+    replace(network, normalize_inputs=True).predict(x)  # keeps every layer's input at length 1
 
 
 @pytest.mark.parametrize("loss", LOSSES)

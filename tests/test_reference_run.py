@@ -17,7 +17,7 @@ from spela_mcu.errors import UserError
 from spela_mcu.reference import run as run_module
 from spela_mcu.reference.learning_curve import draw_learning_curve
 from spela_mcu.reference.network import FloatLayer, FloatNetwork
-from spela_mcu.reference.run import load_run, trained
+from spela_mcu.reference.run import load_run, trained, training_digest
 from spela_mcu.reference.storage import load_network, save_network
 from spela_mcu.spec.model import Learning, Target
 
@@ -125,6 +125,14 @@ def test_an_invalid_or_missing_member_is_refused(saved, name, missing):
     refused(path)
 
 
+def test_float64_is_refused(saved):
+    content, path = saved
+    with np.load(io.BytesIO(content)) as arrays:
+        wide = {name: array.astype(float) for name, array in arrays.items() if "_0" in name}
+        np.savez(path, **{**arrays, **wide})
+    refused(path)
+
+
 def test_another_version_is_named(saved):
     content, path = saved
     with np.load(io.BytesIO(content)) as arrays:
@@ -216,25 +224,32 @@ def test_an_unchanged_run_is_reused(tmp_path, monkeypatch):
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
 
 
-def test_whatever_decides_the_result_retrains(tmp_path):
-    spec, dataset = model(training={"epochs": 2}), blobs()
-    run(tmp_path, spec, dataset)
-    test = Split(dataset.test.x, dataset.test.y.copy())
-    test.y[0] = (test.y[0] + 1) % 3
-    section = spec.data.model_copy(update={"seed": 5})
-    others = [
-        (model(training={"epochs": 3}), dataset),
-        (model(training={"epochs": 2}, margin=0.2), dataset),
-        (model((9,), training={"epochs": 2}), dataset),
-        (spec.model_copy(update={"data": section}), dataset),
-        (spec, blobs(seed=1)),
-        (spec, replace(dataset, test=test)),
+def test_a_changed_run_is_trained_again(tmp_path):
+    run(tmp_path)
+    for _ in range(2):
+        other = run(tmp_path, dataset=blobs(seed=1))
+    assert other.reused
+    assert not run(tmp_path).reused
+
+
+def test_whatever_decides_the_result_has_a_digest_of_its_own():
+    spec, dataset = model(), blobs()
+    relabelled = dataset.test.y.copy()
+    relabelled[0] = (relabelled[0] + 1) % 3
+    data = spec.data.model_copy(update={"seed": 5})
+    vectors = embeddings(spec, dataset)
+    inputs = [
+        (spec, dataset, vectors),
+        (model(training={"epochs": 3}), dataset, vectors),
+        (model(margin=0.2), dataset, vectors),
+        (spec.model_copy(update={"data": data}), dataset, vectors),
+        (spec, blobs(seed=1), vectors),
+        (spec, replace(dataset, test=Split(dataset.test.x, relabelled)), vectors),
+        (spec, dataset, [-layer for layer in vectors]),
     ]
-    for other_spec, other_data in others:
-        assert not run(tmp_path, other_spec, other_data).reused
-        assert run(tmp_path, other_spec, other_data).reused
-    turned = [-vectors for vectors in embeddings(spec, blobs())]
-    assert not trained(*others[-1], turned, tmp_path, progress=False).reused
+    digests = {training_digest(*each) for each in inputs}
+    assert len(digests) == len(inputs)
+    assert training_digest(*inputs[0]) in digests
 
 
 @pytest.mark.parametrize("name", ["network.npz", "metrics.json"])
