@@ -1,0 +1,343 @@
+"""The conversation with the device: both sides of docs/protocol.md."""
+
+import re
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from cobs import cobs
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from toy import build_toy, toy, toy_samples
+
+from spela_mcu.resources import resource_directory
+from spela_mcu.simulation.device import Device
+from spela_mcu.simulation.protocol import (
+    PROTOCOL_VERSION,
+    Command,
+    DeviceError,
+    DeviceFaultError,
+    ProtocolError,
+    Status,
+    decode_frame,
+    encode_frame,
+    parse_answer,
+    parse_exits,
+    request,
+)
+from spela_mcu.simulation.unicorn import UnicornSimulator
+
+CASE = toy()
+SAMPLE = toy_samples(CASE, 1)[0][0]
+FRAME_BYTES = CASE.inputs + 8
+"""The device's buffer: head, sample and CRC."""
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    build = build_toy(CASE, tmp_path_factory.mktemp("protocol") / "p")
+    with UnicornSimulator().start(build) as machine:
+        yield machine
+
+
+@pytest.fixture
+def device(machine):
+    device = Device(machine)
+    device.reset()
+    return device
+
+
+def ask(machine, payload):
+    """Command, status and body of the answer to a payload."""
+    (frame,) = answers(machine.exchange(encode_frame(payload)))
+    return frame
+
+
+def answers(data):
+    assert not data or data.endswith(b"\0")
+    return [parse_answer(decode_frame(frame)) for frame in data.split(b"\0") if frame]
+
+
+# --------------------------------------------------------------------------- frames
+
+
+@given(st.binary(max_size=600))
+@example(bytes(range(1, 255)) * 2)
+@example(bytes(254))
+def test_frames_are_undone_by_decoding(payload):
+    frame = encode_frame(payload)
+    assert frame.count(b"\0") == 1
+    assert frame.endswith(b"\0")
+    assert decode_frame(frame[:-1]) == payload
+
+
+def test_frames_that_are_none():
+    whole = encode_frame(b"hello")[:-1]
+    for frame in (whole[:-1], b"\x05ab", b"\x02a", whole[:3] + b"X" + whole[4:]):
+        with pytest.raises(ProtocolError):
+            decode_frame(frame)
+
+
+def test_the_crc_is_zlibs():
+    assert cobs.decode(encode_frame(b"123456789")[:-1])[9:] == struct.pack("<I", 0xCBF43926)
+
+
+@given(payload=st.binary(max_size=3 * FRAME_BYTES))
+@settings(max_examples=150)
+@example(payload=b"")
+@example(payload=bytes(FRAME_BYTES - 4))
+@example(payload=bytes(FRAME_BYTES - 3))
+@example(payload=b"\x02" + bytes(FRAME_BYTES - 5))
+def test_any_payload_is_answered_once(machine, payload):
+    command, status, _ = ask(machine, payload)
+    if len(payload) + 4 > FRAME_BYTES:
+        assert (command, status) == (Command.NONE, Status.OVERLONG)
+    elif len(payload) < 4:
+        assert (command, status) == (payload[0] if payload else 0, Status.LENGTH)
+    else:
+        assert command == payload[0]
+        if command not in set(Command) - {Command.NONE, Command.FAULT}:
+            assert status == Status.UNKNOWN
+
+
+@given(junk=st.lists(st.integers(1, 255), max_size=3 * FRAME_BYTES).map(bytes))
+@settings(max_examples=150)
+@example(junk=b"\xff" * 40)
+@example(junk=b"\x01" * (FRAME_BYTES + 1))
+def test_any_junk_is_refused_and_the_device_lives(machine, junk):
+    refused = answers(machine.exchange(junk + b"\0"))
+    if junk:
+        ((command, status, body),) = refused
+        assert (command, body) == (Command.NONE, b"")
+        assert status in {Status.MALFORMED, Status.DAMAGED, Status.OVERLONG}
+    else:
+        assert refused == []  # a zero between frames is no frame
+    assert Device(machine).info().name == "toy"
+
+
+@pytest.mark.parametrize("position", range(FRAME_BYTES))
+def test_every_damaged_byte_is_noticed(machine, position):
+    payload = bytearray(request(Command.INFER, data=SAMPLE.tobytes()))
+    data = bytearray(payload + struct.pack("<I", zlib.crc32(payload)))
+    data[position] ^= 0x10
+    ((command, status, _),) = answers(machine.exchange(cobs.encode(bytes(data)) + b"\0"))
+    assert (command, status) == (Command.NONE, Status.DAMAGED)
+
+
+def test_a_frame_may_come_in_pieces(machine, device):
+    frame = encode_frame(request(Command.INFER_LAST, data=SAMPLE.tobytes()))
+    whole = machine.exchange(frame)
+    pieces = [machine.exchange(frame[i : i + 1]) for i in range(len(frame))]
+    assert pieces == [b""] * (len(frame) - 1) + [whole]
+
+
+def test_two_frames_at_once_are_both_answered(machine):
+    two = encode_frame(request(Command.INFO)) + encode_frame(request(Command.COUNTERS))
+    assert [command for command, _, _ in answers(machine.exchange(two))] == [1, 6]
+
+
+def test_long_answers_with_and_without_zeros(tmp_path):
+    """Blocks of COBS end at 254 bytes: weights of all kinds cross that border."""
+    case = toy(inputs=40, layers=(60,), classes=5)
+    with UnicornSimulator().start(build_toy(case, tmp_path / "p")) as machine:
+        device, packed = Device(machine), case.network().packed_weights(0)
+        assert len(packed) == 2400
+        assert device.weights(0) == packed
+        for length in (253, 254, 255, 256, 508, 509):
+            assert device.layer_part(0, 100, length).data == packed[100 : 100 + length]
+
+
+# ------------------------------------------------------------------------- commands
+
+
+def test_info(device):
+    info, model = device.info(), CASE.project.model
+    assert (info.protocol_version, info.name) == (PROTOCOL_VERSION, "toy")
+    assert (info.inputs, info.classes, info.layers) == (13, 5, 2)
+    assert (info.digest, info.arena_bytes) == (model.digest, model.arena_bytes)
+    assert info.flags == 0
+
+
+def test_answers_equal_the_reference(device):
+    reference = CASE.network()
+    x, y = toy_samples(CASE, 40)
+    for sample, label in zip(x, y.tolist(), strict=True):
+        expected, found = reference.infer(sample), device.infer(sample)
+        for ours, theirs in zip(expected, found, strict=True):
+            assert theirs.scores.dtype == np.int32
+            assert theirs.scores.tolist() == ours.scores.tolist()
+            assert (theirs.label, theirs.cosine, theirs.margin) == (
+                ours.label,
+                ours.cosine,
+                ours.margin,
+            )
+        last = expected[-1]
+        prediction = device.infer_last(sample)
+        assert (prediction.label, prediction.cosine, prediction.margin) == (
+            last.label,
+            last.cosine,
+            last.margin,
+        )
+        learned = device.learn(sample, label)
+        reference.learn(sample, label)
+        assert learned.prediction == prediction
+        assert learned.digest == reference.digest() == device.counters().digest
+    assert device.counters().samples == 40
+    for index, layer in enumerate(reference.layers):
+        part = device.layer_part(index, 0, 0)
+        assert (part.updates, part.halvings, part.data) == (layer.updates, layer.halvings, b"")
+        assert device.weights(index) == reference.packed_weights(index)
+
+
+def test_the_digest_is_answered_only_when_asked_for(device):
+    assert device.learn(SAMPLE, 1, digest=False).digest is None
+    assert device.learn(SAMPLE, 1, digest=True).digest == device.counters().digest
+
+
+def test_reset_forgets(device):
+    start = device.counters()
+    device.learn(SAMPLE, 1)
+    assert device.counters() != start
+    device.reset()
+    assert device.counters() == start
+
+
+@pytest.mark.parametrize(
+    ("payload", "status"),
+    [
+        (request(Command.INFER, data=bytes(12)), Status.ERROR_SIZE),
+        (request(Command.INFER_LAST), Status.ERROR_SIZE),
+        (request(Command.LEARN, argument=1, data=bytes(12)), Status.ERROR_SIZE),
+        (request(Command.LEARN, argument=5, data=bytes(13)), Status.ERROR_LABEL),
+        (request(Command.LEARN, argument=65535, data=bytes(13)), Status.ERROR_LABEL),
+        (request(Command.STATE, argument=2, data=bytes(8)), Status.ERROR_ARGUMENT),
+        (request(Command.STATE, data=bytes(7)), Status.LENGTH),
+        (request(Command.STATE, data=struct.pack("<II", 321, 0)), Status.RANGE),
+        (request(Command.STATE, data=struct.pack("<II", 320, 1)), Status.RANGE),
+        (request(Command.STATE, data=struct.pack("<II", 8, 2**32 - 4)), Status.RANGE),
+        (request(Command.INFO, data=b"x"), Status.LENGTH),
+        (request(Command.RESET, data=b"x"), Status.LENGTH),
+        (request(Command.COUNTERS, data=b"x"), Status.LENGTH),
+        (struct.pack("<BBH", 8, 0, 0), Status.UNKNOWN),
+        (b"\x01\x00\x00", Status.LENGTH),
+    ],
+)
+def test_misuse_is_answered_and_changes_nothing(machine, device, payload, status):
+    device.learn(SAMPLE, 3)
+    before = device.counters()
+    assert ask(machine, payload) == (payload[0], status, b"")
+    assert device.counters() == before
+
+
+def test_a_model_for_inference_only_does_not_learn(tmp_path):
+    case = toy(drawn=False, inference_only=True)
+    with UnicornSimulator().start(build_toy(case, tmp_path / "p")) as machine:
+        device = Device(machine)
+        assert device.info().flags == 4
+        with pytest.raises(DeviceError) as raised:
+            device.learn(SAMPLE, 1)
+        assert raised.value.status == Status.ERROR_READ_ONLY
+        assert device.infer(SAMPLE)[1].label == case.network().infer(SAMPLE)[1].label
+
+
+# ------------------------------------------------------------------------- the host
+
+
+class Says:
+    """A transport that answers as told."""
+
+    def __init__(self, *payloads, raw=None):
+        self._data = b"".join(map(encode_frame, payloads)) if raw is None else raw
+
+    def exchange(self, request):
+        return self._data
+
+
+def test_refusals_become_errors():
+    with pytest.raises(DeviceError, match="there is no such command") as raised:
+        Device(Says(b"\x07\x83")).reset()
+    assert (raised.value.command, raised.value.status) == (Command.RESET, Status.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "transport",
+    [
+        Says(raw=b""),
+        Says(raw=b"\0\0"),
+        Says(raw=b"\x05ab\0"),
+        Says(b""),
+        Says(b"\x07"),
+        Says(b"\x07\x42"),
+        Says(b"\x06\x00"),
+        Says(b"\x07\x00", b"\x07\x00"),
+    ],
+)
+def test_what_is_no_answer_is_an_error(transport):
+    with pytest.raises(ProtocolError):
+        Device(transport).reset()
+
+
+def test_answers_of_a_wrong_length_are_errors():
+    for body in (b"", bytes(25), bytes(27)):
+        with pytest.raises(ProtocolError):
+            parse_exits(body, classes=5)
+    with pytest.raises(ProtocolError):
+        Device(Says(b"\x06\x00" + bytes(19))).counters()
+
+
+def test_another_version_of_the_protocol_is_refused():
+    with pytest.raises(ProtocolError, match="version 9"):
+        Device(Says(b"\x01\x00\x09" + bytes(19) + b"toy")).info()
+
+
+def test_a_fault_is_told_with_its_registers():
+    words = struct.pack("<7I", 0x8200, 0x40000000, 0, 0x90000000, 0x2DC, 0x2D9, 0x21000000)
+    with pytest.raises(DeviceFaultError) as raised:
+        Device(Says(b"\x7f\xff" + words)).reset()
+    assert raised.value.bfar == 0x90000000
+    assert raised.value.pc == 0x2DC
+    with pytest.raises(DeviceFaultError, match="overflowed stack") as raised:
+        Device(Says(b"\x7f\xff" + words[:16])).reset()
+    assert raised.value.pc is None
+
+
+def test_a_fault_in_the_middle_of_an_answer_is_told():
+    fault = encode_frame(b"\x7f\xff" + bytes(28))
+    with pytest.raises(DeviceFaultError):
+        Device(Says(raw=b"\x02\x06\x0a\0" + fault)).reset()
+
+
+def test_samples_must_be_int8_rows(device):
+    for wrong in (SAMPLE.astype(np.int16), SAMPLE[None]):
+        with pytest.raises(ValueError, match="int8"):
+            device.infer(wrong)
+
+
+# ------------------------------------------------------- one protocol in three places
+
+
+def constants(pattern):
+    header = (resource_directory("firmware") / "application" / "protocol.h").read_text()
+    return {name: int(value) for name, value in re.findall(pattern, header)}
+
+
+def test_the_header_the_host_and_the_document_agree():
+    commands = {command.name: command.value for command in Command}
+    statuses = {status.name: status.value for status in Status}
+    assert constants(r"\bCOMMAND_(\w+) = (\d+)") == commands
+    assert constants(r"\bPROTOCOL_(\w+) = (\d+)") == {
+        name: value for name, value in statuses.items() if value >= 128
+    }
+    assert constants(r"#define PROTOCOL_(VERSION) +(\d+)U") == {"VERSION": PROTOCOL_VERSION}
+    library = (resource_directory("firmware") / "spela" / "spela.h").read_text()
+    found = re.findall(r"\bSPELA_(OK|ERROR_\w+) = (\d+)", library)
+    assert {name: int(value) for name, value in found} == {
+        name: value for name, value in statuses.items() if value < 128
+    }
+    document = (resource_directory("firmware").parent / "docs" / "protocol.md").read_text()
+    assert f"version {PROTOCOL_VERSION}" in document.splitlines()[0]
+    rows = re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", document, re.M)
+    assert {name: int(value) for value, name in rows} == statuses | {
+        name: value for name, value in commands.items() if name not in ("NONE", "FAULT")
+    }
