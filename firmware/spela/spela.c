@@ -10,22 +10,78 @@ SPELA_STATIC_ASSERT(sizeof(spela_row_update_t) == 4U, "and with this one");
 
 #define SPELA_NO_CLASS UINT32_C(0xFFFFFFFF)
 
+/* What spela_init accepts. The first two keep an arena below 2^30 bytes: 2^29 for the first layer's
+ * weights at most, and 2^25 for those of each other. */
+#define SPELA_LAYERS_MAX          16U
+#define SPELA_UNITS_MAX           4096U
+#define SPELA_EMBEDDING_SHIFT_MAX 14U
+#define SPELA_LEAK_SHIFT_MAX      30U
+#define SPELA_FLAGS                                                                                \
+    ((uint32_t)SPELA_FLAG_WEIGHTS_INT16 | (uint32_t)SPELA_FLAG_ROUND_NEAREST |                     \
+     (uint32_t)SPELA_FLAG_INFERENCE_ONLY)
+
 static uint32_t weight_bytes(const spela_model_t *model, const spela_layer_t *layer) {
     const uint32_t width = (model->flags & (uint32_t)SPELA_FLAG_WEIGHTS_INT16) != 0U ? 2U : 1U;
     return spela_padded(layer->units) * spela_padded(layer->inputs) * width;
 }
 
+/** Whether a layer's parameters keep the bounds of docs/arithmetic.md, section 1. */
+static bool layer_is_valid(const spela_layer_t *layer, bool is_int16) {
+    const uint32_t bits = layer->weight_bits;
+    /* the last: |sum| <= inputs * 2^7 * 2^(bits-1) <= 2^30 */
+    return layer->embeddings != NULL && layer->inputs >= 1U && layer->units >= 2U &&
+           layer->units <= SPELA_UNITS_MAX && layer->embedding_shift <= SPELA_EMBEDDING_SHIFT_MAX &&
+           layer->leak_shift <= SPELA_LEAK_SHIFT_MAX && bits >= 8U &&
+           bits <= (is_int16 ? 16U : 8U) && ((uint32_t)layer->inputs << bits) <= UINT32_C(1) << 24;
+}
+
+/** Whether every embedding is at most sqrt(9/8) long: the bounds of cosines and directions. */
+static bool embeddings_are_valid(const spela_layer_t *layer, uint32_t classes) {
+    const uint32_t one = UINT32_C(1) << (2U * layer->embedding_shift);
+    for (uint32_t c = 0U; c < classes; c++) {
+        const int8_t *const embedding = spela_embedding(layer, c);
+        uint32_t squared_norm = 0U; /* <= 4096 * 2^14 */
+        for (uint32_t j = 0U; j < layer->units; j++) {
+            const int32_t element = embedding[spela_element(j)];
+            squared_norm += (uint32_t)(element * element);
+        }
+        if (squared_norm > one + one / 8U) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** Whether given int16 weights lie in their range: the bound of sums. int8 weights cannot but. */
+static bool weights_are_valid(const spela_layer_t *layer, bool is_int16) {
+    const int16_t *const weights = layer->weights;
+    if (is_int16 && weights != NULL) {
+        const spela_shape_t shape = spela_weight_shape(layer);
+        const int32_t half = (int32_t)(UINT32_C(1) << (shape.weight_bits - 1U));
+        for (uint32_t i = 0U; i < shape.rows * shape.columns; i++) {
+            if (weights[i] < -half || weights[i] >= half) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/** Whether nothing that this build computes with the model can overflow or leave its memory. */
 static bool model_is_valid(const spela_model_t *model) {
-    bool valid = model->layers != NULL && model->layer_count > 0U && model->classes >= 2U;
+    const bool is_int16 = (model->flags & (uint32_t)SPELA_FLAG_WEIGHTS_INT16) != 0U;
+    const bool learns = (model->flags & (uint32_t)SPELA_FLAG_INFERENCE_ONLY) == 0U;
+    bool valid = model->layers != NULL && model->layer_count > 0U &&
+                 model->layer_count <= SPELA_LAYERS_MAX && model->classes >= 2U &&
+                 model->loss <= (uint32_t)SPELA_LOSS_MARGIN && model->flags <= SPELA_FLAGS;
 #ifdef SPELA_INFERENCE_ONLY
-    valid = valid && (model->flags & (uint32_t)SPELA_FLAG_INFERENCE_ONLY) != 0U;
+    valid = valid && !learns;
 #endif
     for (uint32_t i = 0U; valid && i < model->layer_count; i++) {
         const spela_layer_t *const layer = &model->layers[i];
-        valid =
-            layer->embeddings != NULL && layer->units >= 2U && layer->inputs >= 1U &&
-            (i == 0U || layer->inputs == model->layers[i - 1U].units) &&
-            (layer->weights != NULL || (model->flags & (uint32_t)SPELA_FLAG_INFERENCE_ONLY) == 0U);
+        valid = layer_is_valid(layer, is_int16) && (learns || layer->weights != NULL) &&
+                (i == 0U || layer->inputs == model->layers[i - 1U].units) &&
+                embeddings_are_valid(layer, model->classes) && weights_are_valid(layer, is_int16);
     }
     return valid;
 }

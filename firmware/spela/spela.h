@@ -108,6 +108,9 @@ typedef struct {
 /**
  * Lays a network out in the arena and gives it its initial weights.
  *
+ * The model is checked before: what is accepted can neither overflow nor leave its memory later. It
+ * has up to 16 layers of up to 4096 units, and its tables keep the ranges of docs/arithmetic.md.
+ *
  * @param network      set to the network; it lies in the arena
  * @param model        the generated model; must outlive the network
  * @param arena        aligned to 8 bytes, kept by the caller as long as the network is used

@@ -67,7 +67,7 @@ static inline spela_inverse_norm_t spela_inverse_norm(uint32_t squared_norm) {
 }
 
 /** Cosine similarity, Q1.14, from a score. |score| * mantissa < 2^47, so that int64 holds it; the
- *  shift is at least 2 (docs/arithmetic.md, section 4). The result is within +-1.05. */
+ *  shift is at least 2 (docs/arithmetic.md, section 4). The result is within +-1.07. */
 static inline int32_t spela_cosine(int32_t score, spela_inverse_norm_t inverse,
                                    uint32_t embedding_shift) {
     const uint32_t shift = 17U + embedding_shift - inverse.exponent;

@@ -9,18 +9,13 @@
 /** Where a layer's weights should go: along v = e_label (less e_wrong), off the radius. */
 typedef struct {
     spela_inverse_norm_t inverse;
-    int32_t projection;   /**< <v, h/|h|>, Q1.14, |.| <= 2.1 */
+    int32_t projection;   /**< <v, h/|h|>, Q1.14, |.| < 2.14 */
     const int8_t *target; /**< embedding of the label, packed */
     const int8_t *wrong;  /**< embedding of the best wrong class, packed; NULL: not used */
 } spela_direction_t;
 
 static void count_up(uint32_t *counter, uint32_t by) {
     *counter = *counter > UINT32_MAX - by ? UINT32_MAX : *counter + by;
-}
-
-/** The first element of class c's packed embedding; element j lies 16 * (j / 4) + j % 4 on. */
-static const int8_t *embedding_of(const spela_layer_t *layer, uint32_t c) {
-    return layer->embeddings + (c / 4U) * 4U * spela_padded(layer->units) + (c % 4U) * 4U;
 }
 
 /** Looks where to go; false when the layer has nothing to learn from this sample. */
@@ -34,13 +29,13 @@ static bool find_direction(const spela_t *network, uint32_t index, spela_output_
     }
     direction->inverse = spela_inverse_norm(output.squared_norm);
     direction->projection = spela_cosine(scores[label], direction->inverse, layer->embedding_shift);
-    direction->target = embedding_of(layer, label);
+    direction->target = spela_embedding(layer, label);
     direction->wrong = NULL;
     if (model->loss == (uint8_t)SPELA_LOSS_MARGIN) {
         const uint16_t wrong = spela_best_class(network, label);
         direction->projection -=
             spela_cosine(scores[wrong], direction->inverse, layer->embedding_shift);
-        direction->wrong = embedding_of(layer, wrong);
+        direction->wrong = spela_embedding(layer, wrong);
         return direction->projection < model->margin;
     }
     return true;
@@ -94,7 +89,7 @@ static uint32_t list_rows(spela_t *network, uint32_t index, spela_output_t outpu
         if (!above && layer->leak_shift == 0U) {
             continue; /* act'(z) = 0 */
         }
-        const uint32_t at = (j / 4U) * 16U + j % 4U;
+        const uint32_t at = spela_element(j);
         const int32_t v =
             direction->target[at] - (direction->wrong == NULL ? 0 : direction->wrong[at]);
         /* |activation * mantissa| <= 2^23; |unit| <= 2^14 */

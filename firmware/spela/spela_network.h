@@ -62,6 +62,16 @@ static inline spela_shape_t spela_weight_shape(const spela_layer_t *layer) {
     return shape;
 }
 
+/** Class c's packed embedding; its elements lie spela_element(j) on. */
+static inline const int8_t *spela_embedding(const spela_layer_t *layer, uint32_t c) {
+    return layer->embeddings + (c / 4U) * 4U * spela_padded(layer->units) + (c % 4U) * 4U;
+}
+
+/** Where element j of a packed row lies, from the row's first. */
+static inline uint32_t spela_element(uint32_t j) {
+    return (j / 4U) * 16U + j % 4U;
+}
+
 /** A layer's weights: in the arena, or in flash when they are not learned. */
 static inline const void *spela_weights(const spela_t *network, uint32_t index) {
     const uint32_t offset = network->layers[index].weights_offset;
