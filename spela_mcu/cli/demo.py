@@ -76,7 +76,7 @@ def _print_summary(found: Verification, files: dict[str, str]) -> None:
     stdout.print(_curve_table(found.curve))
     stdout.print(_quantization_table(found))
     stdout.print(_size_table(found))
-    stdout.print(verdict(found))
+    stdout.print(verdict(found), soft_wrap=True)
     for what, path in files.items():
         stdout.print(f"{what.replace('_', ' ')}: {path}", soft_wrap=True)
 

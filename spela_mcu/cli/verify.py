@@ -67,7 +67,7 @@ def command(
         print_json(found.to_json())
     else:
         stdout.print(accuracy_table(found))
-        stdout.print(verdict(found))
+        stdout.print(verdict(found), soft_wrap=True)
     context.exit(0 if found.passed else 1)
 
 
