@@ -86,13 +86,13 @@ static bool model_is_valid(const spela_model_t *model) {
     return valid;
 }
 
+#ifndef SPELA_INFERENCE_ONLY
 static void copy_bytes(uint8_t *to, const uint8_t *from, uint32_t count) {
     for (uint32_t i = 0U; i < count; i++) {
         to[i] = from[i];
     }
 }
 
-#ifndef SPELA_INFERENCE_ONLY
 /** Draws a layer's initial weights, row by row; padding stays zero. */
 static void draw_weights(const spela_layer_t *layer, bool is_int16, void *weights) {
     const spela_shape_t shape = spela_weight_shape(layer);
