@@ -137,15 +137,26 @@ def test_two_frames_at_once_are_both_answered(machine):
     assert [command for command, _, _ in answers(machine.exchange(two))] == [1, 6]
 
 
-def test_long_answers_with_and_without_zeros(tmp_path):
-    """Blocks of COBS end at 254 bytes: weights of all kinds cross that border."""
-    case = toy(inputs=40, layers=(60,), classes=5)
+def test_long_frames_with_and_without_zeros(tmp_path):
+    """Blocks of COBS end at 254 bytes: samples and weights of all kinds cross that border."""
+    case = toy(inputs=600, layers=(9,), classes=5)
+    reference = case.network()
+    samples = toy_samples(case, 3)[0]
+    samples[0] = 0
+    samples[1][samples[1] == 0] = 1
+    for length in (248, 249, 250, 251, 254, 255):  # bytes without a zero, behind the head's two
+        sample = np.full(600, 7, np.int8)
+        sample[length] = 0
+        samples = np.vstack((samples, sample))
     with UnicornSimulator().start(build_toy(case, tmp_path / "p")) as machine:
-        device, packed = Device(machine), case.network().packed_weights(0)
-        assert len(packed) == 2400
+        device, packed = Device(machine), reference.packed_weights(0)
+        assert len(packed) == 600 * 12
         assert device.weights(0) == packed
         for length in (253, 254, 255, 256, 508, 509):
             assert device.layer_part(0, 100, length).data == packed[100 : 100 + length]
+        for sample in samples:
+            (ours,), (theirs,) = reference.infer(sample), device.infer(sample)
+            assert theirs.scores.tolist() == ours.scores.tolist()
 
 
 # ------------------------------------------------------------------------- commands
