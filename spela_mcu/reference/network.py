@@ -29,17 +29,17 @@ def reproducible() -> Iterator[None]:
     """Runs torch so that the same inputs give the same bits on this machine.
 
     One thread: the order of a parallel sum depends on how many threads are free, and layers of
-    a microcontroller's size are faster on one thread anyway.
+    a microcontroller's size are faster on one thread anyway: where other processes keep the
+    cores busy, as parallel tests do, waiting for a second thread cost 8 ms a batch.
+    (`torch.use_deterministic_algorithms` would add nothing to that on a CPU but the second or
+    more that it spends on importing torch's compiler.)
     """
     threads = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
     try:
         with torch.inference_mode():
             yield
     finally:
-        torch.use_deterministic_algorithms(deterministic)
         torch.set_num_threads(threads)
 
 
@@ -202,8 +202,8 @@ class FloatNetwork:
         Raises:
             ValueError: x is not [n, inputs], or a label is not 0 .. classes-1.
         """
-        samples, labels = self._samples(x), self._labels(y, len(x))
         with reproducible():
+            samples, labels = self._samples(x), self._labels(y, len(x))
             return _learned([self._step(samples, labels, learning_rate)])
 
     def learn_online(
@@ -222,12 +222,14 @@ class FloatNetwork:
         Raises:
             ValueError: as `learn`, or there are not n learning rates; nothing was learned.
         """
-        samples, labels = self._samples(x), self._labels(y, len(x))
         rates = np.asarray(learning_rates, dtype=np.float64)
         if rates.shape != y.shape:
             raise ValueError(f"{len(y)} steps need learning rates [{len(y)}]")
-        stream = zip(torch.split(samples, 1), torch.split(labels, 1), rates.tolist(), strict=True)
         with reproducible():
+            samples, labels = self._samples(x), self._labels(y, len(x))
+            stream = zip(
+                torch.split(samples, 1), torch.split(labels, 1), rates.tolist(), strict=True
+            )
             return _learned([self._step(sample, label, rate) for sample, label, rate in stream])
 
     def _samples(self, x: NDArray[np.float32]) -> Tensor:
