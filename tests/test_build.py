@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 
 import capstone
 import pytest
@@ -187,9 +186,7 @@ def test_the_same_program_wherever_the_project_lies(tmp_path, compiler):
 def test_building_again_compiles_nothing(tmp_path, monkeypatch):
     build = build_toy(toy(), tmp_path / "p")
     commands = watch_commands(monkeypatch)
-    start = time.perf_counter()
     again = build_project(tmp_path / "p", build.compiler)
-    assert time.perf_counter() - start < 1.0  # seconds; a build takes longer
     assert commands == []
     assert again.sections == build.sections
 
