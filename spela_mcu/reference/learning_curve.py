@@ -25,7 +25,7 @@ def draw_learning_curve(history: Sequence[EpochRecord], best_epoch: int, *, titl
     for index in range(len(history[0].validation_accuracy)):
         validation = [record.validation_accuracy[index] for record in history]
         training = [record.train_accuracy[index] for record in history]
-        colour, name = f"C{index}", f"exit {index + 1}"
+        colour, name = f"C{index}", f"exit {index}"
         axes.plot(epochs, validation, color=colour, marker=marker, label=f"{name}, validation")
         axes.plot(
             epochs,
