@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.data.dataset import quantize_inputs
+from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
 from spela_mcu.pipeline import Prepared, learning_stream
 from spela_mcu.simulation.device import Device
-from spela_mcu.simulation.protocol import ExitAnswer as DeviceAnswer
 
 Accuracies = tuple[float, ...]
 """Share of samples classified rightly, 0 to 1, per exit."""
@@ -195,7 +195,7 @@ def compare_inference(
 
 
 def _answer_differences(
-    sample: int, layer: int, ours: ExitAnswer, theirs: DeviceAnswer
+    sample: int, layer: int, ours: ExitAnswer, theirs: ExitAnswer
 ) -> list[Difference]:
     pairs: list[tuple[str, tuple[int, ...], int, int]] = [
         ("score", (c,), int(mine), int(other))
@@ -249,11 +249,19 @@ def _float_twin_labels(
     from spela_mcu.reference.training import online_learning_rates
 
     twin, train = prepared.float_twin(), prepared.dataset.train
-    if steps:
-        order = learning_stream(len(train), steps, prepared.spec.network.seed + run)
-        rates = online_learning_rates(prepared.spec.learning, steps)
-        twin.learn_online(train.x[order], train.y[order], rates)
-    return twin.predict(samples)
+    try:
+        if steps:
+            order = learning_stream(len(train), steps, prepared.spec.network.seed + run)
+            rates = online_learning_rates(prepared.spec.learning, steps)
+            twin.learn_online(train.x[order], train.y[order], rates)
+        return twin.predict(samples)
+    except FloatingPointError as error:
+        raise UserError(
+            f"the float network overflows: {error}",
+            key="learning.learning_rate",
+            mend="choose a smaller learning rate",
+            file=prepared.path,
+        ) from error
 
 
 def _paired_standard_error(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 class UserError(Exception):
     """Something in the user's files, data or machine that the user can mend.
 
-    The command line prints it on one screen and exits with code 2; every other
+    The command line prints it on one screen and exits with `exit_code`; every other
     exception is a defect of spela-mcu.
 
     Args:
@@ -18,6 +18,8 @@ class UserError(Exception):
         line: the 1-based line in it, if known.
         key: the dotted key (``network.layers[0].units``) or column at fault.
     """
+
+    exit_code = 2
 
     def __init__(
         self,

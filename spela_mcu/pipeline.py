@@ -13,7 +13,10 @@ from spela_mcu.data.dataset import Dataset, Split, quantize_inputs
 from spela_mcu.data.load import load_dataset
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, load_board
+from spela_mcu.firmware.memory import MemoryPlan
 from spela_mcu.firmware.model import ModelSource, model_source
+from spela_mcu.firmware.preflight import Preflight, check_fit
+from spela_mcu.firmware.toolchain import CompilerChoice, Optimization
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan, float_embeddings, make_plan
 from spela_mcu.spec.load import load_spec, located
@@ -38,6 +41,8 @@ class Overrides:
     start: Literal["trained", "untrained"] | None = None
     seed: int | None = None
     board: str | None = None
+    compiler: CompilerChoice | None = None
+    optimization: Optimization | None = None
 
     def apply(self, spec: ModelSpec) -> ModelSpec:
         """The spec with these changes."""
@@ -48,7 +53,11 @@ class Overrides:
                 "learning": {"start": self.start},
                 "network": {"seed": self.seed},
                 "training": {"seed": self.seed},
-                "target": {"board": self.board},
+                "target": {
+                    "board": self.board,
+                    "compiler": self.compiler,
+                    "optimization": self.optimization,
+                },
             },
         )
 
@@ -71,6 +80,7 @@ class Prepared:
         trained: the trained float network; None if nothing asked for it.
         plan: formats of the integer network.
         network: the integer network at its start.
+        memory: what its firmware takes of the board, which it fits.
     """
 
     path: Path
@@ -80,6 +90,7 @@ class Prepared:
     trained: FloatNetwork | None
     plan: FixedPointPlan
     network: IntegerNetwork
+    memory: MemoryPlan
 
     @property
     def drawn(self) -> bool:
@@ -155,6 +166,15 @@ def prepare(
         raise located(error, path) from error
     dataset = load_dataset(spec, path)
     starts_trained = spec.learning.start == "trained"
+    # Before any training: what the firmware takes does not depend on the weights.
+    needs = Preflight(
+        plan=_plan(spec, dataset, path),
+        weights_in_flash=starts_trained,
+        inference_only=inference_only,
+        compiler=spec.target.compiler,
+        optimization=spec.target.optimization,
+    )
+    memory = check_fit(needs, board)
     trained = None
     if train or starts_trained:
         from spela_mcu.reference.run import trained as trained_run
@@ -171,16 +191,25 @@ def prepare(
         if trained is not None and starts_trained
         else None
     )
-    try:
-        plan = make_plan(spec, dataset.inputs, dataset.classes, weights)
-    except UserError as error:
-        raise located(error, path) from error
+    plan = _plan(spec, dataset, path, weights)
     network = (
         IntegerNetwork.untrained(plan)
         if weights is None
         else IntegerNetwork.quantized(plan, weights)
     )
-    return Prepared(path, spec, dataset, board, trained, plan, network)
+    return Prepared(path, spec, dataset, board, trained, plan, network, memory)
+
+
+def _plan(
+    spec: ModelSpec,
+    dataset: Dataset,
+    path: Path,
+    weights: list[NDArray[np.float32]] | None = None,
+) -> FixedPointPlan:
+    try:
+        return make_plan(spec, dataset.inputs, dataset.classes, weights)
+    except UserError as error:
+        raise located(error, path) from error
 
 
 def work_directory(path: Path) -> Path:

@@ -21,9 +21,8 @@ from spela_mcu.comparison import (
 )
 from spela_mcu.firmware.build import Build, build_project
 from spela_mcu.firmware.directory import write_project
-from spela_mcu.firmware.preflight import Preflight, check_fit
 from spela_mcu.firmware.project import generate_project
-from spela_mcu.firmware.toolchain import CompilerChoice, Optimization, find_compiler
+from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.pipeline import Prepared
 from spela_mcu.simulation.base import Call, Machine, SimulationError, Simulator
 from spela_mcu.simulation.device import Device
@@ -122,30 +121,17 @@ class Verification:
         }
 
 
-def deploy(
-    prepared: Prepared,
-    directory: Path,
-    compiler: CompilerChoice | None = None,
-    optimization: Optimization | None = None,
-) -> Build:
+def deploy(prepared: Prepared, directory: Path) -> Build:
     """Generates the project of a prepared model into a directory and builds it.
 
     Raises:
-        UserError: it does not fit the board, there is no compiler, or it does not compile.
+        UserError: the directory holds something else, there is no compiler, or it does not
+            compile.
     """
     target = prepared.spec.target
-    level = optimization or target.optimization
-    needs = Preflight(
-        plan=prepared.plan,
-        weights_in_flash=not prepared.drawn,
-        inference_only=False,
-        compiler=compiler or target.compiler,
-        optimization=level,
-    )
-    check_fit(needs, prepared.board)
-    project = generate_project(prepared.source(), prepared.board, optimization=level)
+    project = generate_project(prepared.source(), prepared.board, optimization=target.optimization)
     write_project(project, directory)
-    return build_project(directory, find_compiler(compiler or target.compiler), optimization)
+    return build_project(directory, find_compiler(target.compiler))
 
 
 def verify(

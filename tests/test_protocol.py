@@ -176,7 +176,7 @@ def test_answers_equal_the_reference(device):
     for sample, label in zip(x, y.tolist(), strict=True):
         expected, found = reference.infer(sample), device.infer(sample)
         for ours, theirs in zip(expected, found, strict=True):
-            assert theirs.scores.dtype == np.int32
+            assert theirs.scores.dtype == np.int64
             assert theirs.scores.tolist() == ours.scores.tolist()
             assert (theirs.label, theirs.cosine, theirs.margin) == (
                 ours.label,

@@ -94,8 +94,8 @@ def test_device_equals_reference(tmp_path, shape, steps, weights, loss, layer, c
         network={"loss": loss},
         fixed_point={"weights": weights},
     )
-    prepared = prepare(path)
-    build = deploy(prepared, tmp_path / "firmware", compiler, level)
+    prepared = prepare(path, Overrides(compiler=compiler, optimization=level))
+    build = deploy(prepared, tmp_path / "firmware")
     found = verify(prepared, build, learn_steps=steps, samples=20)
     assert_bit_exact(found, steps)
     assert found.device_accuracy == found.integer_accuracy

@@ -44,11 +44,11 @@ def command(
 
     Exits with 0 if all is equal and the device's accuracy is within the tolerance of float's.
     """
-    overrides = Overrides(start="untrained", board=options["board"])
+    overrides = Overrides(start="untrained", **options)
     directory = output or work_directory(model) / "demo"
     prepared = prepare(model, overrides, train=True, progress=not as_json)
     stderr.print("generating and building the firmware ...")
-    build = deploy(prepared, directory / "firmware", options["compiler"], options["optimization"])
+    build = deploy(prepared, directory / "firmware")
     steps = prepared.spec.learning.epochs * len(prepared.dataset.train)
     stderr.print(f"learning {steps} samples on a simulated {build.project.board.title} ...")
     with progress_bars() as progress:

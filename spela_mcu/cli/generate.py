@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from spela_mcu.cli.console import stdout
-from spela_mcu.cli.options import model_argument
+from spela_mcu.cli.console import print_json, stdout
+from spela_mcu.cli.options import json_option, model_argument
 from spela_mcu.firmware.memory import MemoryPlan
 
 SAMPLES = 20
@@ -25,23 +25,19 @@ SAMPLES = 20
 )
 @click.option("--board", help="Board to generate for, instead of model.yaml's.")
 @click.option("--inference-only", is_flag=True, help="Leave learning out: weights stay in flash.")
-def command(model: Path, output: Path | None, board: str | None, inference_only: bool) -> None:
+@json_option
+def command(
+    model: Path, output: Path | None, board: str | None, inference_only: bool, as_json: bool
+) -> None:
     """Write the C project of MODEL (a model.yaml), if it fits the board."""
     from spela_mcu.firmware.directory import write_project
-    from spela_mcu.firmware.preflight import Preflight, check_fit
     from spela_mcu.firmware.project import generate_project
     from spela_mcu.pipeline import Overrides, prepare, work_directory
 
-    prepared = prepare(model, Overrides(board=board), inference_only=inference_only, progress=True)
-    target = prepared.spec.target
-    preflight = Preflight(
-        plan=prepared.plan,
-        weights_in_flash=not prepared.drawn,
-        inference_only=inference_only,
-        compiler=target.compiler,
-        optimization=target.optimization,
+    prepared = prepare(
+        model, Overrides(board=board), inference_only=inference_only, progress=not as_json
     )
-    memory = check_fit(preflight, prepared.board)
+    target = prepared.spec.target
     split, samples = prepared.test_samples(SAMPLES)
     project = generate_project(
         prepared.source(inference_only=inference_only),
@@ -52,7 +48,21 @@ def command(model: Path, output: Path | None, board: str | None, inference_only:
     )
     directory = output or work_directory(model) / "firmware"
     write_project(project, directory)
-    stdout.print(memory_table(memory))
+    if as_json:
+        memory = prepared.memory
+        parts = ("code", "tables", "weights", "buffers", "application", "stack")
+        print_json(
+            {
+                "directory": str(directory),
+                "board": memory.board.id,
+                "flash_bytes_at_most": memory.flash,
+                "ram_bytes": memory.ram,
+                "bytes": {part: getattr(memory, part) for part in parts},
+                "model_digest": f"0x{project.model.digest:08X}",
+            }
+        )
+        return
+    stdout.print(memory_table(prepared.memory))
     stdout.print(f"wrote {directory}", soft_wrap=True, markup=False)
     if prepared.drawn:
         stdout.print("note:  the network starts untrained; it knows nothing before it has learned")

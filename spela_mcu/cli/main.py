@@ -106,7 +106,7 @@ def _report(error: UserError) -> int:
     from spela_mcu.cli.console import print_error
 
     print_error(error)
-    return EXIT_USER_ERROR
+    return error.exit_code
 
 
 def _flushed(exit_code: int) -> int:

@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from spela_mcu.cli.console import print_error, print_json, stderr, stdout
+from spela_mcu.cli.console import print_json, stderr, stdout
 from spela_mcu.cli.options import json_option, progress_bars
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import ProjectDirectory, read_project
 from spela_mcu.firmware.project import SAMPLES
 from spela_mcu.firmware.toolchain import CompilerChoice, find_compiler
-from spela_mcu.simulation.base import SimulationError
+from spela_mcu.fixed_point.network import ExitAnswer
 from spela_mcu.simulation.device import Device
-from spela_mcu.simulation.protocol import ExitAnswer
 from spela_mcu.simulation.samples import Samples, read_samples, samples_of_model
 from spela_mcu.simulation.unicorn import UnicornSimulator
 
@@ -44,10 +43,7 @@ Answers = list[tuple[ExitAnswer, ...]]
     help="What to build with, if there is no build yet.",
 )  # fmt: skip
 @json_option
-@click.pass_context
 def command(
-    context: click.Context,
-    /,
     *,
     directory: Path,
     input_file: Path | None,
@@ -71,16 +67,12 @@ def command(
     with stderr.status("building ..."):
         build = build_project(directory, find_compiler(compiler))
     simulator = UnicornSimulator()
-    try:
-        with simulator.start(build) as machine, progress_bars() as progress:
-            device = Device(machine)
-            answers: Answers = []
-            for index, sample in enumerate(samples.x):
-                answers.append(device.infer(sample))
-                progress("inference", index + 1, len(samples.x))
-    except SimulationError as error:
-        print_error(error)
-        context.exit(error.exit_code)
+    with simulator.start(build) as machine, progress_bars() as progress:
+        device = Device(machine)
+        answers: Answers = []
+        for index, sample in enumerate(samples.x):
+            answers.append(device.infer(sample))
+            progress("inference", index + 1, len(samples.x))
     if as_json:
         print_json(_summary(project, samples, answers, f"{simulator.name} {simulator.version()}"))
     else:

@@ -57,10 +57,8 @@ def command(
 
     Exits with 0 if all is equal and the device's accuracy is within the tolerance of float's.
     """
-    overrides = Overrides(weights=options["weights"], seed=options["seed"], board=options["board"])
-    prepared = prepare(model, overrides, progress=not as_json)
-    directory = output or work_directory(model) / "verify"
-    build = deploy(prepared, directory, options["compiler"], options["optimization"])
+    prepared = prepare(model, Overrides(**options), progress=not as_json)
+    build = deploy(prepared, output or work_directory(model) / "verify")
     with progress_bars() as progress:
         found = verify(prepared, build, learn_steps=learn_steps, samples=samples, progress=progress)
     if as_json:

@@ -78,7 +78,7 @@ class LayerQuantization:
     weights_at_end: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ExitAnswer:
     """What one exit says of a sample; cosine and margin are Q1.14.
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from spela_mcu.fixed_point.network import ExitAnswer
 from spela_mcu.simulation.protocol import (
     LEARN_FLAG_DIGEST,
     PROTOCOL_VERSION,
@@ -15,7 +16,6 @@ from spela_mcu.simulation.protocol import (
     Counters,
     DeviceError,
     DeviceFaultError,
-    ExitAnswer,
     Info,
     LayerPart,
     Learned,

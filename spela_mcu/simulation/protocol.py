@@ -9,9 +9,9 @@ from enum import IntEnum
 
 import numpy as np
 from cobs import cobs
-from numpy.typing import NDArray
 
 from spela_mcu.errors import UserError
+from spela_mcu.fixed_point.network import ExitAnswer
 
 PROTOCOL_VERSION = 1
 CRC_BYTES = 4
@@ -120,20 +120,6 @@ class Info:
     name: str
 
 
-@dataclass(frozen=True, eq=False)
-class ExitAnswer:
-    """What one exit says of a sample; cosine and margin are Q1.14.
-
-    Attributes:
-        scores: int32 [classes].
-    """
-
-    label: int
-    cosine: int
-    margin: int
-    scores: NDArray[np.int32]
-
-
 @dataclass(frozen=True)
 class Prediction:
     """What the last exit says of a sample; cosine and margin are Q1.14."""
@@ -225,7 +211,7 @@ def parse_exits(body: bytes, classes: int) -> tuple[ExitAnswer, ...]:
     if not body or len(body) % kind.itemsize:
         raise ProtocolError(f"an answer of {len(body)} bytes does not hold exits of the model")
     return tuple(
-        ExitAnswer(int(label), int(cosine), int(margin), scores.astype(np.int32))
+        ExitAnswer(int(label), int(cosine), int(margin), scores.astype(np.int64))
         for label, cosine, margin, scores in np.frombuffer(body, kind)
     )
 

@@ -281,7 +281,7 @@ class Learning(Section):
     learning_rate: float | None = Field(
         None,
         gt=0,
-        description="of the first sample; when absent, 0.2 from untrained weights, 0.02 from trained",
+        description="of the first sample; when absent 0.2 (start: untrained) or 0.02 (trained)",
     )
     halve_rate_every: int = Field(
         0, ge=0, description="halve the learning rate after this many samples; 0: never"
