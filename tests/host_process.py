@@ -1,0 +1,236 @@
+"""The firmware's very application as a process of this machine, under a compiler's sanitizers."""
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.directory import write_project
+from spela_mcu.firmware.project import INFERENCE_ONLY_DEFINE, LEARNING_SOURCES
+from spela_mcu.firmware.toolchain import WARNING_FLAGS, find_compiler
+from spela_mcu.resources import resource_directory
+
+RUNTIME = resource_directory("firmware") / "spela"
+PORT = resource_directory("firmware") / "ports" / "port_host.c"
+
+TIMEOUT_S = 60.0
+"""Real time that one answer may take, on however busy a machine."""
+
+SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
+# zig has clang's checks for undefined behaviour, but no runtime of its address sanitizer. A trap
+# needs no runtime at all.
+TRAPPING = ("-fsanitize=undefined", "-fno-sanitize-recover=all", "-fsanitize-trap=undefined", "-g")
+
+
+TRAPS = (signal.SIGILL.value, signal.SIGTRAP.value)
+"""How a process ends that meets one of these traps."""
+
+
+class HostProcessError(Exception):
+    """The process ended, hung, or said something; the message holds the sanitizer's report."""
+
+
+@dataclass(frozen=True)
+class SanitizingCompiler:
+    """A compiler for this machine, and the flags that make it check what it compiles."""
+
+    name: str
+    command: tuple[str, ...]
+    flags: tuple[str, ...]
+
+    def compile(self, sources, target, includes, defines=(), level="O0"):
+        """Compiles and links C files, without a warning.
+
+        Level 0 is the fastest to compile, and leaves no undefined behaviour out as unreachable.
+        """
+        command = [*self.command, "-std=c99", f"-{level}", *WARNING_FLAGS, "-Werror", *self.flags]
+        command += [f"-I{directory}" for directory in includes]
+        command += [f"-D{define}" for define in defines]
+        done = subprocess.run(
+            [*command, *map(str, sources), "-o", str(target)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
+        return target
+
+
+@lru_cache
+def sanitizing_compilers():
+    """The compilers of this machine that can check what they compile, by name; best first."""
+    found = {}
+    for name in ("gcc", "clang"):
+        path = shutil.which(name)
+        if path is not None:
+            found[name] = SanitizingCompiler(name, (path,), SANITIZED)
+    with suppress(UserError):
+        found["zig"] = SanitizingCompiler("zig", find_compiler("zig").command, TRAPPING)
+    return found
+
+
+def build_application(project, directory, compiler, level="O0", change=None):
+    """Writes a project and compiles its application for this machine.
+
+    Args:
+        change: (file, right, wrong): a fault to plant, in one of the project's files.
+    """
+    write_project(project, directory)
+    sources = [*directory.glob("model/*.c"), *directory.glob("application/*.c"), PORT]
+    if change is None:  # the runtime is everybody's
+        sources += runtime_objects(compiler, level, not project.inference_only)
+    else:
+        plant(directory, change)
+        sources += directory.glob("spela/*.c")
+    return compiler.compile(
+        sources,
+        directory / "application.host",
+        [directory / folder for folder in ("model", "spela", "application", "port")],
+        (INFERENCE_ONLY_DEFINE,) if project.inference_only else (),
+        level,
+    )
+
+
+@lru_cache
+def runtime_objects(compiler, level, has_learning):
+    """The runtime's objects, compiled once."""
+    directory = Path(tempfile.mkdtemp(dir=_scratch().name))
+    defines = () if has_learning else (INFERENCE_ONLY_DEFINE,)
+    objects = []
+    for source in sorted(RUNTIME.glob("*.c")):
+        if has_learning or source.name not in LEARNING_SOURCES:
+            target = directory / f"{source.stem}.o"
+            objects.append(compiler.compile(["-c", source], target, [RUNTIME], defines, level))
+    return tuple(objects)
+
+
+@lru_cache
+def _scratch():
+    return tempfile.TemporaryDirectory()  # removed when the process ends
+
+
+def plant(directory, change):
+    """Changes the one place where a file has `right` to `wrong`."""
+    name, right, wrong = change
+    source = directory / name
+    text = source.read_text()
+    assert text.count(right) == 1, (name, right)
+    source.write_text(text.replace(right, wrong))
+
+
+def run_program(program, *arguments):
+    """Runs a program that a sanitizer checks to its end; exit code, output, report."""
+    done = subprocess.run(
+        [program, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        env=_environment(),
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def _environment():
+    # No leaks without a heap; looking for them fails where processes may not be traced.
+    return {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
+
+
+class HostProcess:
+    """A device's transport, and a context manager: at its end the process must leave in peace."""
+
+    def __init__(self, program: Path) -> None:
+        self._report = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close
+        self._process = subprocess.Popen(
+            [program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._report,
+            bufsize=0,
+            env=_environment(),
+        )
+        self._has_begun = False
+
+    def exchange(self, request: bytes) -> bytes:
+        """Sends bytes; returns one answer for each frame that ends in them."""
+        *frames, rest = request.split(b"\0")
+        answers = b""
+        for frame in frames:
+            self._send(frame + b"\0")
+            if frame or self._has_begun:
+                answers += self._receive_answer()
+            self._has_begun = False
+        if rest:
+            self._send(rest)
+            self._has_begun = True
+        return answers
+
+    def close(self) -> None:
+        """Ends the line, and holds the process to say nothing more and to end without error."""
+        try:
+            self._process.stdin.close()
+            left = self._process.stdout.read()
+            code = self._process.wait(TIMEOUT_S)
+            report = self._read_report()
+        finally:
+            self._kill()
+        if left or code or report:
+            raise HostProcessError(f"exit code {code}, {len(left)} bytes too many\n{report}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if kind is None:
+            self.close()
+        else:
+            self._kill()
+
+    def _send(self, data):
+        try:
+            while data:
+                data = data[self._process.stdin.write(data) :]
+        except BrokenPipeError:
+            self._fail()
+
+    def _receive_answer(self):
+        deadline = time.monotonic() + TIMEOUT_S
+        answer = bytearray()
+        while not answer.endswith(b"\0"):
+            ready = select.select(
+                [self._process.stdout], [], [], max(deadline - time.monotonic(), 0)
+            )[0]
+            if not ready:
+                self._kill()
+                raise HostProcessError(f"no answer for {TIMEOUT_S:.0f} s\n{self._read_report()}")
+            data = self._process.stdout.read(65536)
+            if not data:
+                self._fail()
+            answer += data
+        assert answer.count(b"\0") == 1, "more than one answer to one frame"
+        return bytes(answer)
+
+    def _fail(self):
+        code = self._process.wait(TIMEOUT_S)
+        report = self._read_report()
+        self._kill()
+        raise HostProcessError(f"the process ended with {code}\n{report}")
+
+    def _read_report(self):
+        self._report.seek(0)
+        return self._report.read().decode(errors="replace")
+
+    def _kill(self):
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout, self._report):
+            if not pipe.closed:
+                pipe.close()
