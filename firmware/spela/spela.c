@@ -6,7 +6,7 @@
 /* The arena has one layout on every machine; the generator computes with these sizes. */
 SPELA_STATIC_ASSERT(sizeof(spela_t) == 48U, "the generator computes arenas with this size");
 SPELA_STATIC_ASSERT(sizeof(spela_layer_state_t) == 16U, "and with this one");
-SPELA_STATIC_ASSERT(sizeof(spela_row_update_t) == 4U, "and with this one");
+SPELA_STATIC_ASSERT(sizeof(spela_row_update_t) == 8U, "and with this one");
 
 #define SPELA_NO_CLASS UINT32_C(0xFFFFFFFF)
 
@@ -162,6 +162,14 @@ static uint32_t widest_layer(const spela_model_t *model) {
     return spela_padded(widest);
 }
 
+static uint32_t widest_input(const spela_model_t *model) {
+    uint32_t widest = widest_layer(model); /* an activation is an input of the embeddings */
+    if (model->layers[0].inputs > widest) {
+        widest = model->layers[0].inputs;
+    }
+    return spela_padded(widest);
+}
+
 /** The bytes that the arena needs; when `network` is not NULL, its offsets are set as well. */
 static uint32_t lay_out(const spela_model_t *model, spela_t *network) {
     const bool learns = (model->flags & (uint32_t)SPELA_FLAG_INFERENCE_ONLY) == 0U;
@@ -171,9 +179,12 @@ static uint32_t lay_out(const spela_model_t *model, spela_t *network) {
                           model->layer_count * (uint32_t)sizeof(spela_layer_state_t));
     const uint32_t input_offset = take(&used, spela_padded(model->layers[0].inputs));
     const uint32_t scores_offset = take(&used, 4U * spela_padded(model->classes));
-    const uint32_t sums_offset = take(&used, 4U * widest);
+    /* The list of rows takes the place of the sums it is made from: entry k needs the sum of row
+     * k or a later one, and ends before that sum if the sums fill the list's second half. */
     const uint32_t rows_offset =
-        learns ? take(&used, (uint32_t)sizeof(spela_row_update_t) * widest) : 0U;
+        take(&used, learns ? (uint32_t)sizeof(spela_row_update_t) * widest : 4U * widest);
+    const uint32_t sums_offset = learns ? rows_offset + 4U * widest : rows_offset;
+    const uint32_t scratch_offset = take(&used, 2U * widest_input(model));
     for (uint32_t i = 0U; i < model->layer_count; i++) {
         const spela_layer_t *const layer = &model->layers[i];
         const uint32_t activation_offset = take(&used, spela_padded(layer->units));
@@ -188,7 +199,7 @@ static uint32_t lay_out(const spela_model_t *model, spela_t *network) {
         network->scores_offset = scores_offset;
         network->sums_offset = sums_offset;
         network->rows_offset = rows_offset;
-        network->reserved = 0U;
+        network->scratch_offset = scratch_offset;
     }
     return used;
 }
@@ -253,10 +264,11 @@ spela_output_t spela_run_layer(spela_t *network, uint32_t index) {
     const spela_shape_t shape = spela_weight_shape(layer);
     const int8_t *const input = spela_layer_input(network, index);
     int32_t *const sums = spela_at(network, network->sums_offset);
+    int16_t *const scratch = spela_at(network, network->scratch_offset);
     if (spela_is_int16(network)) {
-        spela_dense_int16(spela_weights(network, index), input, shape, sums);
+        spela_dense_int16(spela_weights(network, index), input, shape, scratch, sums);
     } else {
-        spela_dense_int8(spela_weights(network, index), input, shape, sums);
+        spela_dense_int8(spela_weights(network, index), input, shape, scratch, sums);
     }
 
     int32_t largest = 0; /* |sum| <= 2^30 */
@@ -287,7 +299,8 @@ void spela_score(spela_t *network, uint32_t index) {
     const spela_shape_t shape = {spela_padded(network->model.pointer->classes),
                                  spela_padded(layer->units), 8U};
     spela_dense_int8(layer->embeddings, spela_at(network, network->layers[index].activation_offset),
-                     shape, spela_at(network, network->scores_offset));
+                     shape, spela_at(network, network->scratch_offset),
+                     spela_at(network, network->scores_offset));
 }
 
 uint16_t spela_best_class(const spela_t *network, uint32_t other_than) {

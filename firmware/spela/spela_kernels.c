@@ -7,7 +7,10 @@
 #define SPELA_NAME(x)      x##_int8
 #define SPELA_UPDATE_SHIFT 16U
 #define SPELA_BITS(shape)  8U
+#ifndef SPELA_DSP_KERNELS
 #include "spela_kernels_body.h"
+#endif
+#include "spela_kernels_upkeep.h"
 #undef SPELA_WEIGHT
 #undef SPELA_NAME
 #undef SPELA_UPDATE_SHIFT
@@ -18,3 +21,4 @@
 #define SPELA_UPDATE_SHIFT 8U
 #define SPELA_BITS(shape)  ((shape).weight_bits)
 #include "spela_kernels_body.h"
+#include "spela_kernels_upkeep.h"

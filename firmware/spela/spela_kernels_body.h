@@ -1,11 +1,12 @@
 /**
- * The kernels in portable C, once for both weight widths: spela_kernels.c includes this file with
- * SPELA_WEIGHT (the weight's type), SPELA_NAME(x) (the function's name for that type),
+ * Dense product and update in portable C, for one weight width: spela_kernels.c includes this file
+ * with SPELA_WEIGHT (the weight's type), SPELA_NAME(x) (the function's name for that type),
  * SPELA_UPDATE_SHIFT (fraction bits of an update) and SPELA_BITS(shape) defined.
  */
 
 void SPELA_NAME(spela_dense)(const SPELA_WEIGHT *weights, const int8_t *inputs, spela_shape_t shape,
-                             int32_t *sums) {
+                             int16_t *scratch, int32_t *sums) {
+    (void)scratch;
     for (uint32_t row = 0U; row < shape.rows; row += 4U) {
         int32_t sum0 = 0;
         int32_t sum1 = 0;
@@ -34,7 +35,6 @@ void SPELA_NAME(spela_update)(SPELA_WEIGHT *weights, const int8_t *inputs, spela
                               spela_dither_t *dither) {
     const int32_t high = (int32_t)(UINT32_C(1) << (SPELA_BITS(shape) - 1U)) - 1;
     const int32_t low = -high - 1;
-    const uint32_t row_stride = 4U * shape.columns; /* weights in four rows */
     uint32_t state = dither->state;
     for (uint32_t column = 0U; column < shape.columns; column += 4U) {
         int32_t noise[4];
@@ -48,9 +48,9 @@ void SPELA_NAME(spela_update)(SPELA_WEIGHT *weights, const int8_t *inputs, spela
         }
         SPELA_WEIGHT *const block = weights + 4U * column;
         for (uint32_t k = 0U; k < count; k++) {
-            const uint32_t row = updates[k].row;
-            const int32_t multiplier = updates[k].multiplier;
-            SPELA_WEIGHT *const w = block + (row / 4U) * row_stride + (row % 4U) * 4U;
+            const int32_t multiplier =
+                (int32_t)((updates[k].multiplier & 0xFFFFU) ^ 0x8000U) - 0x8000;
+            SPELA_WEIGHT *const w = block + updates[k].offset;
             for (uint32_t i = 0U; i < 4U; i++) {
                 /* |multiplier * x + noise| < 2^22 + 2^16 */
                 const int32_t step =
@@ -60,23 +60,4 @@ void SPELA_NAME(spela_update)(SPELA_WEIGHT *weights, const int8_t *inputs, spela
         }
     }
     dither->state = state;
-}
-
-uint32_t SPELA_NAME(spela_saturated)(const SPELA_WEIGHT *weights, spela_shape_t shape) {
-    const int32_t high = (int32_t)(UINT32_C(1) << (SPELA_BITS(shape) - 1U)) - 1;
-    uint32_t count = 0U;
-    for (uint32_t i = 0U; i < shape.rows * shape.columns; i++) {
-        if (weights[i] == high || weights[i] == -high - 1) {
-            count++;
-        }
-    }
-    return count;
-}
-
-void SPELA_NAME(spela_halve)(SPELA_WEIGHT *weights, spela_shape_t shape) {
-    for (uint32_t i = 0U; i < shape.rows * shape.columns; i++) {
-        const int32_t weight = weights[i];
-        const int32_t odd = spela_shift_right(weight, 1U) & 1;
-        weights[i] = (SPELA_WEIGHT)spela_shift_right(weight + odd, 1U);
-    }
 }

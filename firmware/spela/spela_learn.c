@@ -69,7 +69,9 @@ static uint32_t list_rows(spela_t *network, uint32_t index, spela_output_t outpu
                           const spela_direction_t *direction) {
     const spela_layer_t *const layer = spela_layer(network, index);
     const spela_layer_state_t *const state = &network->layers[index];
+    const spela_shape_t shape = spela_weight_shape(layer);
     const int8_t *const activation = spela_at(network, state->activation_offset);
+    /* lie in the rows' second half: rows[count] is written when sums[j], j >= count, is used up */
     const int32_t *const sums = spela_at(network, network->sums_offset);
     spela_row_update_t *const rows = spela_at(network, network->rows_offset);
     const spela_inverse_norm_t inverse = direction->inverse;
@@ -101,8 +103,8 @@ static uint32_t list_rows(spela_t *network, uint32_t index, spela_output_t outpu
         const int16_t value =
             multiplier(network, tangent * rate, above ? shift : shift + layer->leak_shift);
         if (value != 0) {
-            rows[count].row = (uint16_t)j;
-            rows[count].multiplier = value;
+            rows[count].offset = spela_row_offset(shape, j);
+            rows[count].multiplier = ((uint32_t)value & 0xFFFFU) | SPELA_UNIT;
             count++;
         }
     }

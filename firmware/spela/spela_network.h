@@ -26,11 +26,11 @@ struct spela {
     uint32_t layer_updates;
     uint32_t multipliers_clipped;
     uint32_t halvings;
-    uint32_t input_offset;  /**< int8 [inputs, padded] */
-    uint32_t scores_offset; /**< int32 [classes, padded] */
-    uint32_t sums_offset;   /**< int32 [widest layer, padded] */
-    uint32_t rows_offset;   /**< spela_row_update_t [widest layer, padded] */
-    uint32_t reserved;
+    uint32_t input_offset;   /**< int8 [inputs, padded] */
+    uint32_t scores_offset;  /**< int32 [classes, padded] */
+    uint32_t sums_offset;    /**< int32 [widest layer, padded] */
+    uint32_t rows_offset;    /**< spela_row_update_t [widest layer, padded]; ends with the sums */
+    uint32_t scratch_offset; /**< int16 [widest input, padded], for the kernels */
     spela_layer_state_t layers[]; /**< [layer_count] */
 };
 

@@ -7,7 +7,7 @@ from spela_mcu.fixed_point.plan import FixedPointPlan
 
 INSTANCE_BYTES = 48
 LAYER_STATE_BYTES = 16
-ROW_UPDATE_BYTES = 4
+ROW_UPDATE_BYTES = 8
 ALIGNMENT = 8
 
 
@@ -24,12 +24,13 @@ def weight_bytes(plan: FixedPointPlan) -> int:
 def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
     """Bytes of the arena beyond weights: the instance, activations, sums, scores."""
     widest = padded(max(layer.units for layer in plan.layers))
+    rows = 4 if inference_only else ROW_UPDATE_BYTES  # the list of rows takes the sums' place
     return (
         _taken(INSTANCE_BYTES + len(plan.layers) * LAYER_STATE_BYTES)
         + _taken(padded(plan.inputs))
         + _taken(4 * padded(plan.classes))
-        + _taken(4 * widest)
-        + (0 if inference_only else _taken(ROW_UPDATE_BYTES * widest))
+        + _taken(rows * widest)
+        + _taken(2 * max(padded(plan.inputs), widest))
         + sum(_taken(padded(layer.units)) for layer in plan.layers)
     )
 
