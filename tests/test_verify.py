@@ -146,17 +146,18 @@ def test_the_device_goes_on_from_trained_weights_with_nearest_rounding(tmp_path)
 
 
 # Each fault is the smallest slip of its kind: file, right, wrong. Together they cover every stage.
-KERNEL = "spela_kernels_body.h"
+KERNEL = "spela_kernels_dsp.c"
 FAULTS = {
     "rounding constant": (
         "spela_arithmetic.h",
         "(shift - 1U)), shift)",
         "(shift - 1U)) - 1, shift)",
     ),
-    "index of a row": (KERNEL, "(row % 4U) * 4U", "((row + 1U) % 4U) * 4U"),
-    "order of the dither": (KERNEL, "+ noise[i]", "+ noise[3U - i]"),
-    "end of the range": (KERNEL, "w[i] + step, low, high", "w[i] + step, low + 1, high"),
-    "ties of a halving": (KERNEL, "weight + odd", "weight"),
+    "index of a row": ("spela_kernels.h", "(row % 4U) * 4U", "((row + 1U) % 4U) * 4U"),
+    "order of the dither": (KERNEL, "smlad   lr, r7, r10, r8", "smlad   lr, r6, r10, r8"),
+    "end of the range": (KERNEL, "ssat16  r11, #8", "ssat16  r11, #7"),
+    "a product left out": (KERNEL, "mov     r10, #0", "mov     r10, #1"),
+    "ties of a halving": ("spela_kernels_upkeep.h", "weight + odd", "weight"),
     "tie of two classes": ("spela.c", "scores[c] > scores[best]", "scores[c] >= scores[best]"),
     "one wrong label in 600": (
         "spela_learn.c",

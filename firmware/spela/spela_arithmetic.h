@@ -12,10 +12,18 @@
 #define SPELA_LCG_MULTIPLIER UINT32_C(1664525)
 #define SPELA_LCG_INCREMENT  UINT32_C(1013904223)
 
-/** floor(value / 2^shift), shift in 0..31. C99 leaves the right shift of a negative number to the
- *  compiler; this is the one place that depends on neither answer. */
+/* C99 leaves the right shift of a negative number to the compiler. Every compiler for a Cortex-M
+ * shifts arithmetically; spela.c asserts it. The next two functions rely on it, and nothing else.
+ */
+
+/** floor(value / 2^shift), shift in 0..31. */
 static inline int32_t spela_shift_right(int32_t value, uint32_t shift) {
-    return value < 0 ? ~(~value >> shift) : value >> shift;
+    return value >> shift;
+}
+
+/** floor(value / 2^shift), shift in 0..63. */
+static inline int64_t spela_shift_right_64(int64_t value, uint32_t shift) {
+    return value >> shift;
 }
 
 /** value / 2^shift to the nearest integer, halves up. shift in 0..30, |value| <= 2^31 - 1 - 2^29
@@ -73,7 +81,7 @@ static inline int32_t spela_cosine(int32_t score, spela_inverse_norm_t inverse,
     const uint32_t shift = 17U + embedding_shift - inverse.exponent;
     const int64_t product =
         (int64_t)score * (int64_t)inverse.mantissa + (INT64_C(1) << (shift - 1U));
-    return (int32_t)(product < 0 ? ~(~product >> shift) : product >> shift);
+    return (int32_t)spela_shift_right_64(product, shift);
 }
 
 #endif /* SPELA_ARITHMETIC_H */

@@ -19,6 +19,7 @@
 #define SPELA_ARGUMENT __attribute__((unused))
 
 /** Three rows of pointers and two of sums: what the loops over rows need beside the weights. */
+/* cppcheck-suppress-begin unusedStructMember ; assembly reads them */
 typedef struct {
     const int16_t *wide;
     const int16_t *odd; /**< the first (blocks % 4) blocks of columns end here */
@@ -26,6 +27,7 @@ typedef struct {
     int32_t *sums;
     const int32_t *sums_end;
 } spela_dense_job_t;
+/* cppcheck-suppress-end unusedStructMember */
 
 void spela_dsp_widen(const int8_t *inputs, int16_t *wide, uint32_t columns);
 void spela_dsp_dense(const int8_t *weights, const spela_dense_job_t *job);
