@@ -1,0 +1,53 @@
+"""Stochastic rounding with a random number for every weight: beside it the shared dither stands.
+
+The product draws one number an input, shared by all units of a layer (docs/arithmetic.md,
+section 5). This variant exists for that comparison alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spela_mcu.fixed_point.arithmetic import Int64, halve
+from spela_mcu.fixed_point.learning import Output, multipliers
+from spela_mcu.fixed_point.network import (
+    HALVINGS_MAX,
+    SATURATED_SHARE,
+    SCAN_INTERVAL,
+    IntegerNetwork,
+)
+
+
+class IndependentDitherNetwork(IntegerNetwork):
+    """An `IntegerNetwork` but for step 7 of learning: `d[j][i]` instead of `d[i]`.
+
+    The numbers come from numpy's PCG64, so that neighbouring weights share nothing.
+    """
+
+    generator: np.random.Generator
+
+    def reset(self) -> None:
+        """Forgets everything learned."""
+        super().reset()
+        self.generator = np.random.default_rng(self.plan.dither_seed)
+
+    def _learn_layer(self, index: int, inputs: Int64, output: Output, label: int) -> None:
+        layer, state = self.plan.layers[index], self.layers[index]
+        rate_shift = layer.rate_shift + 2 * state.halvings + self._rate_halvings()
+        factors = multipliers(self.plan, layer, output, label, rate_shift)
+        if factors is None:
+            return
+        rows, columns = np.flatnonzero(factors.values), np.flatnonzero(inputs)
+        where = np.ix_(rows, columns)
+        steps = np.multiply.outer(factors.values[rows], inputs[columns])
+        steps += self.generator.integers(0, 1 << layer.update_shift, steps.shape, np.uint32)
+        moved = state.weights[where] + (steps >> layer.update_shift)
+        state.weights[where] = np.clip(moved, layer.weight_min, layer.weight_max)
+        state.updates += 1
+        if state.updates == SCAN_INTERVAL:
+            state.updates = 0
+            if self.saturated(index) * SATURATED_SHARE > state.weights.size and (
+                state.halvings < HALVINGS_MAX
+            ):
+                state.weights = halve(state.weights)
+                state.halvings += 1
