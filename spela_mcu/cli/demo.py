@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def _print_summary(found: Verification, files: dict[str, str]) -> None:
     stdout.print(_size_table(found))
     stdout.print(verdict(found), soft_wrap=True)
     for what, path in files.items():
-        stdout.print(f"{what.replace('_', ' ')}: {path}", soft_wrap=True)
+        stdout.print(f"{what.replace('_', ' ')}: {os.path.relpath(path)}", soft_wrap=True)
 
 
 def _curve_table(curve: tuple[CurvePoint, ...]) -> Table:
