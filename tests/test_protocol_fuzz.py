@@ -1,0 +1,311 @@
+"""Anything at all on the serial line of the sanitized firmware, against a model of its answers."""
+
+import struct
+import zlib
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from cobs import cobs
+from host_process import HostProcess, HostProcessError, build_application, sanitizing_compilers
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from toy import toy
+
+from spela_mcu.fixed_point.network import IntegerNetwork
+from spela_mcu.simulation.protocol import (
+    LEARN_FLAG_DIGEST,
+    PROTOCOL_VERSION,
+    Command,
+    Status,
+    decode_frame,
+    encode_frame,
+    request,
+)
+
+COMPILERS = sanitizing_compilers()
+
+if not COMPILERS:
+    pytest.skip("no compiler with sanitizers (gcc, clang or zig)", allow_module_level=True)
+
+LEARNING = toy()
+INFERENCE_ONLY = toy(inputs=300, weights="int16", drawn=False, inference_only=True)
+CLASSES, LAYERS = 5, 2
+
+
+# ---------------------------------------------------------- what the document promises
+
+
+class Model:
+    """The device as docs/protocol.md has it: each frame in, the payload of its answer out."""
+
+    def __init__(self, case) -> None:
+        self.network: IntegerNetwork = case.network()
+        self._case = case
+        self._inputs = case.inputs
+
+    def answer(self, frame: bytes) -> bytes:
+        """The payload that answers a frame (without its zero byte, not empty)."""
+        missing = next(n for n in range(255) if _decodes(frame + b"\1" * n))
+        data = cobs.decode(frame + b"\1" * missing)
+        if len(data) - missing > self._inputs + 8:
+            return bytes([Command.NONE, Status.OVERLONG])
+        if missing or len(data) < 4:
+            return bytes([Command.NONE, Status.MALFORMED])
+        if zlib.crc32(data[:-4]).to_bytes(4, "little") != data[-4:]:
+            return bytes([Command.NONE, Status.DAMAGED])
+        return self._answer_payload(data[:-4])
+
+    def _answer_payload(self, payload: bytes) -> bytes:
+        if len(payload) < 4:
+            return bytes([payload[0] if payload else Command.NONE, Status.LENGTH])
+        command, flags, argument = struct.unpack("<BBH", payload[:4])
+        commands = {
+            Command.INFO: self._info,
+            Command.INFER: self._infer,
+            Command.INFER_LAST: self._infer_last,
+            Command.LEARN: self._learn,
+            Command.STATE: self._state,
+            Command.COUNTERS: self._counters,
+            Command.RESET: self._reset,
+        }
+        answer = Status.UNKNOWN
+        if command in commands:
+            answer = commands[command](flags, argument, payload[4:])
+        if isinstance(answer, Status):
+            return bytes([command, answer])
+        return bytes([command, Status.OK]) + answer
+
+    def _info(self, flags, argument, data):
+        if data:
+            return Status.LENGTH
+        source, plan = self._case.project.model, self.network.plan
+        model_flags = (plan.weights == "int16") + 4 * self._case.project.inference_only
+        head = (PROTOCOL_VERSION, model_flags, LAYERS, self._inputs, CLASSES)
+        return struct.pack("<BBHIIII", *head, source.digest, source.arena_bytes) + b"toy"
+
+    def _infer(self, flags, argument, data):
+        if len(data) != self._inputs:
+            return Status.ERROR_SIZE
+        return b"".join(
+            struct.pack("<Hhh", exit.label, exit.cosine, exit.margin)
+            + exit.scores.astype("<i4").tobytes()
+            for exit in self.network.infer(np.frombuffer(data, np.int8))
+        )
+
+    def _infer_last(self, flags, argument, data):
+        if len(data) != self._inputs:
+            return Status.ERROR_SIZE
+        last = self.network.infer(np.frombuffer(data, np.int8))[-1]
+        return struct.pack("<Hhh", last.label, last.cosine, last.margin)
+
+    def _learn(self, flags, argument, data):
+        if self._case.project.inference_only:
+            return Status.ERROR_READ_ONLY
+        if len(data) != self._inputs:
+            return Status.ERROR_SIZE
+        if argument >= CLASSES:
+            return Status.ERROR_LABEL
+        said = self._infer_last(0, 0, data)
+        self.network.learn(np.frombuffer(data, np.int8), argument)
+        digest = struct.pack("<I", self.network.digest())
+        return said + (digest if flags & LEARN_FLAG_DIGEST else b"")
+
+    def _state(self, flags, argument, data):
+        if len(data) != 8:
+            return Status.LENGTH
+        if argument >= LAYERS:
+            return Status.ERROR_ARGUMENT
+        offset, length = struct.unpack("<II", data)
+        weights, layer = self.network.packed_weights(argument), self.network.layers[argument]
+        if offset + length > len(weights):
+            return Status.RANGE
+        head = struct.pack("<III", len(weights), layer.updates, layer.halvings)
+        return head + weights[offset : offset + length]
+
+    def _counters(self, flags, argument, data):
+        if data:
+            return Status.LENGTH
+        network = self.network
+        return struct.pack(
+            "<IIIII",
+            network.samples,
+            sum(count.layer_updates for count in network.counts),
+            sum(count.multipliers_clipped for count in network.counts),
+            sum(layer.halvings for layer in network.layers),
+            network.digest(),
+        )
+
+    def _reset(self, flags, argument, data):
+        if data:
+            return Status.LENGTH
+        self.network.reset()
+        return b""
+
+
+def _decodes(frame):
+    with suppress(cobs.DecodeError):
+        cobs.decode(frame)
+        return True
+    return False
+
+
+# ------------------------------------------------------------- what goes over the line
+
+BYTES = st.integers(0, 255)
+OFFSETS = st.integers(0, 330) | st.integers(0, 5000) | st.integers(2**32 - 330, 2**32 - 1)
+
+
+def samples(inputs):
+    extremes = st.sampled_from([0, 1, 127, 128]).map(lambda byte: bytes([byte]) * inputs)
+    return extremes | st.binary(min_size=inputs, max_size=inputs)
+
+
+def sensible(inputs):
+    """Requests that are right, or nearly so."""
+    return st.one_of(
+        st.sampled_from([Command.INFO, Command.COUNTERS, Command.RESET]).map(request),
+        st.builds(
+            lambda command, flags, label, sample: request(
+                command, flags=flags, argument=label, data=sample
+            ),
+            st.sampled_from([Command.INFER, Command.INFER_LAST, Command.LEARN, Command.LEARN]),
+            BYTES,
+            st.integers(0, CLASSES),
+            samples(inputs),
+        ),
+        st.builds(
+            lambda layer, *place: request(
+                Command.STATE, argument=layer, data=struct.pack("<II", *place)
+            ),
+            st.integers(0, LAYERS),
+            OFFSETS,
+            OFFSETS,
+        ),
+    )
+
+
+def nonsense(inputs):
+    """Requests of any command, most of them with data of a wrong length."""
+    lengths = st.sampled_from([0, 1, 7, 8, 9, inputs - 1, inputs])
+    return st.builds(
+        lambda command, flags, argument, data: struct.pack("<BBH", command, flags, argument) + data,
+        st.integers(1, 7) | BYTES,
+        BYTES,
+        st.integers(0, 6) | st.integers(0, 2**16 - 1),
+        lengths.flatmap(lambda length: st.binary(min_size=length, max_size=length)),
+    )
+
+
+def damaged(payload, position, change):
+    """A frame with one byte changed on the line; the new byte may be a zero."""
+    frame = bytearray(encode_frame(payload))
+    frame[position % len(frame)] ^= change
+    return bytes(frame)
+
+
+def damaged_before_encoding(payload, position, change):
+    """A frame in good order but for one byte of payload or CRC."""
+    data = bytearray(payload + zlib.crc32(payload).to_bytes(4, "little"))
+    data[position % len(data)] ^= change
+    return bytes(cobs.encode(bytes(data))) + b"\0"
+
+
+def conversations(inputs):
+    """What the device with so many inputs receives, in pieces."""
+    whole = st.binary(max_size=3) | nonsense(inputs) | sensible(inputs)
+    changes, places = st.integers(1, 255), st.integers(0, inputs + 8)
+    piece = st.one_of(
+        sensible(inputs).map(encode_frame),
+        nonsense(inputs).map(encode_frame),
+        whole.map(encode_frame),
+        st.builds(damaged, whole, places, changes),
+        st.builds(damaged_before_encoding, whole, places, changes),
+        # without its end, it swallows what follows
+        st.builds(lambda payload, kept: encode_frame(payload)[:kept], whole, places),
+        st.binary(max_size=5).map(lambda data: bytes(cobs.encode(data)) + b"\0"),
+        st.integers(inputs + 3, inputs + 6).map(lambda length: encode_frame(b"\2" * length)),
+        st.binary(min_size=inputs, max_size=3 * inputs).map(encode_frame),
+        st.binary(max_size=3 * inputs),
+    )
+    return st.lists(piece, min_size=1, max_size=12)
+
+
+class Line:
+    """A process that serves a case; started again if it has died."""
+
+    def __init__(self, case, directory) -> None:
+        self.case = case
+        self._program = build_application(case.project, directory, next(iter(COMPILERS.values())))
+        self._process = None
+
+    def exchange(self, data):
+        """The payloads of all answers."""
+        try:
+            self._process = self._process or HostProcess(self._program)
+            answers = self._process.exchange(data)
+        except HostProcessError:
+            self._process = None
+            raise
+        return [decode_frame(frame) for frame in answers.split(b"\0")[:-1]]
+
+    def close(self):
+        """Holds the process to have nothing more to say."""
+        if self._process is not None:
+            self._process.close()
+
+
+@pytest.fixture(scope="module")
+def learning(tmp_path_factory):
+    line = Line(LEARNING, tmp_path_factory.mktemp("learning") / "p")
+    yield line
+    line.close()
+
+
+@pytest.fixture(scope="module")
+def inference_only(tmp_path_factory):
+    line = Line(INFERENCE_ONLY, tmp_path_factory.mktemp("inference_only") / "p")
+    yield line
+    line.close()
+
+
+def assert_answered_as_documented(line, stream):
+    """The state changes by what is accepted alone: the model's does so, and they agree."""
+    model = Model(line.case)
+    assert line.exchange(encode_frame(request(Command.RESET))) == [b"\x07\x00"]
+    frames = [frame for frame in stream.split(b"\0") if frame]
+    answers = line.exchange(stream + b"\0")
+    assert answers == [model.answer(frame) for frame in frames]
+    for command in (Command.COUNTERS, Command.INFO):
+        last = encode_frame(request(command))
+        assert line.exchange(last) == [model.answer(last[:-1])]
+
+
+CAPACITY = LEARNING.inputs + 8
+
+
+@given(pieces=conversations(LEARNING.inputs))
+@settings(max_examples=300)
+@example(pieces=[b"\x01\0", b"\x02\x02\0", b"\x04abc\0"])
+@example(pieces=[encode_frame(bytes(CAPACITY - 4)), encode_frame(bytes(CAPACITY - 3))])
+@example(pieces=[b"\xff" * (CAPACITY + 1)])
+@example(pieces=[b"\xff" * (CAPACITY + 2)])
+@example(pieces=[b"\x01" * (CAPACITY + 1)])
+@example(pieces=[b"\x01" * (CAPACITY + 2)])
+@example(pieces=[encode_frame(request(Command.LEARN, argument=4, data=b"\x7f" * 13))] * 5)
+@example(pieces=[encode_frame(request(Command.STATE, data=struct.pack("<II", 8, 2**32 - 4)))])
+def test_every_frame_is_answered_as_documented(learning, pieces):
+    assert_answered_as_documented(learning, b"".join(pieces))
+
+
+@given(pieces=conversations(INFERENCE_ONLY.inputs))
+@settings(max_examples=100)
+def test_frames_of_several_blocks_are_answered_as_documented(inference_only, pieces):
+    assert_answered_as_documented(inference_only, b"".join(pieces))
+
+
+@pytest.mark.parametrize("high", [256, 24, 5])
+def test_noise_never_stops_the_device(learning, high):
+    """Long stretches of noise, of all bytes and of small ones, which look most like COBS."""
+    noise = np.random.default_rng(high).integers(0, high, 20_000).astype(np.uint8).tobytes()
+    assert_answered_as_documented(learning, noise)
