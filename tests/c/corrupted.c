@@ -3,7 +3,7 @@
  * sanitizers. Arguments: a seed, and how many models. Says how many were accepted, and refused.
  *
  * Tables are as long as the parameters say, since no runtime could tell that they are not; the
- * arena is as long as docs/arithmetic.md's shapes need, to the byte.
+ * arena is from malloc and as small as spela_init permits, to the byte.
  */
 #include "spela.h"
 
@@ -14,11 +14,12 @@
 
 #define LAYERS_MAX  255U
 #define TABLE_BYTES 100000U /* larger ones are not tried */
+#define ARENA_BYTES 5000000U
 #define STEPS       6U
 
 static spela_layer_t layers[LAYERS_MAX];
 static spela_model_t model;
-static void *tables[2U * LAYERS_MAX];
+static void *tables[2U * LAYERS_MAX + 2U]; /* and the arena, and a sample */
 static uint32_t table_count;
 static uint64_t state;
 
@@ -39,25 +40,8 @@ static uint64_t padded(uint64_t size) {
     return (size + 3U) / 4U * 4U;
 }
 
-static uint64_t aligned(uint64_t size) {
-    return (size + 7U) / 8U * 8U;
-}
-
 static uint64_t weight_bytes(const spela_layer_t *layer) {
     return padded(layer->units) * padded(layer->inputs) * (is_int16() ? 2U : 1U);
-}
-
-static uint64_t arena_bytes(void) {
-    const bool learns = (model.flags & (uint32_t)SPELA_FLAG_INFERENCE_ONLY) == 0U;
-    uint64_t widest = 0U;
-    uint64_t sum = aligned(48U + 16U * (uint64_t)model.layer_count);
-    for (uint32_t i = 0U; i < model.layer_count; i++) {
-        const uint64_t units = padded(layers[i].units);
-        widest = units > widest ? units : widest;
-        sum += aligned(units) + (learns ? aligned(weight_bytes(&layers[i])) : 0U);
-    }
-    return sum + aligned(padded(layers[0].inputs)) + aligned(4U * padded(model.classes)) +
-           aligned(4U * widest) * (learns ? 2U : 1U);
 }
 
 static void *new_table(size_t bytes) {
@@ -262,22 +246,29 @@ static void use(spela_t *network) {
     (void)spela_reset(network);
 }
 
-/* Whether the model is accepted; then it is used. */
+/* Whether the model is accepted; then it is used, in an arena that is as small as it may be. */
 static bool try_model(void) {
-    const uint64_t needed = arena_bytes();
-    const size_t given = needed < 50U * TABLE_BYTES ? (size_t)needed : 50U * TABLE_BYTES;
-    void *const arena = new_table(given);
+    static uint64_t scratch[ARENA_BYTES / 8U];
     spela_t *network = NULL;
-    if (needed == given && spela_init(&network, &model, arena, given - 1U) == SPELA_OK) {
-        abort(); /* the arena is one byte too small */
+    if (spela_init(&network, &model, scratch, ARENA_BYTES) != SPELA_OK) {
+        return false;
     }
-    const spela_status_t status = spela_init(&network, &model, arena, given);
-    if (status == SPELA_OK) {
-        use(network);
-    } else if (status == SPELA_ERROR_ARENA && needed == given) {
-        abort(); /* the arena is as large as it must be */
+    size_t too_small = 0U;
+    size_t enough = ARENA_BYTES;
+    while (enough - too_small > 1U) {
+        const size_t middle = too_small + (enough - too_small) / 2U;
+        if (spela_init(&network, &model, scratch, middle) == SPELA_OK) {
+            enough = middle;
+        } else {
+            too_small = middle;
+        }
     }
-    return status == SPELA_OK;
+    void *const arena = new_table(enough);
+    if (spela_init(&network, &model, arena, enough) != SPELA_OK) {
+        abort();
+    }
+    use(network);
+    return true;
 }
 
 int main(int count, char **arguments) {
