@@ -84,19 +84,29 @@ def build_application(project, directory, compiler, level="O0", change=None):
         change: (file, right, wrong): a fault to plant, in one of the project's files.
     """
     write_project(project, directory)
+    has_learning = not project.inference_only
     sources = [*directory.glob("model/*.c"), *directory.glob("application/*.c"), PORT]
-    if change is None:  # the runtime is everybody's
-        sources += runtime_objects(compiler, level, not project.inference_only)
-    else:
-        plant(directory, change)
-        sources += directory.glob("spela/*.c")
+    sources += runtime_sources(directory, compiler, level, has_learning, change)
     return compiler.compile(
         sources,
         directory / "application.host",
         [directory / folder for folder in ("model", "spela", "application", "port")],
-        (INFERENCE_ONLY_DEFINE,) if project.inference_only else (),
+        () if has_learning else (INFERENCE_ONLY_DEFINE,),
         level,
     )
+
+
+def runtime_sources(directory, compiler, level, has_learning, change):
+    """The runtime's objects; with a fault planted in a project, its file in place of the object."""
+    objects = runtime_objects(compiler, level, has_learning)
+    if change is None:
+        return objects
+    changed = directory / change[0]
+    plant(changed, *change[1:])
+    is_changed = (
+        changed.parent.name == "spela" and object.stem == changed.stem for object in objects
+    )
+    return [changed if its else object for its, object in zip(is_changed, objects, strict=True)]
 
 
 @lru_cache
@@ -117,12 +127,10 @@ def _scratch():
     return tempfile.TemporaryDirectory()  # removed when the process ends
 
 
-def plant(directory, change):
+def plant(source, right, wrong):
     """Changes the one place where a file has `right` to `wrong`."""
-    name, right, wrong = change
-    source = directory / name
     text = source.read_text()
-    assert text.count(right) == 1, (name, right)
+    assert text.count(right) == 1, (source.name, right)
     source.write_text(text.replace(right, wrong))
 
 

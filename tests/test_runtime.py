@@ -1,16 +1,14 @@
 """The runtime's own interface under the sanitizers: misuse, and models that are not valid."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 from host_process import (
     RUNTIME,
     TRAPS,
-    plant,
     run_program,
-    runtime_objects,
+    runtime_sources,
     sanitizing_compilers,
 )
 from toy import toy
@@ -31,16 +29,11 @@ def build_program(name, compiler, directory, case, *, has_learning=True, change=
     """Compiles a program of tests/c with the runtime and a case's generated model."""
     write_project(case.project, directory)
     sources = [PROGRAMS / name, directory / "model" / "toy.c"]
-    if change is None:
-        sources += runtime_objects(compiler, "O0", has_learning)
-    else:
-        shutil.copytree(RUNTIME, directory / "spela", dirs_exist_ok=True)
-        plant(directory, change)
-        sources += directory.glob("spela/*.c")
+    sources += runtime_sources(directory, compiler, "O0", has_learning, change)
     return compiler.compile(
         sources,
         directory / name.removesuffix(".c"),
-        [directory / "model", directory / "spela"],
+        [directory / "model", RUNTIME],
         () if has_learning else (INFERENCE_ONLY_DEFINE,),
     )
 

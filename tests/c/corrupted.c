@@ -107,7 +107,7 @@ static const void *new_weights(const spela_layer_t *layer) {
 
 /* A model that a generator might have made, tables aside. */
 static void draw_model(void) {
-    static const uint16_t widths[] = {1U, 2U, 3U, 5U, 16U, 33U, 255U, 256U, 257U, 300U, 700U};
+    static const uint16_t widths[] = {1U, 2U, 5U, 16U, 33U, 255U, 256U, 257U, 700U, 1000U, 1500U};
     memset(layers, 0, sizeof layers);
     model.layers = layers;
     model.seed = below(UINT32_MAX);
@@ -131,6 +131,9 @@ static void draw_model(void) {
         while (is_int16() && layer->weight_bits < 16U &&
                ((uint32_t)layer->inputs << layer->weight_bits) < UINT32_C(1) << 23) {
             layer->weight_bits++;
+        }
+        if (is_int16() && below(8U) == 0U) {
+            layer->weight_bits = 16U; /* too many for more than 256 inputs */
         }
     }
 }
