@@ -125,7 +125,7 @@ static void draw_model(void) {
         layer->units = (uint16_t)(2U + below(20U));
         layer->rate_mantissa = (uint16_t)(32768U + below(32768U));
         layer->rate_shift = (int16_t)((int32_t)below(60U) - 40);
-        layer->embedding_shift = (uint8_t)(6U + below(4U));
+        layer->embedding_shift = (uint8_t)(below(8U) == 0U ? below(15U) : 6U + below(4U));
         layer->leak_shift = (uint8_t)(below(2U) * below(11U));
         layer->weight_bits = 8U;
         while (is_int16() && layer->weight_bits < 16U &&
