@@ -24,9 +24,9 @@ from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.pipeline import Prepared
-from spela_mcu.simulation.base import Call, Machine, SimulationError, Simulator
 from spela_mcu.simulation.device import Device
-from spela_mcu.simulation.unicorn import UnicornSimulator
+from spela_mcu.simulators.base import Call, Machine, SimulationError, Simulator
+from spela_mcu.simulators.unicorn import UnicornSimulator
 
 COUNTED_STEPS = 16
 """Learning steps whose instructions are counted, spread evenly over the stream."""

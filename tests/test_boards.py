@@ -6,7 +6,6 @@ from click.testing import CliRunner
 from spela_mcu.cli.boards import command
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import board_directory, board_ids, load_board, load_boards
-from spela_mcu.simulation.unicorn import UnicornSimulator
 
 FILE = """\
 id: mine
@@ -17,7 +16,8 @@ dsp: true
 flash: {address: 0x00000000, bytes: 0x20000}
 ram: {address: 0x20000000, bytes: 0x4000}
 uart: {driver: cmsdk, base: 0x40004000, clock_hz: 8000000, baud: 9600}
-simulators: [unicorn]
+simulators: {unicorn: {}}
+clock_hz: 8000000
 """
 
 
@@ -31,7 +31,7 @@ def test_every_board_is_whole(board_id):
     assert not ram.holds(board.uart.base)
     # What is below the stack must not be memory, or an overflow would go unnoticed.
     assert not flash.holds(ram.address - 1)
-    assert set(board.simulators) <= {UnicornSimulator.name}
+    assert board.simulators.names
 
 
 def test_the_boards_asked_for_are_there():

@@ -24,7 +24,7 @@ from spela_mcu.firmware.stack import stack_frames, worst_case_stack
 from spela_mcu.firmware.toolchain import OPTIMIZATIONS, WARNING_FLAGS, find_compiler
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.simulation.device import Device
-from spela_mcu.simulation.unicorn import UnicornSimulator
+from spela_mcu.simulators.unicorn import UnicornSimulator
 
 HEADROOM_MAX = 1.4
 """A bound of the code that is further away is no use to anybody."""

@@ -26,7 +26,7 @@ from spela_mcu.simulation.protocol import (
     parse_exits,
     request,
 )
-from spela_mcu.simulation.unicorn import UnicornSimulator
+from spela_mcu.simulators.unicorn import UnicornSimulator
 
 CASE = toy()
 SAMPLE = toy_samples(CASE, 1)[0][0]

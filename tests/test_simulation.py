@@ -15,16 +15,17 @@ from toy import build_toy, toy, toy_samples
 
 from spela_mcu.cli.simulate import command
 from spela_mcu.errors import UserError
+from spela_mcu.firmware.board import Simulators
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.stack import worst_case_stack
 from spela_mcu.firmware.toolchain import find_compiler
-from spela_mcu.simulation.base import STACK_PAINT, SimulationError
 from spela_mcu.simulation.device import Device
 from spela_mcu.simulation.protocol import Command, encode_frame, request
 from spela_mcu.simulation.samples import read_samples
-from spela_mcu.simulation.unicorn import UnicornSimulator
+from spela_mcu.simulators.base import STACK_PAINT, SimulationError
+from spela_mcu.simulators.unicorn import UnicornSimulator
 
 CASE = toy()
 X, Y = toy_samples(CASE, 12)
@@ -204,7 +205,7 @@ def broken(tmp_path_factory):
 def test_faults_end_in_a_readable_error(broken, fault, monkeypatch):
     line, words = FAULTS[fault]
     if fault == "loop":
-        monkeypatch.setattr("spela_mcu.simulation.unicorn.BOOT_TIMEOUT_S", 0.3)
+        monkeypatch.setattr("spela_mcu.simulators.unicorn.BOOT_TIMEOUT_S", 0.3)
     build = broken(line)
     with pytest.raises(SimulationError, match=words) as raised:
         Device(UnicornSimulator().start(build)).info()
@@ -250,7 +251,7 @@ def test_an_exchange_that_takes_too_long_is_given_up(machine):
 
 def test_a_board_the_simulator_does_not_know(build):
     project = build.project
-    stranger = project.board.model_copy(update={"simulators": ("renode",)})
+    stranger = project.board.model_copy(update={"simulators": Simulators()})
     other = dataclasses.replace(build, project=dataclasses.replace(project, board=stranger))
     with pytest.raises(UserError, match="cannot be simulated by unicorn"):
         UnicornSimulator().start(other)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import click
 from rich.table import Table
 
@@ -21,14 +23,16 @@ def command(as_json: bool) -> None:
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("board", "core", "flash", "RAM", "simulators", ""):
-        table.add_column(heading, justify="right" if heading in ("flash", "RAM") else "left")
+        justify: Literal["left", "right"] = "right" if heading in ("flash", "RAM") else "left"
+        # A title may wrap, a name that is to be typed must not.
+        table.add_column(heading, justify=justify, no_wrap=heading == "board")
     for board in boards:
         table.add_row(
             board.id,
             board.core,
             f"{board.flash.bytes // 1024} KB",
             f"{board.ram.bytes // 1024} KB",
-            ", ".join(board.simulators),
+            ", ".join(board.simulators.names),
             board.title,
         )
     stdout.print(table)

@@ -18,7 +18,7 @@ from spela_mcu.firmware.toolchain import CompilerChoice, find_compiler
 from spela_mcu.fixed_point.network import ExitAnswer
 from spela_mcu.simulation.device import Device
 from spela_mcu.simulation.samples import Samples, read_samples, samples_of_model
-from spela_mcu.simulation.unicorn import UnicornSimulator
+from spela_mcu.simulators.unicorn import UnicornSimulator
 
 ROWS_SHOWN = 20
 ONE_Q14 = 1 << 14

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spela_mcu.errors import UserError
 from spela_mcu.resources import resource_directory
@@ -69,7 +69,48 @@ class Stm32Usart(_Uart):
     rx: Stm32Pin
 
 
-Core = Literal["cortex-m4"]
+Core = Literal[
+    "cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"
+]
+
+SimulatorName = Literal["renode", "qemu", "unicorn"]
+
+
+class RenodePlatform(_BoardPart):
+    """A board in Renode."""
+
+    platform: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]*\.repl$", description="its description, in sim/renode"
+    )
+    uart: str = Field(description="name of the UART on the system bus")
+
+
+class QemuMachine(_BoardPart):
+    """A board in QEMU."""
+
+    machine: str = Field(description="what -M calls it")
+
+
+class UnicornMap(_BoardPart):
+    """A board in Unicorn: its core and memory, and the UART modelled by spela-mcu."""
+
+
+class Simulators(_BoardPart):
+    """How each simulator knows a board; None: it does not."""
+
+    renode: RenodePlatform | None = None
+    qemu: QemuMachine | None = None
+    unicorn: UnicornMap | None = None
+
+    @property
+    def names(self) -> tuple[SimulatorName, ...]:
+        """Those that know the board, the preferred one first."""
+        known: dict[SimulatorName, object] = {
+            "renode": self.renode,
+            "qemu": self.qemu,
+            "unicorn": self.unicorn,
+        }
+        return tuple(name for name, board in known.items() if board is not None)
 
 
 class Board(_BoardPart):
@@ -81,10 +122,13 @@ class Board(_BoardPart):
         core: the CPU; `spela_mcu.firmware.toolchain` knows its compiler flags.
         fpu: whether the chip has a floating-point unit (the firmware does not use it).
         dsp: whether the core has the DSP extension.
+        mve: whether the core has the vector extension (MVE, Helium).
+        clock_hz: the core's clock as the firmware leaves it.
         flash: where code and tables lie.
         ram: where data and the stack lie.
         uart: the serial line the application talks on.
         simulators: which simulators can run it.
+        pyocd: the chip's name in pyOCD, which flashes it; None: no probe reaches it.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -92,10 +136,33 @@ class Board(_BoardPart):
     core: Core
     fpu: bool
     dsp: bool
+    mve: bool = False
+    clock_hz: int = Field(gt=0)
     flash: Region
     ram: Region
     uart: Annotated[CmsdkUart | Stm32Usart, Field(discriminator="driver")]
-    simulators: tuple[str, ...]
+    simulators: Simulators
+    pyocd: str | None = None
+
+    @model_validator(mode="after")
+    def _check_extensions(self) -> Self:
+        """The core decides which extensions there can be, and most of them outright."""
+        for name, possible in _EXTENSIONS[self.core].items():
+            if getattr(self, name) not in possible:
+                has = "cannot have" if getattr(self, name) else "always has"
+                raise ValueError(f"a {self.core} {has} the extension {name}")
+        return self
+
+
+_EXTENSIONS: dict[Core, dict[str, tuple[bool, ...]]] = {
+    "cortex-m0": {"fpu": (False,), "dsp": (False,), "mve": (False,)},
+    "cortex-m0plus": {"fpu": (False,), "dsp": (False,), "mve": (False,)},
+    "cortex-m3": {"fpu": (False,), "dsp": (False,), "mve": (False,)},
+    "cortex-m4": {"fpu": (False, True), "dsp": (True,), "mve": (False,)},
+    "cortex-m7": {"fpu": (False, True), "dsp": (True,), "mve": (False,)},
+    "cortex-m33": {"fpu": (False, True), "dsp": (False, True), "mve": (False,)},
+    "cortex-m55": {"fpu": (False, True), "dsp": (True,), "mve": (False, True)},
+}
 
 
 def board_directory() -> Path:

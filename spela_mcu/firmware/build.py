@@ -127,7 +127,7 @@ class _Job:
         defines = (INFERENCE_ONLY_DEFINE,) if project.inference_only else ()
         self._compile = (
             *compiler.command,
-            *compiler.compile_flags(project.board.core, optimization),
+            *compiler.compile_flags(project.board, optimization),
             *(f"-D{define}" for define in defines),
             *(f"-I{folder}" for folder in INCLUDE_DIRECTORIES),
             # The same bits wherever the project lies.
@@ -151,7 +151,7 @@ class _Job:
         return [*self._compile, "-c", source.as_posix(), "-o", str(target.resolve())]
 
     def link_command(self) -> list[str]:
-        flags = self._compiler.link_flags(self._project.board.core, LINKER_SCRIPT)
+        flags = self._compiler.link_flags(self._project.board, LINKER_SCRIPT)
         objects = [str(self.object_of(source).resolve()) for source in self.sources]
         # Objects before flags: -lgcc serves what stands to its left.
         return [*self._compiler.command, *objects, *flags, "-o", str(self.elf.resolve())]

@@ -15,7 +15,7 @@ from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.memory import STACK_BYTES, application_bytes
 from spela_mcu.firmware.model import ModelSource
 from spela_mcu.firmware.templates import render
-from spela_mcu.firmware.toolchain import CORE_FLAGS, Optimization
+from spela_mcu.firmware.toolchain import Optimization, core_flags
 from spela_mcu.resources import resource_directory
 
 MANIFEST = "project.json"
@@ -90,7 +90,7 @@ class _View:
 
     @property
     def gcc_core_flags(self) -> str:
-        return " ".join(CORE_FLAGS["gcc"][self.board.core])
+        return " ".join(core_flags("gcc", self.board))
 
 
 def generate_project(

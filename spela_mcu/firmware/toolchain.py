@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from spela_mcu.errors import UserError
-from spela_mcu.firmware.board import Core
+from spela_mcu.firmware.board import Board, Core
 
 CompilerName = Literal["gcc", "zig"]
 CompilerChoice = Literal["auto", "gcc", "zig"]
@@ -21,12 +21,36 @@ OPTIMIZATIONS: tuple[Optimization, ...] = get_args(Optimization)
 
 GCC = "arm-none-eabi-gcc"
 
-# Soft float on every core: no object may hold a floating-point instruction, nor need a library
-# that emulates one.
-CORE_FLAGS: dict[CompilerName, dict[Core, tuple[str, ...]]] = {
-    "gcc": {"cortex-m4": ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=soft")},
-    "zig": {"cortex-m4": ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4")},
+# No object may hold a floating-point instruction, nor need a library that emulates one. gcc has
+# MVE's integer half only where the calling convention knows floating-point registers.
+_GCC_CPU: dict[Core, tuple[str, ...]] = {
+    "cortex-m0": ("cortex-m0",),
+    "cortex-m0plus": ("cortex-m0plus",),
+    "cortex-m3": ("cortex-m3",),
+    "cortex-m4": ("cortex-m4",),
+    "cortex-m7": ("cortex-m7",),
+    "cortex-m33": ("cortex-m33+nodsp", "cortex-m33"),
+    "cortex-m55": ("cortex-m55+nomve+nofp", "cortex-m55+nofp"),
 }
+_ZIG_CPU: dict[Core, tuple[str, ...]] = {
+    "cortex-m0": ("cortex_m0",),
+    "cortex-m0plus": ("cortex_m0plus",),
+    "cortex-m3": ("cortex_m3",),
+    "cortex-m4": ("cortex_m4",),
+    "cortex-m7": ("cortex_m7",),
+    "cortex-m33": ("cortex_m33", "cortex_m33+dsp"),
+    "cortex-m55": ("cortex_m55", "cortex_m55+mve"),
+}
+
+
+def core_flags(name: CompilerName, board: Board) -> tuple[str, ...]:
+    """What tells a compiler the board's core: its name and the extensions we make use of."""
+    has_optional = board.dsp if board.core == "cortex-m33" else board.mve
+    cpu = (_GCC_CPU if name == "gcc" else _ZIG_CPU)[board.core][has_optional]
+    if name == "zig":
+        return ("-target", "thumb-freestanding-eabi", f"-mcpu={cpu}")
+    return (f"-mcpu={cpu}", "-mthumb", f"-mfloat-abi={'softfp' if board.mve else 'soft'}")
+
 
 LANGUAGE_FLAGS = (
     "-std=c99",
@@ -55,20 +79,20 @@ class Compiler:
     command: tuple[str, ...]
     version: str
 
-    def compile_flags(self, core: Core, optimization: Optimization) -> tuple[str, ...]:
+    def compile_flags(self, board: Board, optimization: Optimization) -> tuple[str, ...]:
         """Flags that turn one of our C files into an object."""
         return (
-            *CORE_FLAGS[self.name][core],
+            *core_flags(self.name, board),
             f"-{optimization}",
             *(_zig_flags(optimization) if self.name == "zig" else ()),
             *LANGUAGE_FLAGS,
             *WARNING_FLAGS,
         )
 
-    def link_flags(self, core: Core, linker_script: str) -> tuple[str, ...]:
+    def link_flags(self, board: Board, linker_script: str) -> tuple[str, ...]:
         """Flags that turn objects into an ELF file without any C library."""
         return (
-            *CORE_FLAGS[self.name][core],
+            *core_flags(self.name, board),
             "-nostdlib",
             "-Wl,--gc-sections",
             "-T",

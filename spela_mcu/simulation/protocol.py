@@ -12,6 +12,7 @@ from cobs import cobs
 
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.network import ExitAnswer
+from spela_mcu.simulation.fault import describe_fault
 
 PROTOCOL_VERSION = 1
 CRC_BYTES = 4
@@ -99,9 +100,9 @@ class DeviceFaultError(UserError):
         stacked: list[int | None] = [*words[4:7], None, None, None]
         self.pc, self.lr, self.xpsr = stacked[:3]
         place = "with an overflowed stack" if self.pc is None else f"at 0x{self.pc:08x}"
+        causes = describe_fault(self.cfsr, self.hfsr, self.mmfar, self.bfar)
         super().__init__(
-            f"the device's core took a fault {place}: CFSR 0x{self.cfsr:08x}, "
-            f"HFSR 0x{self.hfsr:08x}, MMFAR 0x{self.mmfar:08x}, BFAR 0x{self.bfar:08x}",
+            f"the device's core took a fault {place}: {causes}",
             mend="reset the device; the .map file beside the ELF tells what lies at an address",
         )
 

@@ -13,8 +13,9 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from spela_mcu.errors import UserError
+from spela_mcu.firmware.board import Core
 from spela_mcu.firmware.build import Build
-from spela_mcu.simulation.base import (
+from spela_mcu.simulators.base import (
     EXCHANGE_TIMEOUT_S,
     STACK_PAINT,
     Call,
@@ -22,8 +23,9 @@ from spela_mcu.simulation.base import (
     SimulationError,
     Simulator,
 )
-from spela_mcu.simulation.uart import PAGE, support_pages, uart_model
-from spela_mcu.simulation.watchdog import Watchdog
+from spela_mcu.simulators.failure import failure
+from spela_mcu.simulators.unicorn_uart import PAGE, support_pages, uart_model
+from spela_mcu.simulators.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from capstone import Cs
@@ -34,6 +36,15 @@ NOWHERE = 0xFFFFFFFE
 
 INTERRUPTS = {2: "SVC", 3: "prefetch abort", 4: "data abort", 7: "BKPT"}
 """QEMU's exception numbers, as Unicorn hands them on."""
+
+MODELS: dict[Core, str] = {
+    "cortex-m0": "CORTEX_M0",
+    "cortex-m0plus": "CORTEX_M0",  # the same instructions
+    "cortex-m3": "CORTEX_M3",
+    "cortex-m4": "CORTEX_M4",
+    "cortex-m7": "CORTEX_M7",
+    "cortex-m33": "CORTEX_M33",
+}
 
 INVALID_ACCESSES = {
     19: "load from nothing",
@@ -46,9 +57,10 @@ INVALID_ACCESSES = {
 
 
 class UnicornSimulator(Simulator):
-    """Cortex-M4 in process."""
+    """Cores from M0 to M33, in process."""
 
     name = "unicorn"
+    mend = "pip install unicorn"
 
     def version(self) -> str | None:
         """See `Simulator`."""
@@ -56,15 +68,7 @@ class UnicornSimulator(Simulator):
             return None
         return metadata.version("unicorn")
 
-    def start(self, build: Build) -> UnicornMachine:
-        """See `Simulator`."""
-        if not self.is_installed():
-            raise UserError("unicorn is not installed", mend="pip install unicorn")
-        if self.name not in build.project.board.simulators:
-            raise UserError(
-                f"the board {build.project.board.id} cannot be simulated by {self.name}",
-                mend="`spela-mcu boards` shows which simulators know which board",
-            )
+    def _start(self, build: Build) -> UnicornMachine:
         return UnicornMachine(build)
 
 
@@ -82,8 +86,7 @@ class UnicornMachine(Machine):
         self._error = unicorn.UcError
         # UC_MODE_MCLASS would force a Cortex-M33 whatever model is set.
         self._uc = uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
-        models = {"cortex-m4": arm_const.UC_CPU_ARM_CORTEX_M4}
-        uc.ctl_set_cpu_model(models[board.core])
+        uc.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{MODELS[board.core]}"))
         read, write = unicorn.UC_PROT_READ, unicorn.UC_PROT_WRITE
         uc.mem_map(board.flash.address, board.flash.bytes, read | unicorn.UC_PROT_EXEC)
         uc.mem_map(board.ram.address, board.ram.bytes, read | write)
@@ -185,24 +188,15 @@ class UnicornMachine(Machine):
     def _failure(self, reason: str) -> SimulationError:
         """What happened, and where the core stood."""
         arm, uc = self._arm, self._uc
-        names = [*(f"R{n}" for n in range(13)), "SP", "LR", "PC", "XPSR"]
-        values = {name: uc.reg_read(getattr(arm, f"UC_ARM_REG_{name}")) for name in names}
-        place = self._symbol(values["PC"])
-        caller = self._symbol(values["LR"])
-        words = [f"{name.lower():>4} {value:08x}" for name, value in values.items()]
-        dump = "\n".join("  " + " ".join(words[i : i + 5]) for i in range(0, len(words), 5))
+        names = [*(f"r{n}" for n in range(13)), "sp", "lr", "pc", "xpsr"]
         # The core cannot go on from here: whatever is asked of it next fails in the same way.
         self._fault = reason
-        return SimulationError(
-            f"the firmware failed: {reason}, in {place}, called from {caller}\n{dump}",
-            file=self.build.elf,
+        return failure(
+            self.build,
+            self._elf,
+            reason,
+            {name: uc.reg_read(getattr(arm, f"UC_ARM_REG_{name.upper()}")) for name in names},
         )
-
-    def _symbol(self, address: int) -> str:
-        function = self._elf.function_at(address & ~1)
-        if function is None:
-            return f"0x{address & ~1:08x}"
-        return f"{function.name}+0x{(address & ~1) - function.address:x}"
 
     # ----------------------------------------------------------------------- counting
 

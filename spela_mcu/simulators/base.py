@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from spela_mcu.errors import UserError
+from spela_mcu.firmware.board import Board, SimulatorName
 from spela_mcu.firmware.build import Build
 
 EXCHANGE_TIMEOUT_S = 120.0
@@ -36,7 +37,8 @@ class Call:
         symbol: the function.
         instructions: executed from its first to its return, callees included; instructions of
             an IT block count whether their condition held or not.
-        functions: the same by function executed, in descending order.
+        functions: the same by function executed, in descending order; empty where the
+            simulator counts only the whole.
     """
 
     symbol: str
@@ -139,9 +141,11 @@ class Simulator(ABC):
 
     Attributes:
         name: what a user calls it.
+        mend: how to install it.
     """
 
-    name: str
+    name: SimulatorName
+    mend: str
 
     @abstractmethod
     def version(self) -> str | None:
@@ -151,11 +155,31 @@ class Simulator(ABC):
         """Whether it can be used."""
         return self.version() is not None
 
-    @abstractmethod
+    def check(self, board: Board) -> None:
+        """Makes sure that it can simulate a board.
+
+        Raises:
+            UserError: it is not installed, or does not know the board.
+        """
+        if not self.is_installed():
+            raise UserError(f"{self.name} is not installed", mend=self.mend)
+        if self.name not in board.simulators.names:
+            raise UserError(
+                f"the board {board.id} cannot be simulated by {self.name}",
+                mend=f"it can by: {', '.join(board.simulators.names) or 'none'}; "
+                "`spela-mcu boards` shows which simulators know which board",
+            )
+
     def start(self, build: Build) -> Machine:
         """Loads a build and runs it until it waits for a first byte.
 
         Raises:
-            UserError: it does not know the board.
+            UserError: it is not installed, or does not know the board.
             SimulationError: the firmware does not come that far.
         """
+        self.check(build.project.board)
+        return self._start(build)
+
+    @abstractmethod
+    def _start(self, build: Build) -> Machine:
+        """See `start`; the simulator is installed and knows the board."""

@@ -1,0 +1,1 @@
+"""Simulators of boards: Renode, QEMU and Unicorn behind one interface (`base`)."""

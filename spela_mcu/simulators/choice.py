@@ -1,0 +1,71 @@
+"""Which simulator runs a board: the one asked for, or the best that is there."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.board import Board, SimulatorName
+from spela_mcu.simulators.base import Simulator
+
+SimulatorChoice = Literal["auto", "renode", "qemu", "unicorn"]
+
+REQUIRE_VARIABLE = "SPELA_REQUIRE_SIMULATORS"
+"""Environment variable: simulators, separated by commas, whose absence is a failure."""
+
+
+def simulator_named(name: SimulatorName) -> Simulator:
+    """The simulator of a name, installed or not."""
+    from spela_mcu.simulators.qemu import QemuSimulator
+    from spela_mcu.simulators.renode import RenodeSimulator
+    from spela_mcu.simulators.unicorn import UnicornSimulator
+
+    simulators: dict[SimulatorName, type[Simulator]] = {
+        "renode": RenodeSimulator,
+        "qemu": QemuSimulator,
+        "unicorn": UnicornSimulator,
+    }
+    return simulators[name]()
+
+
+def find_simulator(board: Board, choice: SimulatorChoice = "auto") -> Simulator:
+    """A simulator that is installed and knows the board.
+
+    Args:
+        board: what is to be simulated.
+        choice: ``auto`` prefers Renode, then QEMU, then Unicorn.
+
+    Raises:
+        UserError: there is none, or not the one that was chosen.
+    """
+    known = board.simulators.names
+    if choice != "auto":
+        simulator = simulator_named(choice)
+        simulator.check(board)
+        return simulator
+    simulators = [simulator_named(name) for name in known]
+    for simulator in simulators:
+        if simulator.is_installed():
+            return simulator
+    mends = "; or ".join(simulator.mend for simulator in simulators)
+    raise UserError(
+        f"no simulator that knows the board {board.id} is installed",
+        mend=mends or "choose a board that a simulator knows (`spela-mcu boards`)",
+    )
+
+
+def is_required(name: SimulatorName) -> bool:
+    """Whether the environment says that a simulator must be there.
+
+    Raises:
+        UserError: the variable names something that is no simulator.
+    """
+    names = [word.strip() for word in os.environ.get(REQUIRE_VARIABLE, "").split(",")]
+    unknown = set(names) - {"", "renode", "qemu", "unicorn"}
+    if unknown:
+        raise UserError(
+            f"{REQUIRE_VARIABLE} names {', '.join(sorted(unknown))}",
+            mend="the simulators are: renode, qemu, unicorn",
+        )
+    return name in names

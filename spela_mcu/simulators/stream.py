@@ -1,0 +1,118 @@
+"""Machines that run in another process, their UART a stream of bytes."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Mapping
+
+from spela_mcu.firmware.build import Build
+from spela_mcu.simulation.fault import describe_fault
+from spela_mcu.simulation.protocol import (
+    Command,
+    DeviceFaultError,
+    ProtocolError,
+    decode_frame,
+    encode_frame,
+    parse_answer,
+    request,
+)
+from spela_mcu.simulators.base import EXCHANGE_TIMEOUT_S, Machine, SimulationError
+from spela_mcu.simulators.failure import failure
+
+BOOT_TIMEOUT_S = 20.0
+
+
+class StreamMachine(Machine):
+    """A firmware at the other end of a stream.
+
+    Nothing tells from outside that it waits for a byte: an exchange ends with an answer's frame.
+    """
+
+    def __init__(self, build: Build) -> None:
+        self.build = build
+        self._elf = build.read_elf()
+        self._failed: SimulationError | None = None
+
+    def boot(self) -> None:
+        """Runs until the firmware answers.
+
+        Raises:
+            SimulationError: it does not.
+        """
+        self.exchange(encode_frame(request(Command.INFO)), BOOT_TIMEOUT_S)
+
+    def exchange(self, request: bytes, timeout_s: float = EXCHANGE_TIMEOUT_S) -> bytes:
+        """See `Machine`."""
+        if self._failed is not None:
+            # The core cannot go on from there: whatever is asked of it fails in the same way.
+            raise self._failed
+        deadline = time.monotonic() + timeout_s
+        answer = bytearray()
+        try:
+            self._send(request, deadline)
+            while not _ends_an_answer(answer):
+                received = self._receive(deadline)
+                if not received:
+                    raise self._silence(timeout_s, bytes(answer))
+                answer += received
+            self._check_for_fault(bytes(answer))
+        except SimulationError as error:
+            self._failed = error
+            raise
+        return bytes(answer)
+
+    @abstractmethod
+    def _send(self, data: bytes, deadline: float) -> None:
+        """Sends bytes to the firmware's UART.
+
+        Raises:
+            SimulationError: the simulator ended.
+        """
+
+    @abstractmethod
+    def _receive(self, deadline: float) -> bytes:
+        """What has come from the firmware's UART; empty if nothing came until the deadline.
+
+        Raises:
+            SimulationError: the simulator ended.
+        """
+
+    @abstractmethod
+    def _registers(self) -> Mapping[str, int]:
+        """Stops the core; its registers, named as in `failure`."""
+
+    def _silence(self, timeout_s: float, answer: bytes) -> SimulationError:
+        began = f" (after {len(answer)} bytes of one)" if answer else ""
+        return self._failure(f"no answer within {timeout_s:g} s{began}", self._registers())
+
+    def _check_for_fault(self, answer: bytes) -> None:
+        command, _, body = parse_answer(decode_frame(_last_frame(answer)))
+        if command != Command.FAULT:
+            return
+        fault = DeviceFaultError(body)
+        causes = describe_fault(fault.cfsr, fault.hfsr, fault.mmfar, fault.bfar)
+        places = {"pc": fault.pc, "lr": fault.lr, "xpsr": fault.xpsr}
+        overflow = "with an overflowed stack, " if fault.pc is None else ""
+        raise self._failure(
+            f"the core took a fault: {overflow}{causes}",
+            {name: value for name, value in places.items() if value is not None},
+        )
+
+    def _failure(self, reason: str, registers: Mapping[str, int] | None = None) -> SimulationError:
+        return failure(self.build, self._elf, reason, registers)
+
+
+def _last_frame(answer: bytes) -> bytes:
+    return answer.rstrip(b"\0").rpartition(b"\0")[2]
+
+
+def _ends_an_answer(data: bytes | bytearray) -> bool:
+    """Whether the last frame is whole: one that a fault cut short is followed by another."""
+    if not data.endswith(b"\0") or not data.rstrip(b"\0"):
+        return False
+    try:
+        decode_frame(_last_frame(bytes(data)))
+    except ProtocolError:
+        return False
+    return True
