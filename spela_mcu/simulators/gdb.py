@@ -32,7 +32,7 @@ class GdbTarget:
     """A stopped or running target behind a stub.
 
     Args:
-        connection: to the stub, whose target stands still; closed by `close`.
+        connection: to the stub, whose target stands still; whoever made it closes it.
 
     Attributes:
         is_running: whether the target was let run, and has not told that it stopped.
@@ -48,10 +48,6 @@ class GdbTarget:
     def fileno(self) -> int:
         """For select: readable when a running target stops, or the stub ends."""
         return self._connection.fileno()
-
-    def close(self) -> None:
-        """Leaves the target as it is."""
-        self._connection.close()
 
     # ------------------------------------------------------------------------ running
 
