@@ -97,7 +97,7 @@ class StreamMachine(Machine):
         raise self._failure(
             f"the core took a fault: {overflow}{causes}",
             {name: value for name, value in places.items() if value is not None},
-        )
+        ) from fault
 
     def _failure(self, reason: str, registers: Mapping[str, int] | None = None) -> SimulationError:
         return failure(self.build, self._elf, reason, registers)
