@@ -44,6 +44,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Column:
+    """How the firmware is built."""
+
+    compiler: CompilerName
+    optimization: Optimization
+    weights: Weights
+
+
+@dataclass(frozen=True)
 class Cell:
     """One build on one simulated core.
 
@@ -130,7 +139,7 @@ def run_matrix(
     rows = matrix_rows()
     total = len(rows) * len(extent.columns) * len(extent.weights)
     cells = (
-        _run_cell(model, directory, extent, row, compiler, level, weights)
+        _run_cell(model, directory, extent, row, Column(compiler, level, weights))
         for row in rows
         for weights in extent.weights
         for compiler, level in extent.columns
@@ -145,9 +154,7 @@ def _run_cell(
     directory: Path,
     extent: Extent,
     row: Row,
-    compiler: CompilerName,
-    level: Optimization,
-    weights: Weights,
+    column: Column,
 ) -> Cell:
     def cell(
         outcome: Literal["bit-exact", "different", "absent"],
@@ -156,24 +163,24 @@ def _run_cell(
         learn: int | None = None,
     ) -> Cell:
         board = "" if row.board is None else row.board.id
-        where = (row.core, row.simulator, board, compiler, level, weights)
-        return Cell(*where, outcome, reason, infer, learn)
+        how = (column.compiler, column.optimization, column.weights)
+        return Cell(row.core, row.simulator, board, *how, outcome, reason, infer, learn)
 
     if row.board is None:
         return cell("absent", row.absent)
     overrides = Overrides(
-        weights=weights,
+        weights=column.weights,
         start="untrained",
         board=row.board.id,
-        compiler=compiler,
-        optimization=level,
+        compiler=column.compiler,
+        optimization=column.optimization,
     )
     try:
-        find_compiler(compiler)
+        find_compiler(column.compiler)
         prepared = prepare(model, overrides)
     except UserError as error:
         return cell("absent", error.reason)
-    build = deploy(prepared, directory / f"{row.board.id}-{weights}")
+    build = deploy(prepared, directory / f"{row.board.id}-{column.weights}")
     forbidden = illegal_instructions(build.read_elf(), row.board)
     if forbidden:
         return cell("different", f"an instruction that is not the core's: {forbidden[0]}")
