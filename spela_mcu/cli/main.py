@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, str]] = {
     "train": "Train the float reference and save it with its metrics.",
     "generate": "Write the C project of a model, if it fits the board.",
     "build": "Compile a generated project: ELF, hex, bin and sizes.",
+    "flash": "Write a built project to its board, through a debug probe.",
     "simulate": "Run a built project on a simulated board.",
     "verify": "Prove device and integer reference equal, bit for bit.",
     "matrix": "Prove it on every core, simulator, compiler and level.",
