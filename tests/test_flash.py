@@ -19,7 +19,6 @@ from pyocd.core.target import Target
 from pyocd.flash.loader import FlashLoader
 from pyocd.probe.debug_probe import DebugProbe
 
-
 SESSION = session.Session
 
 

@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, str]] = {
     "flash": "Write a built project to its board, through a debug probe.",
     "simulate": "Run a built project on a simulated board.",
     "verify": "Prove device and integer reference equal, bit for bit.",
+    "bench": "Measure instructions, memory and estimated time on a core.",
     "matrix": "Prove it on every core, simulator, compiler and level.",
     "demo": "Do all of it and print one summary.",
     "boards": "List the boards a project can be generated for.",

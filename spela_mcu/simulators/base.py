@@ -39,11 +39,14 @@ class Call:
             an IT block count whether their condition held or not.
         functions: the same by function executed, in descending order; empty where the
             simulator counts only the whole.
+        blocks: how often each straight piece of code was executed, by (address, bytes); empty
+            where `functions` is.
     """
 
     symbol: str
     instructions: int
     functions: Mapping[str, int]
+    blocks: Mapping[tuple[int, int], int]
 
 
 class Machine(ABC):

@@ -250,12 +250,13 @@ class UnicornMachine(Machine):
 
     def _call(self, symbol: str, back: int, blocks: Counter[tuple[int, int]]) -> Call:
         functions: Counter[str] = Counter()
-        for (address, size), times in blocks.items():
-            if address != back:  # where the run ends is the caller's
-                function = self._elf.function_at(address)
-                name = function.name if function else "?"
-                functions[name] += times * self._instructions_in(address, size)
-        return Call(symbol, functions.total(), dict(functions.most_common()))
+        # Where the run ends is the caller's.
+        inside = {block: times for block, times in blocks.items() if block[0] != back}
+        for (address, size), times in inside.items():
+            function = self._elf.function_at(address)
+            name = function.name if function else "?"
+            functions[name] += times * self._instructions_in(address, size)
+        return Call(symbol, functions.total(), dict(functions.most_common()), inside)
 
     def _instructions_in(self, address: int, size: int) -> int:
         key = (address, size)
