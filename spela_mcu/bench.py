@@ -15,7 +15,7 @@ import numpy as np
 from spela_mcu.cycles import estimate_cycles, has_timing
 from spela_mcu.data.dataset import quantize_inputs
 from spela_mcu.errors import UserError
-from spela_mcu.firmware.board import Board, Core, load_boards
+from spela_mcu.firmware.board import Board, Core, SimulatorName, load_board, load_boards
 from spela_mcu.firmware.build import Build, build_project
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.elf import runtime_text_bytes
@@ -162,7 +162,7 @@ def bench_simulator(board: Board, choice: SimulatorChoice) -> Simulator | None:
             mend="take --simulator unicorn or qemu",
             key="--simulator",
         )
-    names = ("unicorn", "qemu") if choice == "auto" else (choice,)
+    names: tuple[SimulatorName, ...] = ("unicorn", "qemu") if choice == "auto" else (choice,)
     for name in names:
         simulator = simulator_named(name)
         if simulator.is_installed() and name in board.simulators.names:
@@ -304,7 +304,6 @@ def prepare_bench(
     Raises:
         UserError: the model is wrong or does not fit, or nothing simulates such a board.
     """
-    from spela_mcu.firmware.board import load_board
     from spela_mcu.spec.load import load_spec
 
     board = load_board(overrides.board or load_spec(model).target.board)
