@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, str]] = {
     "simulate": "Run a built project on a simulated Cortex-M.",
     "verify": "Prove device and integer reference equal, bit for bit.",
     "demo": "Do all of it and print one summary.",
+    "compare": "Compare accuracy and cost with backpropagation and TFLM.",
     "boards": "List the boards a project can be generated for.",
     "doctor": "Show what is installed, what for, and how to get the rest.",
 }
