@@ -21,13 +21,13 @@ from spela_mcu.evaluation.contender import Contender, Cost, Outcome
 from spela_mcu.evaluation.results import ResultDirectory
 from spela_mcu.evaluation.spela import (
     learned_in_int8,
-    learning_parts,
     quantized_network,
     trained_in_float,
 )
 from spela_mcu.evaluation.tflite import NEEDS, of_spela_weights, trained_in_keras
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
+from spela_mcu.pipeline import learning_parts
 from spela_mcu.spec.load import load_spec
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from spela_mcu.data.dataset import Dataset, quantize_inputs
 from spela_mcu.evaluation.contender import Outcome
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import float_embeddings, make_plan
-from spela_mcu.pipeline import Overrides, learning_stream
+from spela_mcu.pipeline import Overrides, learning_parts
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.simulation.host import HostNetwork
 from spela_mcu.spec.model import ModelSpec
-
-SAMPLES_AT_ONCE = 4096
-"""Samples quantised per call: bounds the memory, not the result."""
 
 
 def learns_from_scratch(spec: ModelSpec, dataset: Dataset) -> ModelSpec:
@@ -80,17 +74,6 @@ def _learned_from_scratch(spec: ModelSpec, dataset: Dataset) -> Outcome:
     for samples, labels in learning_parts(spec, dataset):
         network.partial_fit(samples, labels)
     return Outcome(_accuracy(network, dataset))
-
-
-def learning_parts(
-    spec: ModelSpec, dataset: Dataset
-) -> list[tuple[NDArray[np.int8], NDArray[np.int64]]]:
-    """The stream that a device learns by model.yaml, in parts: samples [n, inputs], labels [n]."""
-    train = dataset.train
-    order = learning_stream(len(train), spec.learning.epochs * len(train), spec.network.seed)
-    x = quantize_inputs(train.x)
-    parts = [order[at : at + SAMPLES_AT_ONCE] for at in range(0, len(order), SAMPLES_AT_ONCE)]
-    return [(x[rows], train.y[rows]) for rows in parts]
 
 
 def _accuracy(network: HostNetwork, dataset: Dataset) -> tuple[float, ...]:
