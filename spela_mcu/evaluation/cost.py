@@ -18,7 +18,7 @@ from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.simulation.device import Device
-from spela_mcu.simulation.unicorn import UnicornSimulator
+from spela_mcu.simulators.unicorn import UnicornSimulator
 from spela_mcu.spec.model import ModelSpec
 
 WHOLE = "the whole firmware, application and stack included"
