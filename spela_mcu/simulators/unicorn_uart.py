@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from spela_mcu.firmware.board import Board, ClockEnable, CmsdkUart, Stm32Pin, Stm32Usart
+from spela_mcu.firmware.board import Board, CmsdkUart, Stm32Pin, Stm32Usart
 
 BAUD_TOLERANCE = 0.025
 """What an asynchronous line of ten bits bears, with a margin for the other side."""
@@ -162,13 +162,10 @@ class Stm32UsartModel(UartModel):
             self._fail(f"the USART has no register at offset {offset:#x}")
 
     def _check_set_up(self) -> None:
-        for what, clock in (
-            ("the USART", self._uart.clock),
-            ("TX's port", self._uart.tx.port_clock),
-            ("RX's port", self._uart.rx.port_clock),
-        ):
-            if not self._runs(clock):
-                return self._fail(f"the USART sends before the clock of {what} is enabled")
+        for enable in self._uart.enables:
+            if not self._peek(enable.register_address) >> enable.bit & 1:
+                where = f"bit {enable.bit} of 0x{enable.register_address:08x}"
+                return self._fail(f"the USART sends before {where} is set")
         for name, pin in (("TX", self._uart.tx), ("RX", self._uart.rx)):
             if not self._is_connected(pin):
                 return self._fail(f"the USART sends before its {name} pin is connected")
@@ -176,9 +173,6 @@ class Stm32UsartModel(UartModel):
             return self._fail("the USART sends before it is enabled, transmitter and receiver")
         divider = max(self._registers[0x08], 1)
         return self._check_baud(self._uart.clock_hz / divider, self._uart.baud)
-
-    def _runs(self, clock: ClockEnable) -> bool:
-        return bool(self._peek(clock.register_address) >> clock.bit & 1)
 
     def _is_connected(self, pin: Stm32Pin) -> bool:
         mode = self._peek(pin.port) >> 2 * pin.pin & 3
@@ -192,15 +186,14 @@ def uart_model(
     """The model of a board's UART."""
     if isinstance(board.uart, CmsdkUart):
         return CmsdkUartModel(board.uart, stop, peek)
+    assert isinstance(board.uart, Stm32Usart)
     return Stm32UsartModel(board.uart, stop, peek)
 
 
 def support_pages(board: Board) -> tuple[int, ...]:
     """Pages of registers that setting the UART up touches, besides its own; plain storage."""
     uart = board.uart
-    if isinstance(uart, CmsdkUart):
+    if not isinstance(uart, Stm32Usart):
         return ()
-    addresses = {uart.clock.register_address}
-    for pin in (uart.tx, uart.rx):
-        addresses |= {pin.port, pin.port_clock.register_address}
+    addresses = {uart.tx.port, uart.rx.port, *(bit.register_address for bit in uart.enables)}
     return tuple(sorted({address - address % PAGE for address in addresses}))
