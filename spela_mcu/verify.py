@@ -26,7 +26,6 @@ from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.pipeline import Prepared
 from spela_mcu.simulation.device import Device
 from spela_mcu.simulators.base import Call, Machine, SimulationError, Simulator
-from spela_mcu.simulators.unicorn import UnicornSimulator
 
 COUNTED_STEPS = 16
 """Learning steps whose instructions are counted, spread evenly over the stream."""
@@ -137,17 +136,19 @@ def deploy(prepared: Prepared, directory: Path) -> Build:
 def verify(
     prepared: Prepared,
     build: Build,
+    simulator: Simulator,
     *,
     learn_steps: int,
     samples: int | None = None,
     checkpoints: int = 0,
     progress: Progress = lambda what, done, total: None,
 ) -> Verification:
-    """Runs a build on the simulator beside the references.
+    """Runs a build on a simulator beside the references.
 
     Args:
         prepared: the model; its network learns along.
         build: its firmware, from `deploy`.
+        simulator: what runs it; knows the board.
         learn_steps: samples to learn.
         samples: test samples to infer, at most; None for all.
         checkpoints: points of the learning curve, beside the start.
@@ -156,7 +157,6 @@ def verify(
     Raises:
         SimulationError: the firmware faults, hangs or is of another model.
     """
-    simulator: Simulator = UnicornSimulator()
     _, test = prepared.test_samples(samples)
     with simulator.start(build) as machine:
         device = Device(machine)
@@ -187,7 +187,7 @@ def verify(
     return Verification(
         prepared=prepared,
         build=build,
-        simulator=f"{simulator.name} {simulator.version()}",
+        simulator=str(simulator),
         learning=learning,
         inference=inference,
         float_comparison=compare_with_float(prepared, learning.steps, inference.labels),

@@ -13,6 +13,7 @@ from spela_mcu.errors import UserError
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.pipeline import Overrides, prepare
+from spela_mcu.simulators.unicorn import UnicornSimulator
 from spela_mcu.verify import deploy, verify
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -96,7 +97,7 @@ def test_device_equals_reference(tmp_path, shape, steps, weights, loss, layer, c
     )
     prepared = prepare(path, Overrides(compiler=compiler, optimization=level))
     build = deploy(prepared, tmp_path / "firmware")
-    found = verify(prepared, build, learn_steps=steps, samples=20)
+    found = verify(prepared, build, UnicornSimulator(), learn_steps=steps, samples=20)
     assert_bit_exact(found, steps)
     assert found.device_accuracy == found.integer_accuracy
     assert found.infer_instructions > prepared.plan.macs
@@ -106,7 +107,7 @@ def test_device_equals_reference(tmp_path, shape, steps, weights, loss, layer, c
 def test_device_equals_reference_for_2000_steps_on_digits(tmp_path):
     prepared = prepare(EXAMPLES / "digits" / "model.yaml")
     build = deploy(prepared, tmp_path / "firmware")
-    found = verify(prepared, build, learn_steps=2000)
+    found = verify(prepared, build, UnicornSimulator(), learn_steps=2000)
     assert_bit_exact(found, 2000)
     assert found.passed
     # it has learned: chance is 10 %
@@ -120,7 +121,7 @@ def test_device_equals_reference_for_2000_steps_on_mnist(tmp_path, weights):
     overrides = Overrides(weights=weights, start="untrained")
     prepared = prepare(EXAMPLES / "mnist" / "model.yaml", overrides)
     build = deploy(prepared, tmp_path / "firmware")
-    found = verify(prepared, build, learn_steps=2000, samples=100)
+    found = verify(prepared, build, UnicornSimulator(), learn_steps=2000, samples=100)
     assert_bit_exact(found, 2000)
 
 
@@ -135,11 +136,11 @@ def test_the_device_goes_on_from_trained_weights_with_nearest_rounding(tmp_path)
     )
     prepared = prepare(path)
     build = deploy(prepared, tmp_path / "firmware")
-    found = verify(prepared, build, learn_steps=100)
+    found = verify(prepared, build, UnicornSimulator(), learn_steps=100)
     assert_bit_exact(found, 100)
     assert found.passed
     assert found.float_reference is not None
-    unlearned = verify(prepare(path), build, learn_steps=0)
+    unlearned = verify(prepare(path), build, UnicornSimulator(), learn_steps=0)
     assert_bit_exact(unlearned, 0)
     assert unlearned.learn_instructions is None
     assert unlearned.passed
@@ -192,7 +193,7 @@ def test_a_planted_fault_is_found_and_named(tmp_path, fault):
     assert text.count(right) == 1
     source.write_text(text.replace(right, wrong))
     build = build_project(directory, find_compiler())
-    found = verify(prepared, build, learn_steps=600, samples=40)
+    found = verify(prepared, build, UnicornSimulator(), learn_steps=600, samples=40)
     assert not found.bit_exact
     assert not found.passed
     difference = found.difference
@@ -207,7 +208,7 @@ def test_a_wrong_weight_is_named_with_layer_and_index(tmp_path):
     prepared = prepare(path)
     build = deploy(prepared, tmp_path / "firmware")
     prepared.network.layers[1].weights[6, 10] ^= 2
-    found = verify(prepared, build, learn_steps=5, samples=1)
+    found = verify(prepared, build, UnicornSimulator(), learn_steps=5, samples=1)
     difference = found.difference
     assert (difference.step, difference.layer, difference.what) == (0, 1, "weight")
     assert difference.index == (6, 10)

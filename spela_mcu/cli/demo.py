@@ -10,10 +10,17 @@ import click
 from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stderr, stdout
-from spela_mcu.cli.options import build_options, json_option, model_argument, progress_bars
+from spela_mcu.cli.options import (
+    build_options,
+    json_option,
+    model_argument,
+    progress_bars,
+    simulator_option,
+)
 from spela_mcu.cli.verify import accuracy_table, verdict
 from spela_mcu.demo import draw_device_curve
 from spela_mcu.pipeline import Overrides, prepare, work_directory
+from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
 from spela_mcu.verify import CurvePoint, Verification, deploy, verify
 
 CURVE_POINTS = 12
@@ -26,6 +33,7 @@ BAR = 40
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path),
     help="Directory for all that is made [default: build/demo].",
 )  # fmt: skip
+@simulator_option
 @build_options
 @json_option
 @click.pass_context
@@ -36,6 +44,7 @@ def command(
     model: Path,
     output: Path | None,
     as_json: bool,
+    simulator_choice: SimulatorChoice,
     **options: Any,  # noqa: ANN401 - click's, passed on by name
 ) -> None:
     """Do the whole job on MODEL (a model.yaml) and print one summary.
@@ -48,13 +57,19 @@ def command(
     overrides = Overrides(start="untrained", **options)
     directory = output or work_directory(model) / "demo"
     prepared = prepare(model, overrides, train=True, progress=not as_json)
+    simulator = find_simulator(prepared.board, simulator_choice)
     stderr.print("generating and building the firmware ...")
     build = deploy(prepared, directory / "firmware")
     steps = prepared.spec.learning.epochs * len(prepared.dataset.train)
-    stderr.print(f"learning {steps} samples on a simulated {build.project.board.title} ...")
+    stderr.print(f"learning {steps} samples on a {prepared.board.title} in {simulator} ...")
     with progress_bars() as progress:
         found = verify(
-            prepared, build, learn_steps=steps, checkpoints=CURVE_POINTS, progress=progress
+            prepared,
+            build,
+            simulator,
+            learn_steps=steps,
+            checkpoints=CURVE_POINTS,
+            progress=progress,
         )
     picture = directory / "device_learning_curve.png"
     picture.write_bytes(draw_device_curve(found))

@@ -27,6 +27,18 @@ def json_option(function: Decorated) -> Decorated:
     )
 
 
+def simulator_option(function: Decorated) -> Decorated:
+    """--simulator."""
+    return click.option(
+        "--simulator",
+        "simulator_choice",
+        type=click.Choice(["auto", "renode", "qemu", "unicorn"]),
+        default="auto",
+        show_default=True,
+        help="auto: Renode, else QEMU, else Unicorn, of those that know the board.",
+    )(function)
+
+
 def build_options(function: Decorated) -> Decorated:
     """--board, --compiler, --optimization: where it runs and how it is built."""
     for option in (

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stderr, stdout
-from spela_mcu.cli.options import json_option, progress_bars
+from spela_mcu.cli.options import json_option, progress_bars, simulator_option
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import ProjectDirectory, read_project
 from spela_mcu.firmware.project import SAMPLES
@@ -18,7 +18,7 @@ from spela_mcu.firmware.toolchain import CompilerChoice, find_compiler
 from spela_mcu.fixed_point.network import ExitAnswer
 from spela_mcu.simulation.device import Device
 from spela_mcu.simulation.samples import Samples, read_samples, samples_of_model
-from spela_mcu.simulators.unicorn import UnicornSimulator
+from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
 
 ROWS_SHOWN = 20
 ONE_Q14 = 1 << 14
@@ -42,6 +42,7 @@ Answers = list[tuple[ExitAnswer, ...]]
     "--compiler", type=click.Choice(["auto", "gcc", "zig"]), default="auto", show_default=True,
     help="What to build with, if there is no build yet.",
 )  # fmt: skip
+@simulator_option
 @json_option
 def command(
     *,
@@ -50,9 +51,10 @@ def command(
     model: Path | None,
     limit: int | None,
     compiler: CompilerChoice,
+    simulator_choice: SimulatorChoice,
     as_json: bool,
 ) -> None:
-    """Run the generated project in DIRECTORY on a simulated Cortex-M, and show its answers.
+    """Run the generated project in DIRECTORY on its simulated board, and show its answers.
 
     Builds it if needed. Exits with 1 if the firmware takes a fault or hangs.
     """
@@ -64,9 +66,10 @@ def command(
         if model is None
         else samples_of_model(model, project.inputs)
     ).first(limit)
+    simulator = find_simulator(project.board, simulator_choice)
     with stderr.status("building ..."):
         build = build_project(directory, find_compiler(compiler))
-    simulator = UnicornSimulator()
+    stderr.print(f"simulating {project.board.title} in {simulator} ...")
     with simulator.start(build) as machine, progress_bars() as progress:
         device = Device(machine)
         answers: Answers = []
@@ -74,7 +77,7 @@ def command(
             answers.append(device.infer(sample))
             progress("inference", index + 1, len(samples.x))
     if as_json:
-        print_json(_summary(project, samples, answers, f"{simulator.name} {simulator.version()}"))
+        print_json(_summary(project, samples, answers, str(simulator)))
     else:
         _print(project, samples, answers)
 

@@ -8,9 +8,16 @@ from typing import Any
 import click
 from rich.table import Table
 
-from spela_mcu.cli.console import print_json, stdout
-from spela_mcu.cli.options import build_options, json_option, model_argument, progress_bars
+from spela_mcu.cli.console import print_json, stderr, stdout
+from spela_mcu.cli.options import (
+    build_options,
+    json_option,
+    model_argument,
+    progress_bars,
+    simulator_option,
+)
 from spela_mcu.pipeline import Overrides, prepare, work_directory
+from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
 from spela_mcu.verify import Verification, deploy, verify
 
 
@@ -35,6 +42,7 @@ from spela_mcu.verify import Verification, deploy, verify
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path),
     help="Directory for the generated project [default: build/verify].",
 )  # fmt: skip
+@simulator_option
 @build_options
 @json_option
 @click.pass_context
@@ -47,20 +55,25 @@ def command(
     samples: int,
     as_json: bool,
     output: Path | None,
+    simulator_choice: SimulatorChoice,
     **options: Any,  # noqa: ANN401 - click's, passed on by name
 ) -> None:
     """Prove that the firmware of MODEL (a model.yaml) computes what the reference says.
 
-    Generates, builds and runs the firmware on a simulated Cortex-M, lets it learn, and compares
+    Generates, builds and runs the firmware on a simulated board, lets it learn, and compares
     its learned state after every step and its answers at every exit with the integer reference.
     A float network that starts and learns alike is the yardstick for accuracy.
 
     Exits with 0 if all is equal and the device's accuracy is within the tolerance of float's.
     """
     prepared = prepare(model, Overrides(**options), progress=not as_json)
+    simulator = find_simulator(prepared.board, simulator_choice)
     build = deploy(prepared, output or work_directory(model) / "verify")
+    stderr.print(f"simulating {prepared.board.title} in {simulator} ...")
     with progress_bars() as progress:
-        found = verify(prepared, build, learn_steps=learn_steps, samples=samples, progress=progress)
+        found = verify(
+            prepared, build, simulator, learn_steps=learn_steps, samples=samples, progress=progress
+        )
     if as_json:
         print_json(found.to_json())
     else:

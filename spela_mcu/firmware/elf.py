@@ -112,6 +112,34 @@ def read_elf(file: Path) -> Elf:
     return Elf(tuple(sections), symbols, segments, ranges)
 
 
+def runtime_text_bytes(file: Path) -> int:
+    """Bytes of code that come from the runtime's sources (spela/), as the debug information says.
+
+    Literal pools count; tables of the model do not.
+    """
+    with file.open("rb") as stream:
+        elf = ELFFile(stream)
+        symbols, _ = _symbols(elf)
+        starts = _runtime_functions(elf)
+    # Functions that the linker dropped have no symbol at their address, which is then 0.
+    return sum(
+        symbol.bytes for symbol in symbols if symbol.is_function and symbol.address in starts
+    )
+
+
+def _runtime_functions(elf: ELFFile) -> set[int]:
+    """Addresses of the functions that debug information places in the runtime's sources."""
+    starts = set()
+    for unit in elf.get_dwarf_info().iter_CUs():
+        name = unit.get_top_DIE().attributes["DW_AT_name"].value.decode()
+        if "spela" not in Path(name).parts[:-1]:
+            continue
+        for entry in unit.iter_DIEs():
+            if entry.tag == "DW_TAG_subprogram" and "DW_AT_low_pc" in entry.attributes:
+                starts.add(entry.attributes["DW_AT_low_pc"].value & ~1)
+    return starts - {0}
+
+
 def _symbols(elf: ELFFile) -> tuple[tuple[Symbol, ...], tuple[tuple[int, int], ...]]:
     table: Any = elf.get_section_by_name(".symtab")
     symbols: list[Symbol] = []

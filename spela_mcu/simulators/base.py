@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from spela_mcu.errors import UserError
-from spela_mcu.firmware.board import Board, SimulatorName
+from spela_mcu.firmware.board import Board, SimulatorName, load_boards
 from spela_mcu.firmware.build import Build
 
 EXCHANGE_TIMEOUT_S = 120.0
@@ -39,11 +39,14 @@ class Call:
             an IT block count whether their condition held or not.
         functions: the same by function executed, in descending order; empty where the
             simulator counts only the whole.
+        blocks: how often each straight piece of code was executed, by (address, bytes); empty
+            where `functions` is.
     """
 
     symbol: str
     instructions: int
     functions: Mapping[str, int]
+    blocks: Mapping[tuple[int, int], int]
 
 
 class Machine(ABC):
@@ -151,6 +154,10 @@ class Simulator(ABC):
     def version(self) -> str | None:
         """Its version, or None if it is not installed."""
 
+    def __str__(self) -> str:
+        """Name and version."""
+        return f"{self.name} {self.version() or '(not installed)'}"
+
     def is_installed(self) -> bool:
         """Whether it can be used."""
         return self.version() is not None
@@ -164,10 +171,15 @@ class Simulator(ABC):
         if not self.is_installed():
             raise UserError(f"{self.name} is not installed", mend=self.mend)
         if self.name not in board.simulators.names:
+            others = [
+                other.id
+                for other in load_boards()
+                if other.core == board.core and self.name in other.simulators.names
+            ]
             raise UserError(
                 f"the board {board.id} cannot be simulated by {self.name}",
-                mend=f"it can by: {', '.join(board.simulators.names) or 'none'}; "
-                "`spela-mcu boards` shows which simulators know which board",
+                mend=f"--simulator can be: {', '.join(board.simulators.names) or 'none'}; or take "
+                f"another board with a {board.core}: {', '.join(others) or 'there is none'}",
             )
 
     def start(self, build: Build) -> Machine:

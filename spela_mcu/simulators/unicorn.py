@@ -248,11 +248,12 @@ class UnicornMachine(Machine):
             self._stop_at([*self._entries])
         if self._pc != back or self._uc.reg_read(self._arm.UC_ARM_REG_SP) != stack_pointer:
             raise self._failure(f"{symbol} did not return to its caller")
+        # Where the run ends is the caller's.
+        inside = {block: times for block, times in blocks.items() if block[0] != back}
         executed: Counter[int] = Counter()
-        for (address, size), times in blocks.items():
-            if address != back:  # where the run ends is the caller's
-                executed[address] += times * self._instructions_in(address, size)
-        self._calls.append(call_of(self._elf, symbol, executed))
+        for (address, size), times in inside.items():
+            executed[address] += times * self._instructions_in(address, size)
+        self._calls.append(call_of(self._elf, symbol, executed, inside))
 
     def _instructions_in(self, address: int, size: int) -> int:
         key = (address, size)

@@ -1,0 +1,353 @@
+"""What a network costs on a core: instructions, memory, and an estimate of time."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spela_mcu.cycles import estimate_cycles, has_timing
+from spela_mcu.data.dataset import quantize_inputs
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.board import Board, Core, SimulatorName, load_board, load_boards
+from spela_mcu.firmware.build import Build, build_project
+from spela_mcu.firmware.directory import write_project
+from spela_mcu.firmware.elf import runtime_text_bytes
+from spela_mcu.firmware.project import generate_project
+from spela_mcu.firmware.stack import worst_case_stack
+from spela_mcu.firmware.toolchain import find_compiler
+from spela_mcu.pipeline import Overrides, Prepared, learning_stream, prepare
+from spela_mcu.simulation.device import Device
+from spela_mcu.simulators.base import Call, Machine, Simulator
+from spela_mcu.simulators.choice import SimulatorChoice, simulator_named
+from spela_mcu.verify import deploy
+
+COUNTED_FIRST, COUNTED_SECOND = 16, 200
+"""Learning steps whose instructions are counted: at the start, and spread over the second epoch."""
+
+INFERENCES = 8
+"""Test samples whose inference is counted: the cost hardly depends on the sample."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one call, the mean of several.
+
+    Attributes:
+        instructions: executed.
+        functions: the same by function, in descending order.
+        cycles: estimated; None if the core's timings are not published.
+        calls: how many the mean is of.
+    """
+
+    instructions: float
+    functions: Mapping[str, float]
+    cycles: float | None
+    calls: int
+
+    def per_mac(self, macs: int) -> float:
+        """Instructions for each multiply-accumulate of an inference."""
+        return self.instructions / macs
+
+    def milliseconds(self, clock_hz: int) -> float | None:
+        """Estimated time at a clock."""
+        return None if self.cycles is None else 1e3 * self.cycles / clock_hz
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a network costs on a board.
+
+    Attributes:
+        infer: one spela_infer.
+        learn: one spela_learn that updates every layer; None if no step counted did.
+        learn_average: one spela_learn, over the stream's second epoch.
+        text_bytes: code of the runtime (spela/), inference and learning.
+        text_bytes_inference_only: the same of a project that only infers.
+        ram_beyond_weights_bytes: of the arena, what is not weights.
+        stack_bytes, stack_bound_bytes: the most that was used, and the static bound.
+    """
+
+    prepared: Prepared
+    build: Build
+    simulator: str
+    infer: Cost
+    learn: Cost | None
+    learn_average: Cost
+    text_bytes: int
+    text_bytes_inference_only: int
+    ram_beyond_weights_bytes: int
+    stack_bytes: int
+    stack_bound_bytes: int
+
+    @property
+    def board(self) -> Board:
+        """What it ran on."""
+        return self.build.project.board
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of an inference."""
+        return self.prepared.plan.macs
+
+    def costs(self) -> dict[str, Cost]:
+        """What was measured, by name."""
+        costs = {"infer": self.infer, "learn": self.learn, "learn_average": self.learn_average}
+        return {name: cost for name, cost in costs.items() if cost is not None}
+
+    def to_json(self) -> dict[str, object]:
+        """The report as plain data; cycles and milliseconds are estimates."""
+        costs = self.costs()
+        report: dict[str, object] = {
+            "name": self.prepared.spec.name,
+            "core": self.board.core,
+            "board": self.board.id,
+            "clock_hz": self.board.clock_hz,
+            "simulator": self.simulator,
+            "compiler": f"{self.build.compiler.name} {self.build.compiler.version}",
+            "optimization": self.build.optimization,
+            "weights": self.prepared.plan.weights,
+            "infer_macs": self.macs,
+        }
+        for name in ("infer", "learn", "learn_average"):
+            cost = costs.get(name)
+            report[f"{name}_instructions"] = None if cost is None else round(cost.instructions)
+            report[f"{name}_instructions_per_mac"] = (
+                None if cost is None else round(cost.per_mac(self.macs), 4)
+            )
+        has_cycles = has_timing(self.board.core)
+        return report | {
+            "text_bytes": self.text_bytes,
+            "text_bytes_inference_only": self.text_bytes_inference_only,
+            "ram_beyond_weights_bytes": self.ram_beyond_weights_bytes,
+            "stack_bytes": self.stack_bytes,
+            "stack_bound_bytes": self.stack_bound_bytes,
+            "estimated_cycles": (
+                {name: round(cost.cycles or 0) for name, cost in costs.items()}
+                if has_cycles
+                else None
+            ),
+            "estimated_milliseconds": (
+                {
+                    name: round(cost.milliseconds(self.board.clock_hz) or 0, 4)
+                    for name, cost in costs.items()
+                }
+                if has_cycles
+                else None
+            ),
+            "functions": {
+                name: {function: round(n, 1) for function, n in cost.functions.items()}
+                for name, cost in costs.items()
+            },
+        }
+
+
+def bench_simulator(board: Board, choice: SimulatorChoice) -> Simulator | None:
+    """A simulator that counts by function and knows the board: Unicorn, which is quicker, or QEMU.
+
+    Raises:
+        UserError: Renode was asked for.
+    """
+    if choice == "renode":
+        raise UserError(
+            "Renode counts the instructions of a call, but not of each function in it",
+            mend="take --simulator unicorn or qemu",
+            key="--simulator",
+        )
+    names: tuple[SimulatorName, ...] = ("unicorn", "qemu") if choice == "auto" else (choice,)
+    for name in names:
+        simulator = simulator_named(name)
+        if simulator.is_installed() and name in board.simulators.names:
+            return simulator
+    return None
+
+
+def board_for(model_board: Board, core: Core, choice: SimulatorChoice) -> Board:
+    """The model's own board if it has the core, else the largest that has it and can be simulated.
+
+    Raises:
+        UserError: there is none.
+    """
+    candidates = [model_board] if model_board.core == core else []
+    others = [board for board in load_boards() if board.core == core]
+    candidates += sorted(others, key=lambda board: -board.ram.bytes)
+    for board in candidates:
+        if bench_simulator(board, choice) is not None:
+            return board
+    raise UserError(
+        f"no board with a {core} can be simulated with counts here",
+        mend="`spela-mcu boards` lists boards and simulators, `spela-mcu doctor` what is installed",
+        key="--core",
+    )
+
+
+def bench(
+    prepared: Prepared,
+    directory: Path,
+    simulator: Simulator,
+    progress: Progress = lambda what, done, total: None,
+) -> Bench:
+    """Builds a model and measures it.
+
+    Args:
+        prepared: the model; learns two epochs of its stream.
+        directory: for the projects and builds.
+        simulator: one that counts by function.
+        progress: told how far it is.
+
+    Raises:
+        UserError: it does not build.
+        SimulationError: the firmware faults or hangs.
+    """
+    build = deploy(prepared, directory / "firmware")
+    elf = build.read_elf()
+    with simulator.start(build) as machine:
+        device = Device(machine)
+        _, samples = prepared.test_samples(INFERENCES)
+        with machine.counting("spela_infer") as inferences:
+            for sample in samples:
+                device.infer_last(sample)
+        whole, second = _learn(prepared, machine, device, progress)
+        stack_bytes = machine.stack_high_water_bytes()
+
+    def cost(calls: Iterable[Call]) -> Cost:
+        return _mean(calls, build)
+
+    return Bench(
+        prepared=prepared,
+        build=build,
+        simulator=str(simulator),
+        infer=cost(inferences),
+        learn=cost(whole) if whole else None,
+        learn_average=cost(second),
+        text_bytes=runtime_text_bytes(build.elf),
+        text_bytes_inference_only=_inference_only_text(prepared, build, directory),
+        ram_beyond_weights_bytes=prepared.memory.buffers,
+        stack_bytes=stack_bytes,
+        stack_bound_bytes=worst_case_stack(elf).bytes,
+    )
+
+
+def _learn(
+    prepared: Prepared, machine: Machine, device: Device, progress: Progress
+) -> tuple[list[Call], list[Call]]:
+    """Two epochs; calls of steps that updated every layer, and calls of the second epoch."""
+    train = prepared.dataset.train
+    epoch = len(train)
+    order = learning_stream(epoch, 2 * epoch, prepared.spec.network.seed)
+    samples = quantize_inputs(train.x)
+    counted = {*range(min(COUNTED_FIRST, epoch))}
+    counted |= set(np.linspace(epoch, 2 * epoch - 1, COUNTED_SECOND, dtype=int).tolist())
+    layers = len(prepared.plan.layers)
+    whole: list[Call] = []
+    second: list[Call] = []
+    for step, index in enumerate(order.tolist()):
+        sample, label = samples[index], int(train.y[index])
+        if step in counted:
+            before = device.counters().layer_updates
+            with machine.counting("spela_learn") as calls:
+                device.learn(sample, label, digest=False)
+            if device.counters().layer_updates - before == layers:
+                whole += calls
+            if step >= epoch:
+                second += calls
+        else:
+            device.learn(sample, label, digest=False)
+        progress("learning", step + 1, 2 * epoch)
+    return whole, second
+
+
+def _mean(calls: Iterable[Call], build: Build) -> Cost:
+    kept = list(calls)
+    functions: Counter[str] = Counter()
+    blocks: Counter[tuple[int, int]] = Counter()
+    for call in kept:
+        functions.update(call.functions)
+        blocks.update(call.blocks)
+    core = build.project.board.core
+    cycles = None
+    if has_timing(core):
+        cycles = estimate_cycles(build.read_elf(), core, blocks) / len(kept)
+    return Cost(
+        instructions=sum(call.instructions for call in kept) / len(kept),
+        functions={name: count / len(kept) for name, count in functions.most_common()},
+        cycles=cycles,
+        calls=len(kept),
+    )
+
+
+def _inference_only_text(prepared: Prepared, build: Build, directory: Path) -> int:
+    project = generate_project(
+        prepared.source(inference_only=True),
+        prepared.board,
+        optimization=build.optimization,
+        inference_only=True,
+    )
+    out = directory / "inference-only"
+    write_project(project, out)
+    return runtime_text_bytes(build_project(out, find_compiler(build.compiler.name)).elf)
+
+
+def prepare_bench(
+    model: Path, overrides: Overrides, core: Core | None, choice: SimulatorChoice
+) -> tuple[Prepared, Simulator]:
+    """The model on a board with the core that is wanted, untrained, and what simulates it.
+
+    Raises:
+        UserError: the model is wrong or does not fit, or nothing simulates such a board.
+    """
+    from spela_mcu.spec.load import load_spec
+
+    board = load_board(overrides.board or load_spec(model).target.board)
+    if core is not None and overrides.board is None:
+        board = board_for(board, core, choice)
+    elif bench_simulator(board, choice) is None:
+        board = board_for(board, board.core, choice)
+    simulator = bench_simulator(board, choice)
+    assert simulator is not None  # board_for made sure
+    wanted = dataclasses.replace(overrides, board=board.id, start="untrained")
+    return prepare(model, wanted), simulator
+
+
+def draw_functions(found: Bench) -> bytes:
+    """Where the instructions go, by function, as a PNG."""
+    from matplotlib.figure import Figure
+
+    costs = found.costs()
+    names = dict.fromkeys(itertools.chain.from_iterable(c.functions for c in costs.values()))
+    shown = [
+        name
+        for name in names
+        if any(c.functions.get(name, 0) > 0.01 * c.instructions for c in costs.values())
+    ]
+    figure = Figure(figsize=(8.0, 1.6 + 0.6 * len(costs)), layout="constrained")
+    axes = figure.add_subplot()
+    left = np.zeros(len(costs))
+    for name in [*shown, "others"]:
+        parts = np.array(
+            [
+                sum(
+                    n
+                    for function, n in cost.functions.items()
+                    if function == name or (name == "others" and function not in shown)
+                )
+                for cost in costs.values()
+            ]
+        )
+        axes.barh(list(costs), parts / found.macs, left=left / found.macs, label=name)
+        left += parts
+    axes.invert_yaxis()
+    axes.set_xlabel("instructions per multiply-accumulate of an inference")
+    axes.set_title(f"{found.prepared.spec.name} on {found.board.core}, {found.build.optimization}")
+    axes.legend(fontsize="small", ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.3))
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    return picture.getvalue()

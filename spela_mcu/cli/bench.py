@@ -1,0 +1,111 @@
+"""``spela-mcu bench``: what a network costs on a core."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+from rich.table import Table
+
+from spela_mcu.bench import Bench, bench, draw_functions, prepare_bench
+from spela_mcu.cli.console import print_json, stderr, stdout
+from spela_mcu.cli.options import (
+    build_options,
+    json_option,
+    model_argument,
+    progress_bars,
+    simulator_option,
+)
+from spela_mcu.firmware.board import Core
+from spela_mcu.pipeline import Overrides, work_directory
+from spela_mcu.simulators.choice import SimulatorChoice
+
+FUNCTIONS_SHOWN = 6
+TITLES = {
+    "infer": "inference",
+    "learn": "learning step, every layer updated",
+    "learn_average": "learning step, mean of the second epoch",
+}
+
+
+@click.command()
+@model_argument
+@click.option(
+    "--core", type=click.Choice(get_args(Core)),
+    help="A core: the model's board if it has it, else the largest one that has.",
+)  # fmt: skip
+@click.option(
+    "--weights", type=click.Choice(["int8", "int16"]), help="Other weights than model.yaml's."
+)
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path),
+    help="Directory for all that is made [default: build/bench].",
+)  # fmt: skip
+@simulator_option
+@build_options
+@json_option
+def command(
+    *,
+    model: Path,
+    core: Core | None,
+    output: Path | None,
+    simulator_choice: SimulatorChoice,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 - click's, passed on by name
+) -> None:
+    """Measure what MODEL (a model.yaml) costs on a core.
+
+    Counts the instructions of inference and learning exactly, by function, in a simulator that
+    can (Unicorn or QEMU), over two epochs of the model's own stream from untrained weights.
+    Cycles and milliseconds are estimated from the core's published timings, for memory without
+    wait states.
+    """
+    prepared, simulator = prepare_bench(model, Overrides(**options), core, simulator_choice)
+    directory = output or work_directory(model) / "bench" / prepared.board.core
+    stderr.print(f"simulating {prepared.board.title} in {simulator} ...")
+    with progress_bars() as progress:
+        found = bench(prepared, directory, simulator, progress)
+    picture = directory / "instructions.png"
+    picture.write_bytes(draw_functions(found))
+    if as_json:
+        print_json({**found.to_json(), "picture": str(picture)})
+        return
+    _print(found)
+    stdout.print(f"picture: {os.path.relpath(picture)}", soft_wrap=True)
+
+
+def _print(found: Bench) -> None:
+    board = found.board
+    stdout.print(
+        f"{found.prepared.spec.name} on {board.core} ({board.title}), "
+        f"{found.build.compiler.name} {found.build.optimization}, {found.macs:,} MACs",
+        soft_wrap=True,
+    )
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "instructions", "per MAC", "cycles, estimated", "ms, estimated"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for name, cost in found.costs().items():
+        time = cost.milliseconds(board.clock_hz)
+        table.add_row(
+            TITLES[name],
+            f"{cost.instructions:,.0f}",
+            f"{cost.per_mac(found.macs):.3f}",
+            "not published" if cost.cycles is None else f"{cost.cycles:,.0f}",
+            "" if time is None else f"{time:.2f}",
+        )
+    stdout.print(table)
+    stdout.print(f"at {board.clock_hz / 1e6:g} MHz, memory without wait states")
+    for name, cost in found.costs().items():
+        parts = list(cost.functions.items())[:FUNCTIONS_SHOWN]
+        shares = ", ".join(
+            f"{function} {100 * n / cost.instructions:.1f} %" for function, n in parts
+        )
+        stdout.print(f"{TITLES[name]}: {shares}", soft_wrap=True, highlight=False)
+    stdout.print(
+        f"runtime code {found.text_bytes:,} bytes, {found.text_bytes_inference_only:,} without "
+        f"learning; RAM beyond weights {found.ram_beyond_weights_bytes:,} bytes; stack "
+        f"{found.stack_bytes} bytes used, {found.stack_bound_bytes} at most",
+        soft_wrap=True,
+    )

@@ -1,0 +1,97 @@
+"""``spela-mcu matrix``: the proof on every core, simulator, compiler, level and weight width."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from spela_mcu.cli.console import print_json, stdout
+from spela_mcu.cli.options import json_option, model_argument, progress_bars
+from spela_mcu.matrix import Cell, Extent, run_matrix
+from spela_mcu.pipeline import work_directory
+
+MARKS = {"bit-exact": "=", "different": "X", "absent": "-"}
+
+TRIMMED = Extent(optimizations=("O2",), learn_steps=30, samples=5)
+
+
+@click.command()
+@model_argument
+@click.option("--trimmed", is_flag=True, help="Only -O2, and fewer steps: some minutes less.")
+@click.option(
+    "--markdown", "markdown_file", type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the table to this file, as Markdown.",
+)  # fmt: skip
+@json_option
+@click.pass_context
+def command(
+    context: click.Context, model: Path, trimmed: bool, markdown_file: Path | None, as_json: bool
+) -> None:
+    """Prove MODEL (a model.yaml) on every core in every simulator that is installed.
+
+    Each cell is a build that learned and inferred: '=' if all was equal, 'X' if not, '-' if
+    there was nothing to run; the first sign is of int8 weights, the second of int16.
+
+    Exits with 0 if no cell is 'X'.
+    """
+    extent = TRIMMED if trimmed else Extent()
+    with progress_bars() as progress:
+        cells = list(run_matrix(model, work_directory(model) / "matrix", extent, progress))
+    if markdown_file is not None:
+        markdown_file.write_text(markdown(cells, extent), encoding="utf-8")
+    if as_json:
+        print_json([cell.to_json() for cell in cells])
+    else:
+        _print(cells, extent)
+    context.exit(int(any(cell.outcome == "different" for cell in cells)))
+
+
+def _lines(cells: list[Cell], extent: Extent) -> tuple[list[list[str]], list[str]]:
+    """The table's lines, and the notes that they refer to by number."""
+    groups: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        groups[cell.core, cell.simulator].append(cell)
+    notes: list[str] = []
+    lines = []
+    for (core, simulator), group in groups.items():
+        signs = {(c.compiler, c.optimization): "" for c in group}
+        for cell in group:
+            signs[cell.compiler, cell.optimization] += MARKS[cell.outcome]
+        reasons = dict.fromkeys(cell.reason for cell in group if cell.reason)
+        for reason in reasons:
+            if reason not in notes:
+                notes.append(reason)
+        numbers = ", ".join(str(notes.index(reason) + 1) for reason in reasons)
+        columns = [signs[column] for column in extent.columns]
+        lines.append([core, simulator, group[0].board, *columns, numbers])
+    return lines, notes
+
+
+def _headings(extent: Extent) -> list[str]:
+    columns = [f"{compiler} {level}" for compiler, level in extent.columns]
+    return ["core", "simulator", "board", *columns, "note"]
+
+
+def _print(cells: list[Cell], extent: Extent) -> None:
+    lines, notes = _lines(cells, extent)
+    table = Table(box=None, pad_edge=False)
+    for heading in _headings(extent):
+        table.add_column(heading, no_wrap=heading in ("core", "simulator", "board"))
+    for line in lines:
+        table.add_row(*line)
+    stdout.print(table)
+    for number, note in enumerate(notes, 1):
+        stdout.print(f"{number}: {note}", soft_wrap=True, markup=False)
+    counts = {outcome: sum(cell.outcome == outcome for cell in cells) for outcome in MARKS}
+    stdout.print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+
+
+def markdown(cells: list[Cell], extent: Extent) -> str:
+    """The table as Markdown, with its notes."""
+    lines, notes = _lines(cells, extent)
+    rows = [_headings(extent), ["---"] * len(_headings(extent)), *lines]
+    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return table + "".join(f"\n{number}. {note}" for number, note in enumerate(notes, 1)) + "\n"

@@ -1,0 +1,207 @@
+"""One model proved on every core, simulator, compiler, optimisation level and weight width."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from spela_mcu.comparison import compare_inference, compare_learning
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.board import Board, Core, SimulatorName, load_boards
+from spela_mcu.firmware.build import Build
+from spela_mcu.firmware.legality import illegal_instructions
+from spela_mcu.firmware.toolchain import OPTIMIZATIONS, CompilerName, Optimization, find_compiler
+from spela_mcu.pipeline import Overrides, Prepared, prepare
+from spela_mcu.simulation.device import Device
+from spela_mcu.simulators.base import SimulationError, Simulator
+from spela_mcu.simulators.choice import simulator_named
+from spela_mcu.verify import deploy
+
+CORES: tuple[Core, ...] = get_args(Core)
+SIMULATORS: tuple[SimulatorName, ...] = get_args(SimulatorName)
+COMPILERS: tuple[CompilerName, ...] = get_args(CompilerName)
+
+Weights = Literal["int8", "int16"]
+WEIGHTS: tuple[Weights, ...] = get_args(Weights)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A core in a simulator.
+
+    Attributes:
+        board: what stands for it; None if there is nothing.
+        absent: why there is nothing.
+    """
+
+    core: Core
+    simulator: SimulatorName
+    board: Board | None
+    absent: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """How the firmware is built."""
+
+    compiler: CompilerName
+    optimization: Optimization
+    weights: Weights
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One build on one simulated core.
+
+    Attributes:
+        board: the board's id; empty if there is none.
+        outcome: whether device and reference agreed in every bit, or why nothing was run.
+        reason: the first difference, or why the cell is absent.
+        infer_instructions, learn_instructions: of the last inference and of the last learning
+            step; None where nothing was run.
+    """
+
+    core: Core
+    simulator: SimulatorName
+    board: str
+    compiler: CompilerName
+    optimization: Optimization
+    weights: Weights
+    outcome: Literal["bit-exact", "different", "absent"]
+    reason: str = ""
+    infer_instructions: int | None = None
+    learn_instructions: int | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The cell as plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of the matrix is run.
+
+    Attributes:
+        compilers, optimizations, weights: its columns.
+        learn_steps: samples learned in every cell, the state compared after each.
+        samples: test samples inferred after that.
+    """
+
+    compilers: tuple[CompilerName, ...] = COMPILERS
+    optimizations: tuple[Optimization, ...] = OPTIMIZATIONS
+    weights: tuple[Weights, ...] = WEIGHTS
+    learn_steps: int = 100
+    samples: int = 20
+
+    @property
+    def columns(self) -> tuple[tuple[CompilerName, Optimization], ...]:
+        """Compilers with their levels."""
+        return tuple(itertools.product(self.compilers, self.optimizations))
+
+
+def matrix_rows() -> tuple[Row, ...]:
+    """Every core in every simulator, with the largest board that stands for it."""
+    boards = load_boards()
+    rows = []
+    for core, name in itertools.product(CORES, SIMULATORS):
+        simulator = simulator_named(name)
+        known = [b for b in boards if b.core == core and name in b.simulators.names]
+        if not known:
+            rows.append(Row(core, name, None, f"no board with a {core} that {name} knows"))
+        elif not simulator.is_installed():
+            rows.append(Row(core, name, None, f"{name} is not installed"))
+        else:
+            rows.append(Row(core, name, max(known, key=lambda board: board.ram.bytes)))
+    return tuple(rows)
+
+
+def run_matrix(
+    model: Path,
+    directory: Path,
+    extent: Extent | None = None,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> Iterator[Cell]:
+    """Runs the matrix, cell by cell.
+
+    Args:
+        model: a model.yaml; it starts untrained.
+        directory: where projects and builds go; builds of an earlier run are used again.
+        extent: how much of it.
+        progress: told how far it is.
+
+    Raises:
+        UserError: the model is wrong.
+    """
+    extent = extent or Extent()
+    rows = matrix_rows()
+    total = len(rows) * len(extent.columns) * len(extent.weights)
+    cells = (
+        _run_cell(model, directory, extent, row, Column(compiler, level, weights))
+        for row in rows
+        for weights in extent.weights
+        for compiler, level in extent.columns
+    )
+    for done, cell in enumerate(cells):
+        progress(f"{cell.core} in {cell.simulator}", done + 1, total)
+        yield cell
+
+
+def _run_cell(
+    model: Path,
+    directory: Path,
+    extent: Extent,
+    row: Row,
+    column: Column,
+) -> Cell:
+    def cell(
+        outcome: Literal["bit-exact", "different", "absent"],
+        reason: str = "",
+        infer: int | None = None,
+        learn: int | None = None,
+    ) -> Cell:
+        board = "" if row.board is None else row.board.id
+        how = (column.compiler, column.optimization, column.weights)
+        return Cell(row.core, row.simulator, board, *how, outcome, reason, infer, learn)
+
+    if row.board is None:
+        return cell("absent", row.absent)
+    overrides = Overrides(
+        weights=column.weights,
+        start="untrained",
+        board=row.board.id,
+        compiler=column.compiler,
+        optimization=column.optimization,
+    )
+    try:
+        find_compiler(column.compiler)
+        prepared = prepare(model, overrides)
+    except UserError as error:
+        return cell("absent", error.reason)
+    build = deploy(prepared, directory / f"{row.board.id}-{column.weights}")
+    forbidden = illegal_instructions(build.read_elf(), row.board)
+    if forbidden:
+        return cell("different", f"an instruction that is not the core's: {forbidden[0]}")
+    try:
+        return cell(*_compare(prepared, build, simulator_named(row.simulator), extent))
+    except SimulationError as error:
+        return cell("different", error.reason.splitlines()[0])
+
+
+def _compare(
+    prepared: Prepared, build: Build, simulator: Simulator, extent: Extent
+) -> tuple[Literal["bit-exact", "different"], str, int, int]:
+    _, test = prepared.test_samples(extent.samples)
+    with simulator.start(build) as machine:
+        device = Device(machine)
+        learning = compare_learning(prepared, device, extent.learn_steps)
+        inference = compare_inference(prepared.network, device, test)
+        with machine.counting("spela_infer", "spela_learn") as calls:
+            device.infer_last(test[0])
+            device.learn(test[0], 0)
+    difference = learning.difference or inference.difference
+    infer, learn = (call.instructions for call in calls)
+    outcome: Literal["bit-exact", "different"] = "bit-exact" if difference is None else "different"
+    return outcome, "" if difference is None else str(difference), infer, learn
