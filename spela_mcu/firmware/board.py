@@ -110,6 +110,19 @@ class Rp2040Uart(_Uart):
     tx: int = Field(ge=0, le=29, description="GPIO")
     rx: int = Field(ge=0, le=29, description="GPIO")
 
+    @model_validator(mode="after")
+    def _check_pins(self) -> Self:
+        """Which pins lead to which UART: RP2040 Datasheet, 1.4.3, function F2."""
+        if self.base not in _RP2040_UARTS:
+            raise ValueError("UART0 is at 0x40034000, UART1 at 0x40038000")
+        for name, pin, place in (("tx", self.tx, 0), ("rx", self.rx, 1)):
+            if pin % 4 != place or _RP2040_UARTS[(pin + 4) // 8 % 2] != self.base:
+                raise ValueError(f"GPIO {pin} cannot be {name} of the UART at 0x{self.base:08x}")
+        return self
+
+
+_RP2040_UARTS = (0x40034000, 0x40038000)
+
 
 Uart = CmsdkUart | Stm32Usart | Stm32F7Usart | Nrf51Uart | Nrf52Uarte | Rp2040Uart
 
