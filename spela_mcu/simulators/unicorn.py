@@ -12,7 +12,6 @@ from collections import Counter
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Core
 from spela_mcu.firmware.build import Build
 from spela_mcu.simulators.base import (
@@ -23,8 +22,9 @@ from spela_mcu.simulators.base import (
     SimulationError,
     Simulator,
 )
-from spela_mcu.simulators.failure import failure
-from spela_mcu.simulators.unicorn_uart import PAGE, support_pages, uart_model
+from spela_mcu.simulators.counting import call_of, entries_of
+from spela_mcu.simulators.failure import REGISTERS, failure
+from spela_mcu.simulators.unicorn_uarts import PAGE, uart_model
 from spela_mcu.simulators.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -72,6 +72,22 @@ class UnicornSimulator(Simulator):
         return UnicornMachine(build)
 
 
+class _Bus:
+    """The machine as its UART reaches it."""
+
+    def __init__(self, uc: Any) -> None:  # noqa: ANN401
+        self._uc = uc
+
+    def stop(self) -> None:
+        self._uc.emu_stop()
+
+    def read(self, address: int, length: int) -> bytes:
+        return bytes(self._uc.mem_read(address, length))
+
+    def write(self, address: int, data: bytes) -> None:
+        self._uc.mem_write(address, data)
+
+
 class UnicornMachine(Machine):
     """One board in Unicorn."""
 
@@ -90,9 +106,9 @@ class UnicornMachine(Machine):
         read, write = unicorn.UC_PROT_READ, unicorn.UC_PROT_WRITE
         uc.mem_map(board.flash.address, board.flash.bytes, read | unicorn.UC_PROT_EXEC)
         uc.mem_map(board.ram.address, board.ram.bytes, read | write)
-        for page in support_pages(board):
-            uc.mem_map(page, PAGE, read | write)
-        self._map_uart()
+        self._uart = uart_model(board, _Bus(uc))
+        for page in self._uart.pages:
+            self._map_registers(page)
         uc.hook_add(unicorn.UC_HOOK_INTR, self._on_interrupt)
         uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid_access)
         self._block_hook = unicorn.UC_HOOK_BLOCK
@@ -105,24 +121,21 @@ class UnicornMachine(Machine):
             uc.mem_write(address, data)
         bottom, top = self.stack_region()
         uc.mem_write(bottom, bytes([STACK_PAINT]) * (top - bottom))
-        vectors = self.read_memory(board.flash.address, 8)
+        # Where a boot ROM, which is not simulated, would have gone in the end.
+        vectors = self.read_memory(self._elf.by_name["port_vectors"].address, 8)
         uc.reg_write(arm_const.UC_ARM_REG_SP, int.from_bytes(vectors[:4], "little"))
         self._pc = int.from_bytes(vectors[4:], "little") & ~1
         self._watchdog = Watchdog(uc.emu_stop)
         self.exchange(b"", BOOT_TIMEOUT_S)
 
-    def _map_uart(self) -> None:
-        board = self.build.project.board
-        page = board.uart.base - board.uart.base % PAGE
-        first = board.uart.base - page
-        self._uart = uart_model(board, self._uc.emu_stop, self._peek)
-        load, store = self._uart.read, self._uart.write
+    def _map_registers(self, page: int) -> None:
+        load, store = self._uart.load, self._uart.store
 
         def read(uc: Any, offset: int, size: int, data: Any) -> int:  # noqa: ANN401
-            return load(offset - first)
+            return load(page + offset)
 
         def write(uc: Any, offset: int, size: int, value: int, data: Any) -> None:  # noqa: ANN401
-            store(offset - first, value)
+            store(page + offset, value)
 
         self._uc.mmio_map(page, PAGE, read, None, write, None)
 
@@ -165,9 +178,6 @@ class UnicornMachine(Machine):
         if self._watchdog.expired:
             raise self._failure(f"no answer within {timeout_s:g} s")
 
-    def _peek(self, address: int) -> int:
-        return int.from_bytes(self.read_memory(address, 4), "little")
-
     def _on_interrupt(self, uc: Any, number: int, data: Any) -> None:  # noqa: ANN401
         self._fault = f"unexpected {INTERRUPTS.get(number, f'exception {number}')}"
         uc.emu_stop()
@@ -188,28 +198,20 @@ class UnicornMachine(Machine):
     def _failure(self, reason: str) -> SimulationError:
         """What happened, and where the core stood."""
         arm, uc = self._arm, self._uc
-        names = [*(f"r{n}" for n in range(13)), "sp", "lr", "pc", "xpsr"]
         # The core cannot go on from here: whatever is asked of it next fails in the same way.
         self._fault = reason
         return failure(
             self.build,
             self._elf,
             reason,
-            {name: uc.reg_read(getattr(arm, f"UC_ARM_REG_{name.upper()}")) for name in names},
+            {name: uc.reg_read(getattr(arm, f"UC_ARM_REG_{name.upper()}")) for name in REGISTERS},
         )
 
     # ----------------------------------------------------------------------- counting
 
     def start_counting(self, symbols: tuple[str, ...], calls: list[Call]) -> None:
         """See `Machine`."""
-        for symbol in symbols:
-            if symbol not in self._elf.by_name:
-                raise UserError(
-                    f"the build has no function {symbol}",
-                    mend="name one that its .map file lists",
-                    file=self.build.elf,
-                )
-        self._entries = {self._elf.by_name[symbol].address: symbol for symbol in symbols}
+        self._entries = entries_of(self.build, self._elf, symbols)
         self._calls = calls
         self._uc.ctl_exits_enabled(True)
         self._stop_at([*self._entries])
@@ -246,17 +248,12 @@ class UnicornMachine(Machine):
             self._stop_at([*self._entries])
         if self._pc != back or self._uc.reg_read(self._arm.UC_ARM_REG_SP) != stack_pointer:
             raise self._failure(f"{symbol} did not return to its caller")
-        self._calls.append(self._call(symbol, back, blocks))
-
-    def _call(self, symbol: str, back: int, blocks: Counter[tuple[int, int]]) -> Call:
-        functions: Counter[str] = Counter()
         # Where the run ends is the caller's.
         inside = {block: times for block, times in blocks.items() if block[0] != back}
+        executed: Counter[int] = Counter()
         for (address, size), times in inside.items():
-            function = self._elf.function_at(address)
-            name = function.name if function else "?"
-            functions[name] += times * self._instructions_in(address, size)
-        return Call(symbol, functions.total(), dict(functions.most_common()), inside)
+            executed[address] += times * self._instructions_in(address, size)
+        self._calls.append(call_of(self._elf, symbol, executed, inside))
 
     def _instructions_in(self, address: int, size: int) -> int:
         key = (address, size)
