@@ -19,7 +19,7 @@ from spela_mcu.simulators.base import (
     SimulationError,
     Simulator,
 )
-from spela_mcu.simulators.counting import CountingError, blocks_of, call_of, entries_of
+from spela_mcu.simulators.counting import CountingError, call_of, entries_of
 from spela_mcu.simulators.failure import REGISTERS
 from spela_mcu.simulators.gdb import GdbError, GdbTarget
 from spela_mcu.simulators.qemu_plugin import InstructionCounts, counting_plugin
@@ -237,6 +237,5 @@ class QemuMachine(StreamMachine):
             self._gdb.set_breakpoint(entry)
         if self._gdb.read_registers(("sp",)) != {"sp": at_entry["sp"]}:
             raise self._failure(f"{symbol} did not return to its caller", self._registers())
-        blocks = blocks_of(self._elf, executed)
-        self._calls.append(call_of(self._elf, symbol, executed, blocks))
+        self._calls.append(call_of(self._elf, symbol, executed))
         return True
