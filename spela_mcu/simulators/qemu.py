@@ -79,9 +79,10 @@ class QemuMachine(StreamMachine):
         with self._failing():
             bottom, top = self.stack_region()
             self._gdb.write_memory(bottom, bytes([STACK_PAINT]) * (top - bottom))
-            if not self._run_to(
-                self._elf.by_name[FIRST_WAIT].address, time.monotonic() + BOOT_TIMEOUT_S
-            ):
+            # A firmware without it never listens, and will not answer either.
+            first_wait = self._elf.by_name.get(FIRST_WAIT)
+            deadline = time.monotonic() + BOOT_TIMEOUT_S
+            if first_wait is not None and not self._run_to(first_wait.address, deadline):
                 raise self._silence(BOOT_TIMEOUT_S, b"")
         super().boot()
 
