@@ -16,7 +16,7 @@ import click
 
 from benchmarks.contender import Aifes, CmsisNn, Contender, Shape, Spela
 from benchmarks.measurement import Count, Measurement, measure
-from benchmarks.program import check_c_library, place_for
+from benchmarks.program import Tools, check_c_library, place_for
 from benchmarks.report import Benchmark, Report, Table, report_options
 from spela_mcu.cli.console import stderr
 from spela_mcu.cli.options import progress_bars
@@ -87,8 +87,6 @@ class Comparison:
         for (core, shape, level), by_name in self._by_case.items():
             ours = _count(by_name[self.names[0]], learn=learn)
             counts = {n: _count(by_name[n], learn=learn) for n in names if n in by_name}
-            if learn and len(names) > 1 and len(counts) == 1:
-                continue  # nobody to compare with
             cells = []
             for name in names:
                 count = counts.get(name)
@@ -178,7 +176,7 @@ def _conditions(comparison: Comparison, left_out: tuple[str, ...]) -> tuple[str,
         lines.append(f"with the floating-point unit of the M4, M7 and M33: {', '.join(units)}")
     lines.append(
         f"units of {comparison.names[0]} that were active in the last step counted: "
-        f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %"
+        + " to ".join(dict.fromkeys(f"{100 * share:.0f} %" for share in (min(shares), max(shares))))
     )
     return (*lines, *left_out)
 
@@ -222,9 +220,9 @@ def command(
 ) -> None:
     """Count instructions and bytes of our runtime, and of peers whose checkouts are given."""
     who = contenders(cmsis_nn, aifes)
-    tools = find_compiler(compiler)
+    found_compiler = find_compiler(compiler)
     if len(who) > 1:
-        check_c_library(tools)
+        check_c_library(found_compiler)
     cores, left_out = simulated(cores)
     for reason in left_out:
         stderr.print(reason, soft_wrap=True)
@@ -242,7 +240,8 @@ def command(
     with tempfile.TemporaryDirectory() as scratch, progress_bars() as progress:
         for done, (contender, shape, core, level) in enumerate(cases):
             progress("measuring", done, len(cases))
-            found.append(measure(contender, shape, core, tools, level, Path(scratch)))
+            tools = Tools(found_compiler, level)
+            found.append(measure(contender, shape, core, tools, Path(scratch)))
     comparison = Comparison(tuple(contender.name for contender in who), tuple(found))
     words = ["python -m benchmarks.compare"]
     words += ["--cmsis-nn CMSIS-NN"] * (cmsis_nn is not None)

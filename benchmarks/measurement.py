@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.contender import SAMPLE_SEED, Contender, Shape, draws
-from benchmarks.program import build_program, place_for
+from benchmarks.program import Tools, build_program, place_for
 from spela_mcu.firmware.board import Core
 from spela_mcu.firmware.elf import runtime_text_bytes
-from spela_mcu.firmware.toolchain import Compiler, Optimization
+from spela_mcu.firmware.toolchain import Optimization
 from spela_mcu.simulators.base import Call, Machine, SimulationError
 
 INFERENCES, LEARNING_STEPS = 2, 2
@@ -72,8 +72,7 @@ def measure(
     contender: Contender,
     shape: Shape,
     core: Core,
-    compiler: Compiler,
-    optimization: Optimization,
+    tools: Tools,
     directory: Path,
 ) -> Measurement:
     """Builds a contender's program and counts what it does.
@@ -82,7 +81,7 @@ def measure(
         contender: who.
         shape: the network.
         core: where; `place_for` says in what.
-        compiler, optimization: how it is built.
+        tools: what builds it.
         directory: for what is made.
 
     Raises:
@@ -91,8 +90,8 @@ def measure(
     """
     place = place_for(core)
     program = contender.program(shape, directory)
-    name = f"{contender.name}-{shape}-{core}-{optimization}"
-    build = build_program(name, program, place, compiler, optimization, directory)
+    name = f"{contender.name}-{shape}-{core}-{tools.optimization}"
+    build = build_program(name, program, place, tools, directory)
     with place.simulator.start(build) as machine:
         _step(machine, b"I")
         contender.check(machine, shape, draws(SAMPLE_SEED, shape.inputs))
@@ -122,9 +121,9 @@ def measure(
         text_bytes=runtime_text_bytes(build.elf, contender.folder),
         active=active,
         float_unit=program.needs_float and place.board.fpu,
-        compiler=f"{compiler.name} {compiler.version}",
+        compiler=tools.compiler.version,
         simulator=str(place.simulator),
-        optimization=optimization,
+        optimization=tools.optimization,
     )
 
 

@@ -67,6 +67,14 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Tools:
+    """How programs are built."""
+
+    compiler: Compiler
+    optimization: Optimization
+
+
+@dataclass(frozen=True)
 class _View:
     """A program as the templates of ports see it."""
 
@@ -96,26 +104,24 @@ def place_for(core: Core) -> Place:
 
 
 def build_program(
-    name: str, program: Program, place: Place, compiler: Compiler, optimization: Optimization,
-    directory: Path,
-) -> Build:  # fmt: skip
+    name: str, program: Program, place: Place, tools: Tools, directory: Path
+) -> Build:
     """Compiles and links a program.
 
     Args:
         name: of the ELF file.
         program: what of.
         place: where it is to run.
-        compiler: from `find_compiler`.
-        optimization: its level.
+        tools: what builds it.
         directory: for what is made; sources that are already compiled there in the same way are
             not compiled again. Nothing but this function may write there.
 
     Raises:
         UserError: it does not compile, or the C library is wanted and missing.
     """
+    board, compiler, optimization = place.board, tools.compiler, tools.optimization
     if not program.own:
         check_c_library(compiler)
-    board = place.board
     port = directory / f"port-{board.id}"
     port.mkdir(parents=True, exist_ok=True)
     view = _View(board, program.stack_bytes)
@@ -222,7 +228,7 @@ def _run(command: list[str]) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UserError(f"the compiler does not run: {error}", mend="see spela-mcu doctor") from error
+        raise UserError(f"the compiler does not run: {error}", mend="try --compiler zig") from error
     if done.returncode != 0:
         raise UserError(
             f"does not compile:\n{done.stderr.strip()[:2000]}",
