@@ -113,7 +113,7 @@ def generation(shape: Shape, directory: Path) -> Generation:
     )
 
 
-def learning(shape: Shape, samples: int = SAMPLES) -> tuple[Learning, ...]:
+def learning(shape: Shape, samples: int) -> tuple[Learning, ...]:
     """Both implementations, with the loss that updates every layer of every sample."""
     plan = shape.plan()
     generator = np.random.default_rng(0)
@@ -147,7 +147,7 @@ def command(*, as_json: bool, markdown: Path | None) -> None:
     """Time the generation of a model of a million weights, and learning on this machine."""
     with tempfile.TemporaryDirectory() as scratch:
         generated = generation(LARGE, Path(scratch))
-    learned = learning(LEARNED)
+    learned = learning(LEARNED, SAMPLES)
     slowest = learned[0].samples_per_second
     conditions = (
         f"Python {platform.python_version()}, numpy {np.__version__}, "
