@@ -1,6 +1,6 @@
 """Small networks and their firmware, for tests that need a project, a build or a machine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -25,9 +25,23 @@ class Toy:
     inputs: int
     classes: int
     project: FirmwareProject
+    thresholds: tuple[tuple[int, int], ...] = ()
 
     def network(self):
-        return IntegerNetwork.untrained(make_plan(self.spec, self.inputs, self.classes))
+        return IntegerNetwork.untrained(
+            with_thresholds(make_plan(self.spec, self.inputs, self.classes), self.thresholds)
+        )
+
+
+def with_thresholds(plan, thresholds):
+    """The plan with (exit_margin, reject_cosine) of each layer; without any, as it is."""
+    if not thresholds:
+        return plan
+    layers = tuple(
+        replace(layer, exit_margin=margin, reject_cosine=cosine)
+        for layer, (margin, cosine) in zip(plan.layers, thresholds, strict=True)
+    )
+    return replace(plan, layers=layers)
 
 
 def toy_spec(layers=(17, 9), weights="int8"):
@@ -49,17 +63,19 @@ def toy(
     weights="int8",
     drawn=True,
     inference_only=False,
+    thresholds=(),
 ):
     """13-17-9 with 5 classes: no width is a multiple of four."""
     spec = toy_spec(layers, weights)
-    network = IntegerNetwork.untrained(make_plan(spec, inputs, classes))
+    plan = with_thresholds(make_plan(spec, inputs, classes), thresholds)
+    network = IntegerNetwork.untrained(plan)
     scaling = InputScaling(np.zeros(inputs, np.float32), np.ones(inputs, np.float32))
     names = tuple(f"class {index}" for index in range(classes))
     model = model_source(
         spec.name, network, names, scaling, drawn=drawn, inference_only=inference_only
     )
     project = generate_project(model, load_board(board), inference_only=inference_only)
-    return Toy(spec, inputs, classes, project)
+    return Toy(spec, inputs, classes, project, thresholds)
 
 
 def build_toy(toy, directory, compiler="auto", optimization=None):

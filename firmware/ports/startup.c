@@ -47,7 +47,17 @@ __attribute__((section(".vectors"), used)) const vector_table_t port_vectors = {
     },
 };
 
+#if defined(__ARM_FEATURE_MVE)
+/* Coprocessor Access Control Register (ARMv8-M ARM, D1.2): coprocessors 10 and 11, full access. */
+#define CPACR        (*(volatile uint32_t *)0xE000ED88U)
+#define CPACR_VECTOR (15U << 20)
+#endif
+
 void Reset_Handler(void) {
+#if defined(__ARM_FEATURE_MVE)
+    CPACR |= CPACR_VECTOR; /* a compiler may use vector registers anywhere from here on */
+    __asm__ volatile("dsb\n isb" ::: "memory");
+#endif
     const uint32_t *load = port_data_load;
     for (uint32_t *word = port_data_start; word != port_data_end; word++) {
         *word = *load;
@@ -68,7 +78,8 @@ void Reset_Handler(void) {
  * reporting needs less than the 256 bytes that it is granted otherwise.
  */
 __attribute__((naked)) void Fault_Handler(void) {
-    __asm__ volatile("mrs r0, msp\n"
+    __asm__ volatile(".syntax unified\n" /* which is not gcc's default for ARMv6-M */
+                     "mrs r0, msp\n"
                      "ldr r1, =port_stack_bottom + 256\n"
                      "cmp r0, r1\n"
                      "bhs 1f\n"

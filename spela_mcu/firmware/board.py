@@ -32,20 +32,22 @@ class Region(_BoardPart):
         return self.address <= address < self.end
 
 
-class ClockEnable(_BoardPart):
-    """The bit that lets a peripheral's clock run."""
+class RegisterBit(_BoardPart):
+    """A bit that has to be set: it lets a peripheral's clock run, or gives a port its supply."""
 
     register_address: int = Field(alias="register", ge=0, lt=2**32, multiple_of=4)
     bit: int = Field(ge=0, le=31)
 
 
 class Stm32Pin(_BoardPart):
-    """A pin that a peripheral uses: its GPIO port, and the number of the alternate function."""
+    """A pin that a peripheral uses: its GPIO port, and the number of the alternate function.
+
+    STM32F1 has no such number (None): there, the peripheral decides.
+    """
 
     port: int = Field(ge=0, lt=2**32, multiple_of=0x400)
-    port_clock: ClockEnable
     pin: int = Field(ge=0, le=15)
-    function: int = Field(ge=0, le=15)
+    function: int | None = Field(None, ge=0, le=15)
 
 
 class _Uart(_BoardPart):
@@ -60,14 +62,69 @@ class CmsdkUart(_Uart):
     driver: Literal["cmsdk"]
 
 
-class Stm32Usart(_Uart):
-    """USART of STM32F2 and F4."""
-
-    driver: Literal["stm32_usart"]
-    clock: ClockEnable
+class _Stm32Uart(_Uart):
+    enables: tuple[RegisterBit, ...] = Field(description="bits to set first, in this order")
     tx: Stm32Pin
     rx: Stm32Pin
 
+    @model_validator(mode="after")
+    def _check_pins(self) -> Self:
+        if (self.tx.function is None) != (self.rx.function is None):
+            raise ValueError("either both pins have a function, or (STM32F1) none has")
+        return self
+
+
+class Stm32Usart(_Stm32Uart):
+    """USART of STM32F1, F2 and F4: one status and one data register."""
+
+    driver: Literal["stm32_usart"]
+
+
+class Stm32F7Usart(_Stm32Uart):
+    """USART of STM32F0, F3, F7, G0, H7, L4 and L5, and LPUART: two data registers."""
+
+    driver: Literal["stm32f7_usart"]
+    low_power: bool = Field(False, description="an LPUART: its baud rate has eight bits more")
+
+
+class Nrf51Uart(_Uart):
+    """UART of nRF51, and of nRF52 as long as its DMA is not used."""
+
+    driver: Literal["nrf51_uart"]
+    tx: int = Field(ge=0, le=31, description="pin of port 0")
+    rx: int = Field(ge=0, le=31, description="pin of port 0")
+
+
+class Nrf52Uarte(_Uart):
+    """UARTE of nRF52: its data pass through RAM."""
+
+    driver: Literal["nrf52_uarte"]
+    tx: int = Field(ge=0, le=47, description="pin; those of port 1 count from 32")
+    rx: int = Field(ge=0, le=47, description="pin; those of port 1 count from 32")
+
+
+class Rp2040Uart(_Uart):
+    """PL011 of RP2040; `clock_hz` is that of the crystal."""
+
+    driver: Literal["rp2040_uart"]
+    tx: int = Field(ge=0, le=29, description="GPIO")
+    rx: int = Field(ge=0, le=29, description="GPIO")
+
+    @model_validator(mode="after")
+    def _check_pins(self) -> Self:
+        """Which pins lead to which UART: RP2040 Datasheet, 1.4.3, function F2."""
+        if self.base not in _RP2040_UARTS:
+            raise ValueError("UART0 is at 0x40034000, UART1 at 0x40038000")
+        for name, pin, place in (("tx", self.tx, 0), ("rx", self.rx, 1)):
+            if pin % 4 != place or _RP2040_UARTS[(pin + 4) // 8 % 2] != self.base:
+                raise ValueError(f"GPIO {pin} cannot be {name} of the UART at 0x{self.base:08x}")
+        return self
+
+
+_RP2040_UARTS = (0x40034000, 0x40038000)
+
+
+Uart = CmsdkUart | Stm32Usart | Stm32F7Usart | Nrf51Uart | Nrf52Uarte | Rp2040Uart
 
 Core = Literal[
     "cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"
@@ -127,6 +184,7 @@ class Board(_BoardPart):
         flash: where code and tables lie.
         ram: where data and the stack lie.
         uart: the serial line the application talks on.
+        boot: what the chip executes before the vector table is used; None: nothing.
         simulators: which simulators can run it.
         pyocd: the chip's name in pyOCD, which flashes it; None: no probe reaches it.
     """
@@ -140,7 +198,8 @@ class Board(_BoardPart):
     clock_hz: int = Field(gt=0)
     flash: Region
     ram: Region
-    uart: Annotated[CmsdkUart | Stm32Usart, Field(discriminator="driver")]
+    uart: Annotated[Uart, Field(discriminator="driver")]
+    boot: Literal["rp2040"] | None = None
     simulators: Simulators
     pyocd: str | None = None
 

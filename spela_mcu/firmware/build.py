@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spela_mcu.errors import UserError
+from spela_mcu.firmware.boot import check_boot
 from spela_mcu.firmware.directory import BUILD_DIRECTORY, ProjectDirectory, read_project
 from spela_mcu.firmware.elf import Elf, Section, read_elf
 from spela_mcu.firmware.project import INCLUDE_DIRECTORIES, INFERENCE_ONLY_DEFINE
@@ -84,6 +85,7 @@ def build_project(
         out.mkdir(parents=True, exist_ok=True)
         stamp.unlink(missing_ok=True)
         warnings = _compile(job)
+        check_boot(read_elf(job.elf), project.board)
         _convert(job)
         finished = {"digest": digest, "elf": _file_digest(job.elf), "warnings": warnings}
         stamp.write_text(json.dumps(finished, indent=2) + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spela_mcu.firmware.board import Board
+from spela_mcu.firmware.boot import boot_bytes
 from spela_mcu.firmware.model import LAYER_STRUCT_BYTES, MODEL_STRUCT_BYTES
 from spela_mcu.firmware.toolchain import CompilerChoice, CompilerName, Optimization
 from spela_mcu.fixed_point.arena import arena_bytes, buffer_bytes
@@ -46,6 +47,9 @@ FRAME_HEAD_BYTES = 8
 REQUEST_DATA_BYTES_MIN = 8
 """A request for a part of the state is as long as one with a sample of so many inputs."""
 
+PORT_BYTES = {"nrf52_uarte": 4}
+"""RAM of the drivers that keep any: a DMA's buffers."""
+
 APPLICATION_STATE_BYTES = 280
 """Of application_t, beyond arena and frame buffer: reader, writer, pointer to the network."""
 
@@ -72,8 +76,9 @@ class MemoryPlan:
     """What a project takes of a board's memory, in bytes.
 
     Attributes:
-        code: upper bound.
-        tables, weights, buffers, application, stack: exact.
+        code: upper bound, a chip's own boot included.
+        tables, weights, buffers, stack: exact.
+        application: exact, with what the port's driver keeps.
     """
 
     board: Board
@@ -153,11 +158,12 @@ def plan_memory(
     whole = application_bytes(network.arena_bytes, network.inputs)
     return MemoryPlan(
         board=board,
-        code=max(CODE_BYTES[name][optimization][inference_only] for name in names),
+        code=boot_bytes(board)
+        + max(CODE_BYTES[name][optimization][inference_only] for name in names),
         tables=network.table_bytes,
         weights=network.arena_bytes - network.buffer_bytes,
         buffers=network.buffer_bytes,
-        application=whole - network.arena_bytes,
+        application=whole - network.arena_bytes + PORT_BYTES.get(board.uart.driver, 0),
         stack=STACK_BYTES,
     )
 

@@ -17,7 +17,7 @@ from spela_mcu.fixed_point.layout import pack, padded
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
 
-LAYER_STRUCT_BYTES = 24
+LAYER_STRUCT_BYTES = 28
 MODEL_STRUCT_BYTES = 24
 """Sizes of spela_layer_t and spela_model_t on a 32-bit core; tests hold the ELF against them."""
 
@@ -65,6 +65,8 @@ class LayerTables:
     rate_mantissa: int
     rate_shift: int
     seed: int
+    exit_margin: int
+    reject_cosine: int
     weight_lines: str
     weight_bytes: int
     embedding_lines: str
@@ -171,6 +173,8 @@ def _layer_tables(
         rate_mantissa=layer.rate_mantissa,
         rate_shift=layer.rate_shift,
         seed=layer.seed,
+        exit_margin=layer.exit_margin,
+        reject_cosine=layer.reject_cosine,
         weight_lines=_block_lines(packed, plan.weight_type),
         weight_bytes=len(packed),
         embedding_lines=_block_lines(embedding, np.int8),
@@ -211,6 +215,8 @@ def _digest(network: IntegerNetwork, *, has_weights: bool, inference_only: bool)
             layer.rate_shift,
             layer.leak_shift,
             layer.seed,
+            layer.exit_margin,
+            layer.reject_cosine,
         )
         crc = zlib.crc32(repr(parameters).encode(), crc)
         crc = zlib.crc32(pack(layer.embedding, np.int8), crc)

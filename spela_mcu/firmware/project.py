@@ -35,6 +35,14 @@ _RENDERED = {
     "port/linker.ld": "linker.ld.j2",
 }
 
+_DRIVER_HEADERS = {
+    "stm32_usart": "stm32.h",
+    "stm32f7_usart": "stm32.h",
+    "nrf51_uart": "nrf.h",
+    "nrf52_uarte": "nrf.h",
+}
+"""What drivers of one maker share."""
+
 
 @dataclass(frozen=True)
 class FirmwareProject:
@@ -149,14 +157,15 @@ def _copied(board: Board, *, inference_only: bool) -> dict[str, str]:
         for path in sorted((firmware / folder).glob("*.[ch]"))
         if path.name not in left_out
     }
-    ports = {
-        "port/port.h": "port.h",
-        "port/startup.c": "startup.c",
-        "port/memory.c": "memory.c",
-        "port/uart.c": f"uart_{board.uart.driver}.c",
-    }
+    ports = {name: name for name in ("port.h", "startup.c", "memory.c")}
+    ports["uart.c"] = f"uart_{board.uart.driver}.c"
+    if board.uart.driver in _DRIVER_HEADERS:
+        header = _DRIVER_HEADERS[board.uart.driver]
+        ports[header] = header
+    if board.boot is not None:
+        ports["boot.c"] = f"boot_{board.boot}.c"
     for target, name in ports.items():
-        files[target] = Path(firmware / "ports" / name).read_text(encoding="utf-8")
+        files[f"port/{target}"] = Path(firmware / "ports" / name).read_text(encoding="utf-8")
     return files
 
 

@@ -111,11 +111,11 @@ def _zig_flags(optimization: Optimization) -> tuple[str, ...]:
     return tuple(flags)
 
 
-# -O0 calls libgcc for 64-bit shifts and divisions; zig brings compiler-rt unasked, but ignores
-# the linker script's ENTRY.
+# Both bring what the core lacks: 64-bit shifts, and on ARMv6-M divisions and long products. zig
+# ignores the linker script's ENTRY.
 _OWN_LINK_FLAGS: dict[CompilerName, tuple[str, ...]] = {
     "gcc": ("-nostartfiles", "-lgcc"),
-    "zig": ("-Wl,-e,Reset_Handler",),
+    "zig": ("-lcompiler_rt", "-Wl,-e,Reset_Handler"),
 }
 
 

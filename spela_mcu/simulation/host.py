@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.arena import ALIGNMENT, arena_bytes
+from spela_mcu.fixed_point.early_exit import EarlyAnswer
 from spela_mcu.fixed_point.layout import pack, unpack
 from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
@@ -138,6 +139,7 @@ class HostNetwork:
             entry.rate_mantissa, entry.rate_shift = layer.rate_mantissa, layer.rate_shift
             entry.embedding_shift, entry.leak_shift = layer.embedding_shift, layer.leak_shift
             entry.weight_bits = layer.weight_bits
+            entry.exit_margin, entry.reject_cosine = layer.exit_margin, layer.reject_cosine
         self._kept.append(layers)
         model = self._ffi.new("spela_model_t *")
         model.layers, model.layer_count = layers, len(plan.layers)
@@ -171,6 +173,16 @@ class HostNetwork:
             scores = self._ffi.unpack(self._library.spela_scores(self._network), self.plan.classes)
             answers.append(ExitAnswer(result.label, result.cosine, result.margin, np.array(scores)))
         return tuple(answers)
+
+    def infer_early(self, sample: NDArray[np.int8]) -> EarlyAnswer:
+        """The answer to one sample [inputs] by early exit."""
+        result = self._result
+        self._check(
+            self._library.spela_infer_early(
+                self._network, self._pointer(sample), len(sample), result
+            )
+        )
+        return EarlyAnswer(result.label, result.exit, result.cosine, result.margin)
 
     def predict_exits(self, samples: NDArray[np.int8]) -> NDArray[np.int64]:
         """The labels [exits, n] that every exit gives to samples [n, inputs]."""
@@ -216,6 +228,12 @@ class HostNetwork:
         data = bytes(self._ffi.buffer(view.weights, view.weight_bytes))
         layer = self.plan.layers[index]
         return unpack(data, layer.units, layer.inputs, self.plan.weight_type)
+
+    def halvings(self, index: int) -> int:
+        """How often a layer's weights were halved."""
+        view = self._ffi.new("spela_layer_view_t *")
+        self._check(self._library.spela_view(self._network, index, view))
+        return int(view.halvings)
 
     def counters(self) -> dict[str, int]:
         """samples, layer_updates, multipliers_clipped and halvings since the start."""

@@ -1,20 +1,262 @@
-"""Renode: boards in a process of its own."""
+"""Renode: boards with their peripherals, in a process of its own."""
 
 from __future__ import annotations
 
+import itertools
+import re
+import shutil
+import struct
+import subprocess
+import time
+from collections.abc import Mapping
+from functools import cache
+
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.build import Build
-from spela_mcu.simulators.base import Machine, Simulator
+from spela_mcu.resources import resource_directory
+from spela_mcu.simulators.base import STACK_PAINT, Call, SimulationError, Simulator
+from spela_mcu.simulators.renode_process import (
+    COMMAND_TIMEOUT_S,
+    RenodeError,
+    RenodeProcess,
+    monitor_path,
+    shared_renode,
+)
+from spela_mcu.simulators.stream import StreamMachine
+
+VERSION_TIMEOUT_S = 60
+LOG_LINES_SHOWN = 4
+
+REGISTERS = (*(f"r{n}" for n in range(13)), "sp", "lr", "pc", "xpsr")
+
+STRAY = re.compile(
+    r"\[WARNING\] .*?\[cpu: (0x[0-9A-F]+)\] (Read|Write)\w+ (?:from|to) non existing peripheral "
+    r"at (0x[0-9A-F]+)"
+)
+"""What Renode logs of an access to an address where there is nothing (it reads as 0)."""
+
+NO_IDLE_LINE = "Unknown baud rate, couldn't trigger the idle line interrupt"
+"""See `_description`."""
+
+_machine_numbers = itertools.count(1)
 
 
 class RenodeSimulator(Simulator):
     """Renode."""
 
     name = "renode"
-    mend = "install the portable release of Renode, and put it on PATH"
+    mend = (
+        "install the portable release of Renode (github.com/renode/renode/releases, "
+        "renode-*.linux-portable.tar.gz), and put its directory on PATH"
+    )
 
     def version(self) -> str | None:
         """See `Simulator`."""
-        return None
+        program = shutil.which("renode")
+        return None if program is None else _version(program)
 
-    def _start(self, build: Build) -> Machine:
-        raise NotImplementedError
+    def _start(self, build: Build) -> RenodeMachine:
+        program = shutil.which("renode")
+        assert program is not None  # see Simulator.check
+        machine = RenodeMachine(build, shared_renode(program))
+        try:
+            machine.boot()
+        except BaseException:
+            machine.close()
+            raise
+        return machine
+
+
+@cache
+def _version(program: str) -> str | None:
+    try:
+        done = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, check=True,
+            stdin=subprocess.DEVNULL, timeout=VERSION_TIMEOUT_S,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    number = re.search(r"\d+(\.\d+)+", done.stdout)
+    return number[0] if number else None
+
+
+class RenodeMachine(StreamMachine):
+    """One board in Renode.
+
+    Args:
+        build: what it runs.
+        renode: the process that simulates it.
+
+    Raises:
+        SimulationError: Renode does not take the board's description or the build.
+    """
+
+    def __init__(self, build: Build, renode: RenodeProcess) -> None:
+        super().__init__(build)
+        self._renode = renode
+        self._name = f"{build.project.board.id}-{next(_machine_numbers)}"
+        self._strays = 0
+        self._entries: dict[int, str] = {}
+        self._calls: list[Call] = []
+        self._log_start = renode.log_end()
+        try:
+            self._set_up()
+        except RenodeError as error:
+            self.close()
+            raise SimulationError(f"Renode refuses the board: {error}", file=build.elf) from error
+
+    def _set_up(self) -> None:
+        board, renode = self.build.project.board, self._renode
+        assert board.simulators.renode is not None  # see Simulator.check
+        renode.monitor(f'mach create "{self._name}"')
+        renode.monitor(f'machine LoadPlatformDescriptionFromString """{_description(board)}"""')
+        renode.monitor(f"sysbus LoadELF {monitor_path(self.build.elf)}")
+        renode.monitor(f"cpu VectorTableOffset {self._elf.by_name['port_vectors'].address:#x}")
+        renode.call("open", self._name, board.simulators.renode.uart)
+        bottom, top = self.stack_region()
+        renode.call("write", self._name, bottom, bytes([STACK_PAINT]) * (top - bottom))
+
+    def boot(self) -> None:
+        """See `StreamMachine`."""
+        # A receiver that is not enabled yet drops what comes: let the firmware start first.
+        self._run(0)
+        super().boot()
+        if board_has_idle_line(self.build.project.board):
+            self.monitor(f"logLevel 3 sysbus.{self._uart}")
+
+    @property
+    def _uart(self) -> str:
+        renode = self.build.project.board.simulators.renode
+        assert renode is not None
+        return renode.uart
+
+    def monitor(self, command: str) -> str:
+        """Runs a command of Renode's monitor on this board; returns what it prints.
+
+        Raises:
+            UserError: the monitor refuses it.
+            SimulationError: Renode has ended.
+        """
+        try:
+            self._renode.monitor(f'mach set "{self._name}"')
+            return self._renode.monitor(command)
+        except RenodeError as error:
+            raise UserError(f"Renode refuses the command: {error}") from error
+
+    def read_memory(self, address: int, length: int) -> bytes:
+        """See `Machine`."""
+        board = self.build.project.board
+        if not any(
+            region.address <= address and address + length <= region.end
+            for region in (board.flash, board.ram)
+        ):
+            raise ValueError(f"no memory at {address:#010x}, {length} bytes")
+        return self._call("read", address, length)
+
+    def close(self) -> None:
+        """See `Machine`."""
+        if self._renode.is_alive:
+            self._call("close")
+
+    # ------------------------------------------------------------------------ running
+
+    def _send(self, data: bytes, deadline: float) -> None:
+        self._call("send", data)
+
+    def _receive(self, deadline: float) -> bytes:
+        return self._run(max(0.0, deadline - time.monotonic()))
+
+    def _run(self, seconds: float) -> bytes:
+        """Runs to the end of a frame, or so long; what was sent until then."""
+        milliseconds = round(1000 * seconds)
+        answer = self._call("run", milliseconds, timeout_s=seconds + COMMAND_TIMEOUT_S)
+        aborted, strays = struct.unpack("<II", answer[:8])
+        if strays != self._strays:
+            self._strays = strays
+            self._check_strays()
+        if aborted:
+            raise self._failure("Renode cannot go on", self._registers())
+        if self._entries:
+            self._take_counts()
+        return answer[8:]
+
+    def _call(
+        self, function: str, *fields: str | int | bytes, timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> bytes:
+        try:
+            return self._renode.call(function, self._name, *fields, timeout_s=timeout_s)
+        except RenodeError as error:
+            raise SimulationError(f"Renode: {error}", file=self.build.elf) from error
+
+    def _registers(self) -> Mapping[str, int]:
+        return dict(zip(REGISTERS, struct.unpack("<17I", self._call("registers")), strict=True))
+
+    def _check_strays(self) -> None:
+        """Ends the run if the firmware used an address where there is nothing."""
+        for line in self._renode.log_lines(self._log_start):
+            stray = STRAY.search(line)
+            if stray is not None:
+                pc, kind, address = int(stray[1], 16), stray[2], int(stray[3], 16)
+                bottom = self.stack_region()[0]
+                hint = " (the stack overflowed)" if bottom - 0x1000 <= address < bottom else ""
+                word = "load from" if kind == "Read" else "store to"
+                reason = f"{word} nothing at 0x{address:08x}{hint}"
+                raise self._failure(reason, dict(self._registers()) | {"pc": pc})
+
+    def _failure(self, reason: str, registers: Mapping[str, int] | None = None) -> SimulationError:
+        lines = [
+            line
+            for line in self._renode.log_lines(self._log_start)
+            if line.startswith(("[WARNING]", "[ERROR]")) and NO_IDLE_LINE not in line
+        ]
+        error = super()._failure(reason, registers)
+        said = "".join(f"\n  Renode: {line}" for line in lines[-LOG_LINES_SHOWN:])
+        return SimulationError(error.reason + said, file=self.build.elf)
+
+    # ----------------------------------------------------------------------- counting
+
+    def start_counting(self, symbols: tuple[str, ...], calls: list[Call]) -> None:
+        """See `Machine`."""
+        for symbol in symbols:
+            if symbol not in self._elf.by_name:
+                raise UserError(
+                    f"the build has no function {symbol}",
+                    mend="name one that its .map file lists",
+                    file=self.build.elf,
+                )
+        self._entries = {self._elf.by_name[symbol].address: symbol for symbol in symbols}
+        self._calls = calls
+        self._call("count", struct.pack(f"<{len(self._entries)}I", *self._entries))
+
+    def stop_counting(self) -> None:
+        """See `Machine`."""
+        if self._entries:
+            self._entries = {}
+            self._call("uncount")
+
+    def _take_counts(self) -> None:
+        for entry, instructions in struct.iter_unpack("<II", self._call("counts")):
+            self._calls.append(Call(self._entries[entry], instructions, {}, {}))
+
+
+def board_has_idle_line(board: Board) -> bool:
+    """Whether Renode's model of the board's UART watches for an idle line."""
+    return board.uart.driver == "stm32_usart"
+
+
+def _description(board: Board) -> str:
+    """The board's platform, as it is run here.
+
+    Renode's model of the older STM32 USART starts a timer for every byte that it receives, to find
+    out when the line is idle, and looks through all of them each time: a request of 800 bytes takes
+    half a second. The firmware does not ask about idle lines; at an unknown baud rate there is no
+    such timer.
+    """
+    renode = board.simulators.renode
+    assert renode is not None
+    path = (resource_directory("sim") / "renode" / renode.platform).resolve().as_posix()
+    text = f'using "{path}"\n'
+    if board_has_idle_line(board):
+        text += f"\n{renode.uart}:\n    frequency: 0\n"
+    return text

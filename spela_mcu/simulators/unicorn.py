@@ -24,7 +24,7 @@ from spela_mcu.simulators.base import (
     Simulator,
 )
 from spela_mcu.simulators.failure import failure
-from spela_mcu.simulators.unicorn_uart import PAGE, support_pages, uart_model
+from spela_mcu.simulators.unicorn_uarts import PAGE, uart_model
 from spela_mcu.simulators.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -72,6 +72,22 @@ class UnicornSimulator(Simulator):
         return UnicornMachine(build)
 
 
+class _Bus:
+    """The machine as its UART reaches it."""
+
+    def __init__(self, uc: Any) -> None:  # noqa: ANN401
+        self._uc = uc
+
+    def stop(self) -> None:
+        self._uc.emu_stop()
+
+    def read(self, address: int, length: int) -> bytes:
+        return bytes(self._uc.mem_read(address, length))
+
+    def write(self, address: int, data: bytes) -> None:
+        self._uc.mem_write(address, data)
+
+
 class UnicornMachine(Machine):
     """One board in Unicorn."""
 
@@ -90,9 +106,9 @@ class UnicornMachine(Machine):
         read, write = unicorn.UC_PROT_READ, unicorn.UC_PROT_WRITE
         uc.mem_map(board.flash.address, board.flash.bytes, read | unicorn.UC_PROT_EXEC)
         uc.mem_map(board.ram.address, board.ram.bytes, read | write)
-        for page in support_pages(board):
-            uc.mem_map(page, PAGE, read | write)
-        self._map_uart()
+        self._uart = uart_model(board, _Bus(uc))
+        for page in self._uart.pages:
+            self._map_registers(page)
         uc.hook_add(unicorn.UC_HOOK_INTR, self._on_interrupt)
         uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid_access)
         self._block_hook = unicorn.UC_HOOK_BLOCK
@@ -105,24 +121,21 @@ class UnicornMachine(Machine):
             uc.mem_write(address, data)
         bottom, top = self.stack_region()
         uc.mem_write(bottom, bytes([STACK_PAINT]) * (top - bottom))
-        vectors = self.read_memory(board.flash.address, 8)
+        # Where a boot ROM, which is not simulated, would have gone in the end.
+        vectors = self.read_memory(self._elf.by_name["port_vectors"].address, 8)
         uc.reg_write(arm_const.UC_ARM_REG_SP, int.from_bytes(vectors[:4], "little"))
         self._pc = int.from_bytes(vectors[4:], "little") & ~1
         self._watchdog = Watchdog(uc.emu_stop)
         self.exchange(b"", BOOT_TIMEOUT_S)
 
-    def _map_uart(self) -> None:
-        board = self.build.project.board
-        page = board.uart.base - board.uart.base % PAGE
-        first = board.uart.base - page
-        self._uart = uart_model(board, self._uc.emu_stop, self._peek)
-        load, store = self._uart.read, self._uart.write
+    def _map_registers(self, page: int) -> None:
+        load, store = self._uart.load, self._uart.store
 
         def read(uc: Any, offset: int, size: int, data: Any) -> int:  # noqa: ANN401
-            return load(offset - first)
+            return load(page + offset)
 
         def write(uc: Any, offset: int, size: int, value: int, data: Any) -> None:  # noqa: ANN401
-            store(offset - first, value)
+            store(page + offset, value)
 
         self._uc.mmio_map(page, PAGE, read, None, write, None)
 
@@ -164,9 +177,6 @@ class UnicornMachine(Machine):
                 raise self._failure(reason)
         if self._watchdog.expired:
             raise self._failure(f"no answer within {timeout_s:g} s")
-
-    def _peek(self, address: int) -> int:
-        return int.from_bytes(self.read_memory(address, 4), "little")
 
     def _on_interrupt(self, uc: Any, number: int, data: Any) -> None:  # noqa: ANN401
         self._fault = f"unexpected {INTERRUPTS.get(number, f'exception {number}')}"

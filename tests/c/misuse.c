@@ -167,6 +167,10 @@ static void misuse_infer(spela_t *network, const int8_t *sample) {
             SPELA_ERROR_ARGUMENT);
     REFUSED(spela_infer_exit(network, sample, TOY_INPUTS, UINT16_MAX, &result),
             SPELA_ERROR_ARGUMENT);
+    REFUSED(spela_infer_early(NULL, sample, TOY_INPUTS, &result), SPELA_ERROR_ARGUMENT);
+    REFUSED(spela_infer_early(network, NULL, TOY_INPUTS, &result), SPELA_ERROR_ARGUMENT);
+    REFUSED(spela_infer_early(network, sample, TOY_INPUTS, NULL), SPELA_ERROR_ARGUMENT);
+    REFUSED(spela_infer_early(network, sample, TOY_INPUTS - 1U, &result), SPELA_ERROR_SIZE);
     CHECK(memcmp(&result, &before, sizeof result) == 0);
 }
 

@@ -1,0 +1,227 @@
+"""One Renode process, which serves any number of boards: starting it takes seconds."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from spela_mcu.resources import resource_directory
+from spela_mcu.simulators.base import SimulationError
+
+START_TIMEOUT_S = 120.0
+COMMAND_TIMEOUT_S = 120.0
+"""Real time for what takes a second or two on an idle machine."""
+CLOSE_TIMEOUT_S = 10.0
+TOKEN_BYTES = 16
+
+
+class RenodeError(Exception):
+    """Renode refused a command: its words."""
+
+
+class RenodeProcess:
+    """Renode without windows, at the other end of a socket (sim/renode/bridge.py).
+
+    Args:
+        program: Renode's executable.
+
+    Raises:
+        SimulationError: it does not start.
+    """
+
+    def __init__(self, program: str) -> None:
+        self._lock = threading.Lock()
+        # Renode deletes whatever looks like the leftovers of other Renodes in the directory for
+        # temporary files: it gets one of its own. It reads no configuration of the user's.
+        self._directory = Path(tempfile.mkdtemp(prefix="spela-mcu-"))
+        self.log = self._directory / "renode.log"
+        self._output = self._directory / "output"
+        token = secrets.token_hex(TOKEN_BYTES)
+        with socket.create_server(("127.0.0.1", 0)) as server, self._output.open("wb") as output:
+            directory = str(self._directory)
+            self._process = subprocess.Popen(
+                [program, "--disable-xwt", "--console", "--plain", "--hide-log",
+                 "--config", str(self._directory / "config"),
+                 "-e", f"include {monitor_path(resource_directory('sim') / 'renode/bridge.py')}"],
+                stdin=subprocess.PIPE,  # its end is Renode's: it does not outlive this process
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self._directory,
+                env=os.environ
+                | {"TMPDIR": directory, "TMP": directory, "TEMP": directory}
+                | {"SPELA_MCU_PORT": str(server.getsockname()[1]), "SPELA_MCU_TOKEN": token},
+            )  # fmt: skip
+            try:
+                self._socket = self._accept(server, token.encode())
+            except BaseException:
+                self.close()
+                raise
+        self.monitor("logLevel 1")
+        self.monitor(f"logFile {monitor_path(self.log)} true")
+        # Virtual time as fast as it will go, in few and large pieces.
+        self.monitor("emulation SetGlobalAdvanceImmediately true")
+        self.monitor('emulation SetGlobalQuantum "0.01"')
+
+    def _accept(self, server: socket.socket, token: bytes) -> socket.socket:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        server.settimeout(0.2)
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise self._ended()
+            try:
+                connection, _ = server.accept()
+            except TimeoutError:
+                continue
+            connection.settimeout(COMMAND_TIMEOUT_S)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if secrets.compare_digest(_read(connection, len(token)), token):
+                return connection
+            connection.close()
+        raise SimulationError(
+            f"Renode did not start within {START_TIMEOUT_S:g} s{self._last_words()}",
+            mend="try it by hand: renode --disable-xwt --console",
+        )
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be used."""
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def monitor(self, command: str) -> str:
+        """Runs a command of Renode's monitor; returns what it prints.
+
+        Raises:
+            RenodeError: the monitor refuses it.
+            SimulationError: Renode has ended, or does not answer.
+        """
+        return self.call("monitor", command).decode(errors="replace").strip()
+
+    def call(
+        self, function: str, *fields: str | int | bytes, timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> bytes:
+        """Calls a function of the bridge: text in UTF-8, numbers as u32.
+
+        Raises:
+            RenodeError: it failed.
+            SimulationError: Renode has ended, or does not answer in time.
+        """
+        parts = [_bytes(field) for field in (function, *fields)]
+        data = struct.pack("<I", len(parts))
+        data += b"".join(struct.pack("<I", len(part)) + part for part in parts)
+        with self._lock:
+            if not self.is_alive:
+                raise self._ended()
+            try:
+                self._socket.settimeout(timeout_s)
+                self._socket.sendall(data)
+                failed, length = struct.unpack("<BI", _read(self._socket, 5))
+                answer = _read(self._socket, length)
+            except TimeoutError as error:
+                self._process.kill()  # the answer would be taken for that of the next call
+                raise SimulationError(
+                    f"Renode did not answer within {timeout_s:g} s, and was ended"
+                ) from error
+            except OSError as error:
+                raise self._ended() from error
+        if failed:
+            raise RenodeError(answer.decode(errors="replace").strip())
+        return answer
+
+    def log_end(self) -> int:
+        """Where the next line of the log will begin."""
+        self.call("flush")
+        return self.log.stat().st_size
+
+    def log_lines(self, start: int) -> list[str]:
+        """The log from a place on, without its times."""
+        self.call("flush")
+        with self.log.open("rb") as log:
+            log.seek(start)
+            lines = log.read().decode(errors="replace").splitlines()
+        return [re.sub(r"^[\d:.]+ ", "", line) for line in lines]
+
+    def close(self) -> None:
+        """Ends it, and removes its files."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(CLOSE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if hasattr(self, "_socket"):
+            self._socket.close()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _ended(self) -> SimulationError:
+        try:
+            status = self._process.wait(CLOSE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        how = f"by {signal.Signals(-status).name}" if status < 0 else f"with exit code {status}"
+        return SimulationError(f"Renode ended unexpectedly, {how}{self._last_words()}")
+
+    def _last_words(self) -> str:
+        lines = self._output.read_text(errors="replace").split("\n")
+        shown = [line.strip() for line in lines if line.strip()][-5:]
+        return "".join(f"\n  {line}" for line in shown)
+
+
+def monitor_path(path: Path) -> str:
+    """A path as the monitor reads it."""
+    return "@" + path.resolve().as_posix().replace(" ", r"\ ")
+
+
+def _bytes(field: str | int | bytes) -> bytes:
+    if isinstance(field, str):
+        return field.encode()
+    return struct.pack("<I", field) if isinstance(field, int) else field
+
+
+def _read(connection: socket.socket, length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        part = connection.recv(length - len(data))
+        if not part:
+            raise ConnectionError("closed")
+        data += part
+    return bytes(data)
+
+
+_shared: RenodeProcess | None = None
+
+
+def shared_renode(program: str) -> RenodeProcess:
+    """The process of this Python process: started when first needed, and again if it has ended."""
+    global _shared  # noqa: PLW0603 - the one thing that is one for all
+    if _shared is not None and not _shared.is_alive:
+        close_shared_renode()
+    if _shared is None:
+        _shared = RenodeProcess(program)
+    return _shared
+
+
+@atexit.register
+def close_shared_renode() -> None:
+    """Ends the process of this Python process, if there is one."""
+    global _shared  # noqa: PLW0603
+    process, _shared = _shared, None
+    if process is not None:
+        process.close()
