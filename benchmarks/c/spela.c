@@ -1,7 +1,7 @@
 /* spela: inference and learning in int8, with the embeddings, the answer and its confidence. */
 #include "spela.h"
-#include "contender.h"
 #include "benchmark.h"
+#include "contender.h"
 
 #define INSTANCE_ALIGNMENT 8
 
