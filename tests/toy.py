@@ -83,6 +83,39 @@ def build_toy(toy, directory, compiler="auto", optimization=None):
     return build_project(directory, find_compiler(compiler), optimization)
 
 
+RECURSE = """
+uint32_t eat(uint32_t n);
+uint32_t eat(uint32_t n) { volatile uint32_t a[8]; a[0] = n; return (n ? eat(n - 1) : 0) + a[0]; }
+"""
+
+
+class Broken:
+    """A toy's project whose firmware goes wrong; only what differs is compiled anew."""
+
+    def __init__(self, toy, directory):
+        self._files = toy.project.files
+        self._directory = directory
+        write_project(toy.project, directory)
+
+    def build(self, line, uart=()):
+        """Builds it.
+
+        Args:
+            line: C at the start of main; it may call eat(n), which eats n stack frames.
+            uart: pairs of what to replace in the UART's driver, and by what.
+        """
+        start = "int main(void) {\n    port_init();\n"
+        main, driver = self._files["application/main.c"], self._files["port/uart.c"]
+        assert start in main
+        for old, new in uart:
+            assert old in driver
+            driver = driver.replace(old, new)
+        main = main.replace(start, RECURSE + start + line + "\n")
+        (self._directory / "application" / "main.c").write_text(main)
+        (self._directory / "port" / "uart.c").write_text(driver)
+        return build_project(self._directory, find_compiler(), "O1")
+
+
 def toy_samples(toy, n, seed=0):
     """Samples int8 [n, inputs] over the whole range, and labels [n]."""
     generator = np.random.default_rng(seed)

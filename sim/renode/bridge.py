@@ -20,7 +20,6 @@ from System.Text import Encoding
 from System.Threading import Thread, ThreadStart
 
 from Antmicro.Renode.Core import EmulationManager
-from Antmicro.Renode.Logging import Logger
 from Antmicro.Renode.Peripherals.CPU import CpuAddressHook
 from Antmicro.Renode.Peripherals.UART import IUART
 from Antmicro.Renode.Time import TimeInterval
@@ -206,11 +205,6 @@ def do_uncount(name):
     board = boards[text(name)]
     board.counter.stop()
     board.counter = None
-
-
-def do_flush():
-    """Brings the log file up to date."""
-    Logger.Flush()
 
 
 def read(stream, length):

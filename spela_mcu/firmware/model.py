@@ -35,6 +35,7 @@ class ModelSource:
 
     Attributes:
         header, source: texts of <name>.h and <name>.c.
+        weights: their width, ``int8`` or ``int16``.
         arena_bytes: RAM that the network needs, exactly.
         table_bytes: constant data in flash, exactly (class names aside: linked only if used).
         digest: CRC-32 of all tables and parameters.
@@ -44,6 +45,7 @@ class ModelSource:
     name: str
     header: str
     source: str
+    weights: str
     inputs: int
     classes: int
     layers: int
@@ -148,6 +150,7 @@ def model_source(
         name=name,
         header=render("model.h.j2", m=tables),
         source=render("model.c.j2", m=tables),
+        weights=plan.weights,
         inputs=plan.inputs,
         classes=plan.classes,
         layers=len(layers),

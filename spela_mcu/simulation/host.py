@@ -65,15 +65,28 @@ def declarations(header: str) -> str:
     return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
 
 
-@lru_cache(maxsize=1)
-def _library() -> tuple[FFI, CData]:
-    runtime = resource_directory("firmware") / "spela"
-    sources = sorted(runtime.glob("*.c"))
-    command = [*host_compiler(), "-std=c99", "-O3", "-fPIC", "-shared", f"-I{runtime}"]
-    content = b"".join(path.read_bytes() for path in sorted(runtime.iterdir()))
-    name = hashlib.sha256(content + " ".join(command).encode()).hexdigest()[:16]
-    library = _cache_directory() / f"spela-{name}.so"
-    if not library.exists():
+def compile_library(name: str, sources: list[Path], includes: Path | None = None) -> Path:
+    """Compiles C into a shared library for this machine, unless it lies in the cache already.
+
+    Args:
+        name: how the library's file name begins.
+        sources: what to compile.
+        includes: a directory of headers, all of whose files count as the library's content.
+
+    Raises:
+        UserError: there is no compiler, it fails, or the cache cannot be written.
+    """
+    command = [*host_compiler(), "-std=c99", "-O3", "-fPIC", "-shared"]
+    contents = list(sources)
+    if includes is not None:
+        command.append(f"-I{includes}")
+        contents = sorted(includes.iterdir())
+    content = b"".join(path.read_bytes() for path in contents)
+    digest = hashlib.sha256(content + " ".join(command).encode()).hexdigest()[:16]
+    library = _cache_directory() / f"{name}-{digest}.so"
+    if library.exists():
+        return library
+    try:
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
             built = Path(scratch) / library.name
@@ -89,6 +102,19 @@ def _library() -> tuple[FFI, CData]:
                     mend="check the compiler that CC names",
                 )
             built.replace(library)
+    except OSError as error:
+        raise UserError(
+            f"cannot compile into the cache: {error}",
+            mend="let XDG_CACHE_HOME name a directory that can be written",
+            file=library.parent,
+        ) from error
+    return library
+
+
+@lru_cache(maxsize=1)
+def _library() -> tuple[FFI, CData]:
+    runtime = resource_directory("firmware") / "spela"
+    library = compile_library("spela", sorted(runtime.glob("*.c")), runtime)
     ffi = FFI()
     ffi.cdef(declarations((runtime / "spela.h").read_text()))
     return ffi, ffi.dlopen(str(library))

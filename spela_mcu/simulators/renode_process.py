@@ -25,6 +25,9 @@ COMMAND_TIMEOUT_S = 120.0
 CLOSE_TIMEOUT_S = 10.0
 TOKEN_BYTES = 16
 
+CONFIG = "[general]\nuse-synchronous-logging = true\n"
+"""What has been logged when a command returns is in the file."""
+
 
 class RenodeError(Exception):
     """Renode refused a command: its words."""
@@ -45,6 +48,8 @@ class RenodeProcess:
         # Renode deletes whatever looks like the leftovers of other Renodes in the directory for
         # temporary files: it gets one of its own. It reads no configuration of the user's.
         self._directory = Path(tempfile.mkdtemp(prefix="spela-mcu-"))
+        config = self._directory / "config"
+        config.write_text(CONFIG)
         self.log = self._directory / "renode.log"
         self._output = self._directory / "output"
         token = secrets.token_hex(TOKEN_BYTES)
@@ -52,7 +57,7 @@ class RenodeProcess:
             directory = str(self._directory)
             self._process = subprocess.Popen(
                 [program, "--disable-xwt", "--console", "--plain", "--hide-log",
-                 "--config", str(self._directory / "config"),
+                 "--config", str(config),
                  "-e", f"include {monitor_path(resource_directory('sim') / 'renode/bridge.py')}"],
                 stdin=subprocess.PIPE,  # its end is Renode's: it does not outlive this process
                 stdout=output,
@@ -145,12 +150,10 @@ class RenodeProcess:
 
     def log_end(self) -> int:
         """Where the next line of the log will begin."""
-        self.call("flush")
         return self.log.stat().st_size
 
     def log_lines(self, start: int) -> list[str]:
         """The log from a place on, without its times."""
-        self.call("flush")
         with self.log.open("rb") as log:
             log.seek(start)
             lines = log.read().decode(errors="replace").splitlines()
