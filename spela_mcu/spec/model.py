@@ -65,7 +65,8 @@ class DataSection(Section):
             if self.scaling == "per_feature":
                 raise impossible(
                     "input_range states one range for all inputs, but scaling is per_feature",
-                    "remove input_range (per_feature ranges are measured), or set scaling: global or centred",
+                    "remove input_range (per_feature ranges are measured), or set scaling: global "
+                    "or centred",
                     "input_range",
                 )
         return self
