@@ -27,6 +27,7 @@ from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.pipeline import Prepared, learning_stream
 from spela_mcu.simulation.host import HostNetwork
+from spela_mcu.simulators.choice import find_simulator
 from spela_mcu.verify import Verification, deploy, verify
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ def measure(
     found = verify(
         beside,
         deploy(beside, directory / "firmware"),
+        find_simulator(beside.board),
         learn_steps=min(device_steps, total),
         checkpoints=DEVICE_POINTS,
         progress=progress,
