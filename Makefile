@@ -7,7 +7,7 @@ comma := ,
 
 # The demo compiles with arm-none-eabi-gcc when that is there, else with zig from pip (100 MB).
 DEMO_EXTRAS := examples$(if $(shell command -v arm-none-eabi-gcc 2>/dev/null),,$(comma)zig)
-TEST_EXTRAS := zig,examples,flash,dev
+TEST_EXTRAS := zig,examples,flash,reference,dev
 
 # A stamp for each set of extras, newer than what it was installed from: re-running is fast.
 installed = $(VENV)/.installed-$(subst $(comma),-,$(1))

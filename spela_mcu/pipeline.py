@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,7 @@ from spela_mcu.firmware.memory import MemoryPlan
 from spela_mcu.firmware.model import ModelSource, model_source
 from spela_mcu.firmware.preflight import Preflight, check_fit
 from spela_mcu.firmware.toolchain import CompilerChoice, Optimization
+from spela_mcu.fixed_point.early_exit import all_answers, with_early_exits, with_rejection
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan, float_embeddings, make_plan
 from spela_mcu.spec.load import load_spec, located
@@ -197,7 +199,44 @@ def prepare(
         if weights is None
         else IntegerNetwork.quantized(plan, weights)
     )
-    return Prepared(path, spec, dataset, board, trained, plan, network, memory)
+    if spec.exits.calibrated:
+        network = _with_exits(network, spec, dataset, progress=progress)
+    return Prepared(path, spec, dataset, board, trained, network.plan, network, memory)
+
+
+def _with_exits(
+    network: IntegerNetwork, spec: ModelSpec, dataset: Dataset, *, progress: bool
+) -> IntegerNetwork:
+    """The network with thresholds of early exit, calibrated on the validation part.
+
+    A network that starts trained is calibrated as it starts; one that starts untrained as it is
+    once it has learned the training part like a chip would, `learning.epochs` times.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from spela_mcu.simulation.host import HostNetwork
+
+    learned, validation = HostNetwork.of(network), dataset.validation
+    if spec.learning.start == "untrained":
+        console = Console(stderr=True)
+        parts = track(
+            learning_parts(spec, dataset),
+            "learning, to calibrate exits",
+            total=-(-spec.learning.epochs * len(dataset.train) // SAMPLES_AT_ONCE),
+            console=console,
+            transient=True,
+            disable=not (progress and console.is_terminal),
+        )
+        for samples, labels in parts:
+            learned.partial_fit(samples, labels)
+    answers = all_answers(learned, quantize_inputs(validation.x))
+    plan = network.plan
+    if spec.exits.early:
+        plan = with_early_exits(plan, answers, validation.y, spec.exits.loss_points)
+    if spec.exits.unknown_share > 0:
+        plan = with_rejection(plan, answers, spec.exits.unknown_share)
+    return IntegerNetwork(plan, network.initial)
 
 
 def _plan(
@@ -223,3 +262,20 @@ def learning_stream(samples: int, steps: int, seed: int) -> NDArray[np.int64]:
     epochs = -(-steps // samples)
     orders = [generator.permutation(samples) for _ in range(epochs)]
     return np.concatenate(orders)[:steps] if orders else np.empty(0, np.int64)
+
+
+SAMPLES_AT_ONCE = 4096
+"""Samples of the stream copied at a time: bounds the memory, not the result."""
+
+Part = tuple[NDArray[np.int8], NDArray[np.int64]]
+"""Samples [n, inputs] and their labels [n]."""
+
+
+def learning_parts(spec: ModelSpec, dataset: Dataset) -> Iterator[Part]:
+    """The whole stream that a device learns by model.yaml, in parts."""
+    train = dataset.train
+    order = learning_stream(len(train), spec.learning.epochs * len(train), spec.network.seed)
+    x = quantize_inputs(train.x)
+    for at in range(0, len(order), SAMPLES_AT_ONCE):
+        rows = order[at : at + SAMPLES_AT_ONCE]
+        yield x[rows], train.y[rows]

@@ -14,7 +14,11 @@ from pathlib import Path
 
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.directory import write_project
-from spela_mcu.firmware.project import INFERENCE_ONLY_DEFINE, LEARNING_SOURCES
+from spela_mcu.firmware.project import (
+    INFERENCE_ONLY_DEFINE,
+    LEARNING_SOURCES,
+    runtime_defines,
+)
 from spela_mcu.firmware.toolchain import WARNING_FLAGS, find_compiler
 from spela_mcu.resources import resource_directory
 
@@ -84,21 +88,21 @@ def build_application(project, directory, compiler, level="O0", change=None):
         change: (file, right, wrong): a fault to plant, in one of the project's files.
     """
     write_project(project, directory)
-    has_learning = not project.inference_only
+    defines = runtime_defines(project.model.weights, inference_only=project.inference_only)
     sources = [*directory.glob("model/*.c"), *directory.glob("application/*.c"), PORT]
-    sources += runtime_sources(directory, compiler, level, has_learning, change)
+    sources += runtime_sources(directory, compiler, level, defines, change)
     return compiler.compile(
         sources,
         directory / "application.host",
         [directory / folder for folder in ("model", "spela", "application", "port")],
-        () if has_learning else (INFERENCE_ONLY_DEFINE,),
+        defines,
         level,
     )
 
 
-def runtime_sources(directory, compiler, level, has_learning, change):
+def runtime_sources(directory, compiler, level, defines, change):
     """The runtime's objects; with a fault planted in a project, its file in place of the object."""
-    objects = runtime_objects(compiler, level, has_learning)
+    objects = runtime_objects(compiler, level, defines)
     if change is None:
         return objects
     changed = directory / change[0]
@@ -110,13 +114,12 @@ def runtime_sources(directory, compiler, level, has_learning, change):
 
 
 @lru_cache
-def runtime_objects(compiler, level, has_learning):
+def runtime_objects(compiler, level, defines):
     """The runtime's objects, compiled once."""
     directory = Path(tempfile.mkdtemp(dir=_scratch().name))
-    defines = () if has_learning else (INFERENCE_ONLY_DEFINE,)
     objects = []
     for source in sorted(RUNTIME.glob("*.c")):
-        if has_learning or source.name not in LEARNING_SOURCES:
+        if INFERENCE_ONLY_DEFINE not in defines or source.name not in LEARNING_SOURCES:
             target = directory / f"{source.stem}.o"
             objects.append(compiler.compile(["-c", source], target, [RUNTIME], defines, level))
     return tuple(objects)

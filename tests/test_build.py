@@ -20,6 +20,7 @@ from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.memory import FAULT_STACK_BYTES, STACK_BYTES
 from spela_mcu.firmware.preflight import Preflight
+from spela_mcu.firmware.project import runtime_defines
 from spela_mcu.firmware.stack import stack_frames, worst_case_stack
 from spela_mcu.firmware.toolchain import OPTIMIZATIONS, WARNING_FLAGS, find_compiler
 from spela_mcu.fixed_point.plan import make_plan
@@ -147,8 +148,9 @@ def test_every_file_is_free_of_warnings(which, variant, board, tmp_path):
         command = [*found.command, *found.compile_flags("cortex-m4", "O2"), "-c"]
     case = toy(board, drawn=False, inference_only=variant == "inference-only")
     write_project(case.project, tmp_path / "p")
-    if case.project.inference_only:
-        command.append("-DSPELA_INFERENCE_ONLY")
+    weights = case.project.model.weights
+    defines = runtime_defines(weights, inference_only=case.project.inference_only)
+    command += [f"-D{define}" for define in defines]
     includes = [f"-I{folder}" for folder in ("model", "spela", "application", "port")]
     for source in (path for path in case.project.files if path.endswith(".c")):
         done = subprocess.run(

@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from toy import toy
 
+from spela_mcu.fixed_point.early_exit import infer_early
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.simulation.protocol import (
     LEARN_FLAG_DIGEST,
@@ -28,7 +29,7 @@ COMPILERS = sanitizing_compilers()
 if not COMPILERS:
     pytest.skip("no compiler with sanitizers (gcc, clang or zig)", allow_module_level=True)
 
-LEARNING = toy()
+LEARNING = toy(thresholds=((2500, 4000), (0, 5000)))  # about half of the samples pass each
 INFERENCE_ONLY = toy(inputs=300, weights="int16", drawn=False, inference_only=True)
 CLASSES, LAYERS = 5, 2
 
@@ -68,6 +69,7 @@ class Model:
             Command.STATE: self._state,
             Command.COUNTERS: self._counters,
             Command.RESET: self._reset,
+            Command.INFER_EARLY: self._infer_early,
         }
         answer = Status.UNKNOWN
         if command in commands:
@@ -98,6 +100,12 @@ class Model:
             return Status.ERROR_SIZE
         last = self.network.infer(np.frombuffer(data, np.int8))[-1]
         return struct.pack("<Hhh", last.label, last.cosine, last.margin)
+
+    def _infer_early(self, flags, argument, data):
+        if len(data) != self._inputs:
+            return Status.ERROR_SIZE
+        said = infer_early(self.network, np.frombuffer(data, np.int8))
+        return struct.pack("<HhhH", said.label, said.cosine, said.margin, said.exit)
 
     def _learn(self, flags, argument, data):
         if self._case.project.inference_only:
@@ -169,7 +177,9 @@ def sensible(inputs):
             lambda command, flags, label, sample: request(
                 command, flags=flags, argument=label, data=sample
             ),
-            st.sampled_from([Command.INFER, Command.INFER_LAST, Command.LEARN, Command.LEARN]),
+            st.sampled_from(
+                [Command.INFER, Command.INFER_LAST, Command.INFER_EARLY, *[Command.LEARN] * 2]
+            ),
             BYTES,
             st.integers(0, CLASSES),
             samples(inputs),
@@ -190,7 +200,7 @@ def nonsense(inputs):
     lengths = st.sampled_from([0, 1, 7, 8, 9, inputs - 1, inputs])
     return st.builds(
         lambda command, flags, argument, data: struct.pack("<BBH", command, flags, argument) + data,
-        st.integers(1, 7) | BYTES,
+        st.integers(1, 8) | BYTES,
         BYTES,
         st.integers(0, 6) | st.integers(0, 2**16 - 1),
         lengths.flatmap(lambda length: st.binary(min_size=length, max_size=length)),

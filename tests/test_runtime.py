@@ -14,7 +14,7 @@ from host_process import (
 from toy import toy
 
 from spela_mcu.firmware.directory import write_project
-from spela_mcu.firmware.project import INFERENCE_ONLY_DEFINE
+from spela_mcu.firmware.project import runtime_defines
 
 COMPILERS = sanitizing_compilers()
 
@@ -25,34 +25,41 @@ BEST = next(iter(COMPILERS.values()))
 PROGRAMS = Path(__file__).parent / "c"
 
 
-def build_program(name, compiler, directory, case, *, has_learning=True, change=None):
+def build_program(name, compiler, directory, case, defines=(), change=None):
     """Compiles a program of tests/c with the runtime and a case's generated model."""
     write_project(case.project, directory)
     sources = [PROGRAMS / name, directory / "model" / "toy.c"]
-    sources += runtime_sources(directory, compiler, "O0", has_learning, change)
+    sources += runtime_sources(directory, compiler, "O0", defines, change)
     return compiler.compile(
         sources,
         directory / name.removesuffix(".c"),
         [directory / "model", RUNTIME],
-        () if has_learning else (INFERENCE_ONLY_DEFINE,),
+        defines,
     )
 
 
+# A model, and the macros that its runtime is compiled with.
 MISUSED = {
-    "drawn": (toy(), True),
-    "trained": (toy(inputs=300, weights="int16", drawn=False), True),
-    "inference only": (toy(drawn=False, inference_only=True), False),
-    "inference only, with the learning runtime": (
+    "drawn": (toy(), runtime_defines("int8", inference_only=False)),
+    "trained": (
+        toy(inputs=300, weights="int16", drawn=False),
+        runtime_defines("int16", inference_only=False),
+    ),
+    "inference only": (
+        toy(drawn=False, inference_only=True),
+        runtime_defines("int8", inference_only=True),
+    ),
+    "inference only, with the whole runtime": (
         toy(weights="int16", drawn=False, inference_only=True),
-        True,
+        (),
     ),
 }
 
 
 @pytest.mark.parametrize("name", MISUSED)
 def test_misuse_is_refused_and_changes_nothing(name, tmp_path):
-    case, has_learning = MISUSED[name]
-    program = build_program("misuse.c", BEST, tmp_path / "p", case, has_learning=has_learning)
+    case, defines = MISUSED[name]
+    program = build_program("misuse.c", BEST, tmp_path / "p", case, defines)
     assert run_program(program) == (0, "0 failures\n", "")
 
 
@@ -89,7 +96,7 @@ CHECKS = {
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_check_of_the_model_that_is_missing_is_seen(check, tmp_path):
-    change = ("spela/spela.c", *CHECKS[check])
+    change = ("spela/spela_init.c", *CHECKS[check])
     program = build_program("corrupted.c", BEST, tmp_path / "p", toy(), change=change)
     code, output, report = run_program(program, "1", "3000")
     assert code != 0, output

@@ -232,8 +232,8 @@ FAULTS = {
     ),
     "rate too large for its product": (
         "spela/spela_learn.c",
-        "inverse.mantissa) >> 18",
-        "inverse.mantissa) >> 12",
+        "mantissa) >> 18",
+        "mantissa) >> 12",
         "signed integer overflow",
     ),
 }

@@ -11,7 +11,7 @@ import capstone
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from toy import build_toy, toy, toy_samples
+from toy import Broken, build_toy, toy, toy_samples
 
 from spela_mcu.cli.simulate import command
 from spela_mcu.errors import UserError
@@ -160,11 +160,6 @@ def test_two_machines_are_independent(build):
 
 # ------------------------------------------------------------------- what goes wrong
 
-RECURSE = """
-uint32_t eat(uint32_t n);
-uint32_t eat(uint32_t n) { volatile uint32_t a[8]; a[0] = n; return (n ? eat(n - 1) : 0) + a[0]; }
-"""
-
 FAULTS = {
     "load": ("(void)*(volatile uint32_t *)0x90000000;", "load from nothing at 0x90000000, in main"),
     "store": ("*(volatile uint32_t *)0x90000000 = 1;", "store to nothing at 0x90000000, in main"),
@@ -186,19 +181,7 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
-    """Builds the project with a line of C at the start of main; only main.c is compiled anew."""
-    directory = tmp_path_factory.mktemp("broken") / "p"
-    write_project(toy("stm32f4_discovery").project, directory)
-    file = directory / "application" / "main.c"
-    text = file.read_text()
-
-    def make(line):
-        start = "int main(void) {\n    port_init();\n"
-        assert start in text
-        file.write_text(text.replace(start, RECURSE + start + line + "\n"))
-        return build_project(directory, find_compiler(), "O1")
-
-    return make
+    return Broken(toy("stm32f4_discovery"), tmp_path_factory.mktemp("broken") / "p")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -206,7 +189,7 @@ def test_faults_end_in_a_readable_error(broken, fault, monkeypatch):
     line, words = FAULTS[fault]
     if fault == "loop":
         monkeypatch.setattr("spela_mcu.simulators.unicorn.BOOT_TIMEOUT_S", 0.3)
-    build = broken(line)
+    build = broken.build(line)
     with pytest.raises(SimulationError, match=words) as raised:
         Device(UnicornSimulator().start(build)).info()
     assert raised.value.exit_code == 1
@@ -232,7 +215,7 @@ def test_a_cmsdk_uart_must_be_enabled_too(tmp_path):
 
 
 def test_a_machine_that_failed_stays_failed(broken):
-    build = broken("if (*(volatile uint32_t *)0x20000000 == 0x12345678) {}")
+    build = broken.build("if (*(volatile uint32_t *)0x20000000 == 0x12345678) {}")
     machine = UnicornSimulator().start(build)
     machine._uc.mem_write(build.read_elf().by_name["frame_read"].address, b"\x00\xde")  # udf
     for _ in range(2):

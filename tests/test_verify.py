@@ -151,19 +151,19 @@ KERNEL = "spela_kernels_dsp.c"
 FAULTS = {
     "rounding constant": (
         "spela_arithmetic.h",
-        "(shift - 1U)), shift)",
-        "(shift - 1U)) - 1, shift)",
+        "<< shift) >> 1), shift)",
+        "<< shift) >> 2), shift)",
     ),
     "index of a row": ("spela_kernels.h", "(row % 4U) * 4U", "((row + 1U) % 4U) * 4U"),
-    "order of the dither": (KERNEL, "smlad   lr, r7, r10, r8", "smlad   lr, r6, r10, r8"),
-    "end of the range": (KERNEL, "ssat16  r11, #8", "ssat16  r11, #7"),
+    "order of the dither": (KERNEL, "smlabt  lr, r11, r4, r8", "smlabt  lr, r11, r4, r6"),
+    "end of the range": (KERNEL, "qadd8   r3, r3, lr", "sadd8   r3, r3, lr"),
     "a product left out": (KERNEL, "mov     r10, #0", "mov     r10, #1"),
     "ties of a halving": ("spela_kernels_upkeep.h", "weight + odd", "weight"),
     "tie of two classes": ("spela.c", "scores[c] > scores[best]", "scores[c] >= scores[best]"),
     "one wrong label in 600": (
         "spela_learn.c",
-        "output, label, &direction",
-        "output, (uint16_t)(label ^ (network->samples == 40U)), &direction",
+        "inverse, label, &direction",
+        "inverse, (uint16_t)(label ^ (network->samples == 40U)), &direction",
     ),
     "generator": ("spela_arithmetic.h", "1013904223", "1013904225"),
     "state left out of the digest": (

@@ -1,6 +1,6 @@
 """Small networks and their firmware, for tests that need a project, a build or a machine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -25,9 +25,23 @@ class Toy:
     inputs: int
     classes: int
     project: FirmwareProject
+    thresholds: tuple[tuple[int, int], ...] = ()
 
     def network(self):
-        return IntegerNetwork.untrained(make_plan(self.spec, self.inputs, self.classes))
+        return IntegerNetwork.untrained(
+            with_thresholds(make_plan(self.spec, self.inputs, self.classes), self.thresholds)
+        )
+
+
+def with_thresholds(plan, thresholds):
+    """The plan with (exit_margin, reject_cosine) of each layer; without any, as it is."""
+    if not thresholds:
+        return plan
+    layers = tuple(
+        replace(layer, exit_margin=margin, reject_cosine=cosine)
+        for layer, (margin, cosine) in zip(plan.layers, thresholds, strict=True)
+    )
+    return replace(plan, layers=layers)
 
 
 def toy_spec(layers=(17, 9), weights="int8"):
@@ -49,22 +63,57 @@ def toy(
     weights="int8",
     drawn=True,
     inference_only=False,
+    thresholds=(),
 ):
     """13-17-9 with 5 classes: no width is a multiple of four."""
     spec = toy_spec(layers, weights)
-    network = IntegerNetwork.untrained(make_plan(spec, inputs, classes))
+    plan = with_thresholds(make_plan(spec, inputs, classes), thresholds)
+    network = IntegerNetwork.untrained(plan)
     scaling = InputScaling(np.zeros(inputs, np.float32), np.ones(inputs, np.float32))
     names = tuple(f"class {index}" for index in range(classes))
     model = model_source(
         spec.name, network, names, scaling, drawn=drawn, inference_only=inference_only
     )
     project = generate_project(model, load_board(board), inference_only=inference_only)
-    return Toy(spec, inputs, classes, project)
+    return Toy(spec, inputs, classes, project, thresholds)
 
 
 def build_toy(toy, directory, compiler="auto", optimization=None):
     write_project(toy.project, directory)
     return build_project(directory, find_compiler(compiler), optimization)
+
+
+RECURSE = """
+uint32_t eat(uint32_t n);
+uint32_t eat(uint32_t n) { volatile uint32_t a[8]; a[0] = n; return (n ? eat(n - 1) : 0) + a[0]; }
+"""
+
+
+class Broken:
+    """A toy's project whose firmware goes wrong; only what differs is compiled anew."""
+
+    def __init__(self, toy, directory):
+        self._files = toy.project.files
+        self._directory = directory
+        write_project(toy.project, directory)
+
+    def build(self, line, uart=()):
+        """Builds it.
+
+        Args:
+            line: C at the start of main; it may call eat(n), which eats n stack frames.
+            uart: pairs of what to replace in the UART's driver, and by what.
+        """
+        start = "int main(void) {\n    port_init();\n"
+        main, driver = self._files["application/main.c"], self._files["port/uart.c"]
+        assert start in main
+        for old, new in uart:
+            assert old in driver
+            driver = driver.replace(old, new)
+        main = main.replace(start, RECURSE + start + line + "\n")
+        (self._directory / "application" / "main.c").write_text(main)
+        (self._directory / "port" / "uart.c").write_text(driver)
+        return build_project(self._directory, find_compiler(), "O1")
 
 
 def toy_samples(toy, n, seed=0):

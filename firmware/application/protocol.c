@@ -89,6 +89,18 @@ static void answer_infer_last(frame_writer_t *writer, spela_t *network, const re
     frame_write_end(writer);
 }
 
+static void answer_infer_early(frame_writer_t *writer, spela_t *network, const request_t *request) {
+    spela_result_t result;
+    const spela_status_t status =
+        spela_infer_early(network, sample_of(request), request->data_bytes, &result);
+    start(writer, request->command, (uint32_t)status);
+    if (status == SPELA_OK) {
+        write_result(writer, &result);
+        frame_write_u16(writer, result.exit);
+    }
+    frame_write_end(writer);
+}
+
 static void answer_learn(frame_writer_t *writer, spela_t *network, const request_t *request) {
 #ifdef SPELA_INFERENCE_ONLY
     (void)network;
@@ -165,6 +177,9 @@ static void dispatch(frame_writer_t *writer, spela_t *network, const request_t *
         break;
     case COMMAND_INFER_LAST:
         answer_infer_last(writer, network, request);
+        break;
+    case COMMAND_INFER_EARLY:
+        answer_infer_early(writer, network, request);
         break;
     case COMMAND_LEARN:
         answer_learn(writer, network, request);

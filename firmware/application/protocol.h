@@ -8,15 +8,16 @@
 #define PROTOCOL_VERSION 1U
 
 typedef enum {
-    COMMAND_NONE = 0,       /**< answers to a frame that could not be read */
-    COMMAND_INFO = 1,       /**< what the device runs */
-    COMMAND_INFER = 2,      /**< a sample, at every exit */
-    COMMAND_INFER_LAST = 3, /**< a sample, by spela_infer */
-    COMMAND_LEARN = 4,      /**< a labelled sample, by spela_learn */
-    COMMAND_STATE = 5,      /**< a part of a layer's weights */
-    COMMAND_COUNTERS = 6,   /**< diagnostics, and the digest of the learned state */
-    COMMAND_RESET = 7,      /**< back to the initial weights */
-    COMMAND_FAULT = 127,    /**< sent by the device alone: the core took a fault */
+    COMMAND_NONE = 0,        /**< answers to a frame that could not be read */
+    COMMAND_INFO = 1,        /**< what the device runs */
+    COMMAND_INFER = 2,       /**< a sample, at every exit */
+    COMMAND_INFER_LAST = 3,  /**< a sample, by spela_infer */
+    COMMAND_LEARN = 4,       /**< a labelled sample, by spela_learn */
+    COMMAND_STATE = 5,       /**< a part of a layer's weights */
+    COMMAND_COUNTERS = 6,    /**< diagnostics, and the digest of the learned state */
+    COMMAND_RESET = 7,       /**< back to the initial weights */
+    COMMAND_INFER_EARLY = 8, /**< a sample, by spela_infer_early */
+    COMMAND_FAULT = 127,     /**< sent by the device alone: the core took a fault */
 } command_t;
 
 /** Statuses beside those of spela_status_t, which are below 128. */

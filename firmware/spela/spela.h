@@ -49,6 +49,8 @@ typedef struct {
     uint8_t leak_shift;      /**< 0: relu; s: negative sums are divided by 2^s (leaky relu) */
     uint8_t weight_bits;     /**< weights lie in [-2^(bits-1), 2^(bits-1) - 1] */
     uint8_t reserved;
+    int16_t exit_margin;   /**< margin from which spela_infer_early answers here, Q1.14; 0: never */
+    int16_t reject_cosine; /**< cosine below which its answer here is unknown, Q1.14; 0: none is */
 } spela_layer_t;
 
 typedef enum {
@@ -79,6 +81,9 @@ typedef struct {
 
 /** A network in use. It lives at the start of the arena; its members are private. */
 typedef struct spela spela_t;
+
+/** The label that spela_infer_early gives to a sample that is like none of the classes. */
+#define SPELA_UNKNOWN UINT16_C(0xFFFF)
 
 /** What an exit says of a sample. */
 typedef struct {
@@ -132,6 +137,20 @@ spela_status_t spela_infer(spela_t *network, const int8_t *sample, size_t inputs
 /** As spela_infer, but runs only the layers up to `exit` (from 0) and answers there. */
 spela_status_t spela_infer_exit(spela_t *network, const int8_t *sample, size_t inputs,
                                 uint16_t exit, spela_result_t *result);
+
+/**
+ * Classifies a sample at the first exit that is sure enough: whose margin reaches the layer's
+ * exit_margin. The last exit answers what is left. With no such margins in the model it answers as
+ * spela_infer does. The answer's label is SPELA_UNKNOWN if its cosine is below the layer's
+ * reject_cosine.
+ *
+ * The thresholds are calibrated when the model is generated, for the weights that it starts with or
+ * is expected to learn; they do not follow what is learned on the chip.
+ *
+ * @return SPELA_OK, SPELA_ERROR_ARGUMENT, SPELA_ERROR_SIZE
+ */
+spela_status_t spela_infer_early(spela_t *network, const int8_t *sample, size_t inputs,
+                                 spela_result_t *result);
 
 /**
  * Learns one labelled sample: one forward pass, each layer updated by its own loss.

@@ -3,11 +3,22 @@
 
 #include "spela_arithmetic.h"
 
+#ifdef SPELA_PORTABLE_KERNELS
+void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide) {
+    for (uint32_t i = 0U; i < count; i++) {
+        wide[i] = inputs[i];
+    }
+    for (uint32_t i = count; i % 4U != 0U; i++) {
+        wide[i] = 0;
+    }
+}
+#endif
+
 #define SPELA_WEIGHT       int8_t
 #define SPELA_NAME(x)      x##_int8
 #define SPELA_UPDATE_SHIFT 16U
 #define SPELA_BITS(shape)  8U
-#ifndef SPELA_DSP_KERNELS
+#ifdef SPELA_PORTABLE_KERNELS
 #include "spela_kernels_body.h"
 #endif
 #include "spela_kernels_upkeep.h"
@@ -16,9 +27,11 @@
 #undef SPELA_UPDATE_SHIFT
 #undef SPELA_BITS
 
+#ifndef SPELA_INT8_ONLY
 #define SPELA_WEIGHT       int16_t
 #define SPELA_NAME(x)      x##_int16
 #define SPELA_UPDATE_SHIFT 8U
 #define SPELA_BITS(shape)  ((shape).weight_bits)
 #include "spela_kernels_body.h"
 #include "spela_kernels_upkeep.h"
+#endif

@@ -1,9 +1,12 @@
 /**
  * The loops over weights. Everything that touches a whole weight matrix is behind this interface;
- * spela_kernels.c has it in portable C, spela_kernels_dsp.c for cores with the DSP extension.
+ * spela_kernels.c has it in portable C, spela_kernels_<set>.c for the cores named below.
  *
  * A matrix lies in blocks of 4 rows by 4 columns (docs/arithmetic.md, section 6); rows and columns
  * are counted with their padding, multiples of 4. Padding weights and padding inputs are zero.
+ *
+ * Names end in the width of the weights. A build for models of one width leaves the other's
+ * functions out, if SPELA_INT8_ONLY or SPELA_INT16_ONLY is defined; embeddings are always int8.
  */
 #ifndef SPELA_KERNELS_H
 #define SPELA_KERNELS_H
@@ -12,9 +15,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Cores whose int8 kernels are in spela_kernels_dsp.c. */
-#if defined(__ARM_FEATURE_DSP) && !defined(SPELA_PORTABLE_KERNELS)
-#define SPELA_DSP_KERNELS
+/** Sets of int8 kernels, by what the compiler says of the core. */
+#if !defined(SPELA_PORTABLE_KERNELS) && defined(__ARM_FEATURE_DSP)
+#define SPELA_DSP_KERNELS /* Cortex-M4, M7, M33 */
+#else
+#undef SPELA_PORTABLE_KERNELS
+#define SPELA_PORTABLE_KERNELS
 #endif
 
 /** The generator of stochastic rounding: state <- state * multiplier + increment. Nearest rounding
@@ -27,12 +33,9 @@ typedef struct {
 
 /** The update of one row: w[row][i] += round(multiplier * x[i]). */
 typedef struct {
-    uint32_t offset;     /**< of the row's first weight from the matrix's, in weights */
-    uint32_t multiplier; /**< int16 in the lower half, SPELA_UNIT in the upper */
+    uint32_t offset;    /**< of the row's first weight from the matrix's, in weights */
+    int32_t multiplier; /**< within int16 */
 } spela_row_update_t;
-
-/** One in the upper half of a multiplier: what the DSP kernel multiplies the dither with. */
-#define SPELA_UNIT UINT32_C(0x10000)
 
 /** A weight matrix in memory. */
 typedef struct {
@@ -46,26 +49,38 @@ static inline uint32_t spela_row_offset(spela_shape_t shape, uint32_t row) {
     return (row / 4U) * 4U * shape.columns + (row % 4U) * 4U;
 }
 
-/** sums[rows] = weights * inputs. |sum| <= 2^30 by the generator's choice of weight_bits.
- *  @param scratch  [columns], 8-aligned: for inputs in another form; its content is lost */
-void spela_dense_int8(const int8_t *weights, const int8_t *inputs, spela_shape_t shape,
-                      int16_t *scratch, int32_t *sums);
-void spela_dense_int16(const int16_t *weights, const int8_t *inputs, spela_shape_t shape,
-                       int16_t *scratch, int32_t *sums);
+/** Brings inputs into the form that this core's kernels read: two bytes an input, padded with
+ *  zeros to whole blocks.
+ *  @param wide  8-aligned, with room for 16 bytes more than begun */
+void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide);
+
+/** One of the inputs that spela_widen was given. */
+static inline int32_t spela_input(const int16_t *wide, uint32_t column) {
+#ifdef SPELA_DSP_KERNELS
+    /* a block's inputs lie in the order 0, 2, 1, 3 */
+    return wide[(column & ~UINT32_C(3)) + 2U * (column & 1U) + ((column >> 1) & 1U)];
+#else
+    return wide[column];
+#endif
+}
+
+/** sums[rows] = weights * inputs. |sum| <= 2^30 by the generator's choice of weight_bits. */
+void spela_dense_int8(const int8_t *weights, const int16_t *wide, spela_shape_t shape,
+                      int32_t *sums);
+void spela_dense_int16(const int16_t *weights, const int16_t *wide, spela_shape_t shape,
+                       int32_t *sums);
 
 /** Adds the rounded updates of `count` rows, saturating. Draws one number a column, column by
- *  column, whatever the inputs are. |multiplier * input| <= 2^22. */
-void spela_update_int8(int8_t *weights, const int8_t *inputs, spela_shape_t shape,
-                       const spela_row_update_t *updates, uint32_t count, spela_dither_t *dither);
-void spela_update_int16(int16_t *weights, const int8_t *inputs, spela_shape_t shape,
-                        const spela_row_update_t *updates, uint32_t count, spela_dither_t *dither);
+ *  column, whatever the inputs are. |multiplier * input| <= 2^22.
+ *  @param updates  [shape.rows] of room; what lies behind `count` is lost */
+void spela_update_int8(int8_t *weights, const int16_t *wide, spela_shape_t shape,
+                       spela_row_update_t *updates, uint32_t count, spela_dither_t *dither);
+void spela_update_int16(int16_t *weights, const int16_t *wide, spela_shape_t shape,
+                        spela_row_update_t *updates, uint32_t count, spela_dither_t *dither);
 
-/** How many weights stand at an end of their range. */
-uint32_t spela_saturated_int8(const int8_t *weights, spela_shape_t shape);
-uint32_t spela_saturated_int16(const int16_t *weights, spela_shape_t shape);
-
-/** Halves every weight, ties to even. */
-void spela_halve_int8(int8_t *weights, spela_shape_t shape);
-void spela_halve_int16(int16_t *weights, spela_shape_t shape);
+/** Halves every weight, ties to even, if more than `limit` stand at an end of their range; says
+ *  whether it did. */
+bool spela_relieve_int8(int8_t *weights, spela_shape_t shape, uint32_t limit);
+bool spela_relieve_int16(int16_t *weights, spela_shape_t shape, uint32_t limit);
 
 #endif /* SPELA_KERNELS_H */

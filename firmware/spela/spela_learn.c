@@ -4,7 +4,7 @@
 #define SPELA_SCAN_INTERVAL   256U /**< a layer is scanned after so many of its updates */
 #define SPELA_SATURATED_SHARE 64U  /**< and halved if more than one weight in so many saturated */
 #define SPELA_HALVINGS_MAX    15U
-#define SPELA_LARGEST_SHIFT   30 /**< a multiplier shifted further is zero */
+#define SPELA_LARGEST_SHIFT   30U /**< a multiplier shifted further is zero */
 
 /** Where a layer's weights should go: along v = e_label (less e_wrong), off the radius. */
 typedef struct {
@@ -14,135 +14,113 @@ typedef struct {
     const int8_t *wrong;  /**< embedding of the best wrong class, packed; NULL: not used */
 } spela_direction_t;
 
-static void count_up(uint32_t *counter, uint32_t by) {
-    *counter = *counter > UINT32_MAX - by ? UINT32_MAX : *counter + by;
+/** Counts, and stops at the end. */
+static void count_up(uint32_t *counter) {
+    *counter += *counter != UINT32_MAX;
 }
 
 /** Looks where to go; false when the layer has nothing to learn from this sample. */
-static bool find_direction(const spela_t *network, uint32_t index, spela_output_t output,
+static bool find_direction(const spela_t *network, uint32_t index, spela_inverse_norm_t inverse,
                            uint16_t label, spela_direction_t *direction) {
     const spela_model_t *const model = network->model.pointer;
     const spela_layer_t *const layer = spela_layer(network, index);
     const int32_t *const scores = spela_scores(network);
-    if (output.squared_norm == 0U) {
+    if (inverse.mantissa == 0U) {
         return false;
     }
-    direction->inverse = spela_inverse_norm(output.squared_norm);
-    direction->projection = spela_cosine(scores[label], direction->inverse, layer->embedding_shift);
+    direction->inverse = inverse;
+    direction->projection = spela_cosine(scores[label], inverse, layer->embedding_shift);
     direction->target = spela_embedding(layer, label);
     direction->wrong = NULL;
     if (model->loss == (uint8_t)SPELA_LOSS_MARGIN) {
         const uint16_t wrong = spela_best_class(network, label);
-        direction->projection -=
-            spela_cosine(scores[wrong], direction->inverse, layer->embedding_shift);
+        direction->projection -= spela_cosine(scores[wrong], inverse, layer->embedding_shift);
         direction->wrong = spela_embedding(layer, wrong);
         return direction->projection < model->margin;
     }
     return true;
 }
 
-/** How often the learning rate has halved so far. */
-static uint32_t rate_halvings(const spela_t *network) {
+/** The shift by which tangent * rate becomes a multiplier. */
+static uint32_t multiplier_shift(const spela_t *network, uint32_t index, uint32_t output_shift,
+                                 uint32_t exponent) {
     const spela_model_t *const model = network->model.pointer;
-    if (model->halve_rate_every == 0U) {
-        return 0U;
+    uint32_t decay = 0U;
+    if (model->halve_rate_every != 0U) {
+        decay = network->samples / model->halve_rate_every;
+        decay = decay < model->rate_halvings ? decay : model->rate_halvings;
     }
-    const uint32_t halvings = network->samples / model->halve_rate_every;
-    return halvings < model->rate_halvings ? halvings : model->rate_halvings;
-}
-
-/** tangent * rate / 2^shift, rounded, in 16 bits; counts what had to be clipped. */
-static int16_t multiplier(spela_t *network, int32_t product, int32_t shift) {
-    if (shift > SPELA_LARGEST_SHIFT) {
-        return 0;
-    }
-    const int32_t value = spela_shift_right_rounded(product, (uint32_t)shift);
-    const int32_t clipped = spela_clip(value, INT16_MIN, INT16_MAX);
-    if (value != clipped) {
-        count_up(&network->multipliers_clipped, 1U);
-    }
-    return (int16_t)clipped;
+    /* 27 + 24 + 30 + 255 at most beside the rate's own shift, which is an int16 */
+    const int32_t shift = 27 + spela_layer(network, index)->rate_shift + (int32_t)output_shift -
+                          (int32_t)exponent + 2 * (int32_t)network->layers[index].halvings +
+                          (int32_t)decay;
+    return shift < 0 ? 0U : (uint32_t)shift;
 }
 
 /** Lists the rows to update with their multipliers; returns how many. */
-static uint32_t list_rows(spela_t *network, uint32_t index, spela_output_t output,
+static uint32_t list_rows(spela_t *network, uint32_t index, uint32_t output_shift,
                           const spela_direction_t *direction) {
     const spela_layer_t *const layer = spela_layer(network, index);
-    const spela_layer_state_t *const state = &network->layers[index];
     const spela_shape_t shape = spela_weight_shape(layer);
-    const int8_t *const activation = spela_at(network, state->activation_offset);
+    const int8_t *const activation = spela_at(network, network->layers[index].activation_offset);
     /* lie in the rows' second half: rows[count] is written when sums[j], j >= count, is used up */
     const int32_t *const sums = spela_at(network, network->sums_offset);
     spela_row_update_t *const rows = spela_at(network, network->rows_offset);
-    const spela_inverse_norm_t inverse = direction->inverse;
+    const uint32_t mantissa = direction->inverse.mantissa;
+    const uint32_t exponent = direction->inverse.exponent;
+    const uint32_t first_shift = multiplier_shift(network, index, output_shift, exponent);
 
     /* mantissas below 2^16 and up to 2^16: the product fits uint32, the rate 14 bits */
-    int32_t rate = (int32_t)((layer->rate_mantissa * inverse.mantissa) >> 18);
+    int32_t rate = (int32_t)((layer->rate_mantissa * mantissa) >> 18);
     if (network->model.pointer->loss == (uint8_t)SPELA_LOSS_LOG_COSINE) {
         rate = (rate * (INT32_C(0x10000000) / (2 * SPELA_ONE_Q14 - direction->projection))) >> 14;
     }
-    int32_t shift = 27 + layer->rate_shift + (int32_t)output.shift - (int32_t)inverse.exponent +
-                    2 * (int32_t)state->halvings + (int32_t)rate_halvings(network);
-    shift = shift < 0 ? 0 : shift;
 
     uint32_t count = 0U;
     for (uint32_t j = 0U; j < layer->units; j++) {
-        const bool above = sums[j] > 0;
-        if (!above && layer->leak_shift == 0U) {
-            continue; /* act'(z) = 0 */
+        uint32_t shift = first_shift;
+        if (sums[j] <= 0) {
+            if (layer->leak_shift == 0U) {
+                continue; /* act'(z) = 0 */
+            }
+            shift += layer->leak_shift;
+        }
+        if (shift > SPELA_LARGEST_SHIFT) {
+            continue;
         }
         const uint32_t at = spela_element(j);
-        const int32_t v =
-            direction->target[at] - (direction->wrong == NULL ? 0 : direction->wrong[at]);
+        int32_t v = direction->target[at];
+        if (direction->wrong != NULL) {
+            v -= direction->wrong[at];
+        }
         /* |activation * mantissa| <= 2^23; |unit| <= 2^14 */
-        const int32_t unit = spela_shift_right_rounded(activation[j] * (int32_t)inverse.mantissa,
-                                                       17U - inverse.exponent);
+        const int32_t unit =
+            spela_shift_right_rounded(activation[j] * (int32_t)mantissa, 17U - exponent);
         /* |projection * unit| < 2^30; |tangent| < 2^16.1; |tangent * rate| < 2^30.2 */
         const int32_t tangent = v * (int32_t)(UINT32_C(1) << (14U - layer->embedding_shift)) -
                                 spela_shift_right_rounded(direction->projection * unit, 14U);
-        const int16_t value =
-            multiplier(network, tangent * rate, above ? shift : shift + layer->leak_shift);
-        if (value != 0) {
+        const int32_t exact = spela_shift_right_rounded(tangent * rate, shift);
+        const int32_t multiplier = spela_clip(exact, INT16_MIN, INT16_MAX);
+        if (multiplier != exact) {
+            count_up(&network->multipliers_clipped);
+        }
+        if (multiplier != 0) {
             rows[count].offset = spela_row_offset(shape, j);
-            rows[count].multiplier = ((uint32_t)value & 0xFFFFU) | SPELA_UNIT;
+            rows[count].multiplier = multiplier;
             count++;
         }
     }
     return count;
 }
 
-/** The layer's scale is free: once too many weights saturate, all are halved, and so is, by the
- *  shift in list_rows, the scale of its later updates. */
-static void relieve(spela_t *network, uint32_t index) {
-    const spela_layer_t *const layer = spela_layer(network, index);
-    const spela_shape_t shape = spela_weight_shape(layer);
-    spela_layer_state_t *const state = &network->layers[index];
-    void *const weights = spela_at(network, state->weights_offset);
-    const bool is_int16 = spela_is_int16(network);
-    const uint32_t saturated =
-        is_int16 ? spela_saturated_int16(weights, shape) : spela_saturated_int8(weights, shape);
-    const uint32_t size = (uint32_t)layer->units * layer->inputs;
-    /* saturated > size / share, without overflow: sizes are below 2^28 */
-    if (saturated <= size / SPELA_SATURATED_SHARE || state->halvings >= SPELA_HALVINGS_MAX) {
-        return;
-    }
-    if (is_int16) {
-        spela_halve_int16(weights, shape);
-    } else {
-        spela_halve_int8(weights, shape);
-    }
-    state->halvings++;
-    count_up(&network->halvings, 1U);
-}
-
 static void update_layer(spela_t *network, uint32_t index, uint32_t count) {
+    const spela_model_t *const model = network->model.pointer;
     const spela_layer_t *const layer = spela_layer(network, index);
     const spela_shape_t shape = spela_weight_shape(layer);
     spela_layer_state_t *const state = &network->layers[index];
-    const spela_row_update_t *const rows = spela_at(network, network->rows_offset);
-    const int8_t *const input = spela_layer_input(network, index);
+    spela_row_update_t *const rows = spela_at(network, network->rows_offset);
     void *const weights = spela_at(network, state->weights_offset);
-    const bool nearest = (network->model.pointer->flags & (uint32_t)SPELA_FLAG_ROUND_NEAREST) != 0U;
+    const bool nearest = spela_has_flag(model, (uint32_t)SPELA_FLAG_ROUND_NEAREST);
 
     spela_dither_t dither = {network->dither_state, SPELA_LCG_MULTIPLIER, SPELA_LCG_INCREMENT};
     if (nearest) {
@@ -150,19 +128,23 @@ static void update_layer(spela_t *network, uint32_t index, uint32_t count) {
         dither.multiplier = 1U;
         dither.increment = 0U;
     }
-    if (spela_is_int16(network)) {
-        spela_update_int16(weights, input, shape, rows, count, &dither);
-    } else {
-        spela_update_int8(weights, input, shape, rows, count, &dither);
-    }
+    SPELA_KERNEL(model, spela_update, weights, spela_wide(network, index), shape, rows, count,
+                 &dither);
     if (!nearest) {
         network->dither_state = dither.state;
     }
-    count_up(&network->layer_updates, 1U);
+    count_up(&network->layer_updates);
     state->updates++;
     if (state->updates == SPELA_SCAN_INTERVAL) {
         state->updates = 0U;
-        relieve(network, index);
+        /* The layer's scale is free: once too many weights saturate, all are halved, and so is, by
+         * multiplier_shift, the scale of its later updates. Sizes are below 2^28. */
+        const uint32_t limit = (uint32_t)layer->units * layer->inputs / SPELA_SATURATED_SHARE;
+        if (state->halvings < SPELA_HALVINGS_MAX &&
+            SPELA_KERNEL(model, spela_relieve, weights, shape, limit)) {
+            state->halvings++;
+            count_up(&network->halvings);
+        }
     }
 }
 
@@ -173,24 +155,25 @@ spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs
         return status;
     }
     const spela_model_t *const model = network->model.pointer;
-    if ((model->flags & (uint32_t)SPELA_FLAG_INFERENCE_ONLY) != 0U) {
+    if (spela_has_flag(model, (uint32_t)SPELA_FLAG_INFERENCE_ONLY)) {
         return SPELA_ERROR_READ_ONLY;
     }
     if (label >= model->classes) {
         return SPELA_ERROR_LABEL;
     }
-    spela_take_sample(network, sample);
+    spela_widen(sample, (uint32_t)inputs, spela_wide(network, 0U));
     for (uint32_t i = 0U; i < model->layer_count; i++) {
         spela_direction_t direction;
         const spela_output_t output = spela_run_layer(network, i);
+        const spela_inverse_norm_t inverse = spela_inverse_norm(output.squared_norm);
         spela_score(network, i);
         if (i == model->layer_count - 1U && result != NULL) {
-            *result = spela_answer(network, i, output);
+            *result = spela_answer(network, i, inverse);
         }
-        if (find_direction(network, i, output, label, &direction)) {
-            update_layer(network, i, list_rows(network, i, output, &direction));
+        if (find_direction(network, i, inverse, label, &direction)) {
+            update_layer(network, i, list_rows(network, i, output.shift, &direction));
         }
     }
-    count_up(&network->samples, 1U);
+    count_up(&network->samples);
     return SPELA_OK;
 }

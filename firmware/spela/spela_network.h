@@ -26,11 +26,11 @@ struct spela {
     uint32_t layer_updates;
     uint32_t multipliers_clipped;
     uint32_t halvings;
-    uint32_t input_offset;   /**< int8 [inputs, padded] */
     uint32_t scores_offset;  /**< int32 [classes, padded] */
-    uint32_t sums_offset;    /**< int32 [widest layer, padded] */
+    uint32_t sums_offset;    /**< int32 [widest layer, padded]; then act(sum) in their place */
     uint32_t rows_offset;    /**< spela_row_update_t [widest layer, padded]; ends with the sums */
-    uint32_t scratch_offset; /**< int16 [widest input, padded], for the kernels */
+    uint32_t wide_offset[2]; /**< inputs of even and of odd layers, as spela_widen makes them; an
+                                  activation is the input of the next layer, and of its scores */
     spela_layer_state_t layers[]; /**< [layer_count] */
 };
 
@@ -52,9 +52,23 @@ static inline const spela_layer_t *spela_layer(const spela_t *network, uint32_t 
     return &network->model.pointer->layers[index];
 }
 
-static inline bool spela_is_int16(const spela_t *network) {
-    return (network->model.pointer->flags & (uint32_t)SPELA_FLAG_WEIGHTS_INT16) != 0U;
+static inline bool spela_has_flag(const spela_model_t *model, uint32_t flag) {
+    return (model->flags & flag) != 0U;
 }
+
+/* The width of the weights: that of the model, unless the build is for one width, which spela_init
+ * checks. No kernel of another width is called then, at any optimisation level. */
+#if defined(SPELA_INT8_ONLY)
+#define SPELA_IS_INT16(model)            false
+#define SPELA_KERNEL(model, kernel, ...) kernel##_int8(__VA_ARGS__)
+#elif defined(SPELA_INT16_ONLY)
+#define SPELA_IS_INT16(model)            true
+#define SPELA_KERNEL(model, kernel, ...) kernel##_int16(__VA_ARGS__)
+#else
+#define SPELA_IS_INT16(model) spela_has_flag((model), (uint32_t)SPELA_FLAG_WEIGHTS_INT16)
+#define SPELA_KERNEL(model, kernel, ...)                                                           \
+    (SPELA_IS_INT16(model) ? kernel##_int16(__VA_ARGS__) : kernel##_int8(__VA_ARGS__))
+#endif
 
 static inline spela_shape_t spela_weight_shape(const spela_layer_t *layer) {
     const spela_shape_t shape = {spela_padded(layer->units), spela_padded(layer->inputs),
@@ -78,18 +92,22 @@ static inline const void *spela_weights(const spela_t *network, uint32_t index) 
     return offset == 0U ? spela_layer(network, index)->weights : spela_at(network, offset);
 }
 
-static inline const int8_t *spela_layer_input(const spela_t *network, uint32_t index) {
-    return spela_at(network, index == 0U ? network->input_offset
-                                         : network->layers[index - 1U].activation_offset);
+/** A layer's inputs, wide; for index = layer_count, the last layer's activation. */
+static inline int16_t *spela_wide(const spela_t *network, uint32_t index) {
+    return spela_at(network, network->wide_offset[index % 2U]);
+}
+
+/** Bytes of a layer's weights, padding included. */
+static inline uint32_t spela_weight_bytes(const spela_model_t *model, const spela_layer_t *layer) {
+    (void)model;
+    return spela_padded(layer->units) * spela_padded(layer->inputs) *
+           (SPELA_IS_INT16(model) ? 2U : 1U);
 }
 
 /** SPELA_OK when the sample may be read. */
 spela_status_t spela_check_sample(const spela_t *network, const int8_t *sample, size_t inputs);
 
-/** Copies the sample into the arena, padded. */
-void spela_take_sample(spela_t *network, const int8_t *sample);
-
-/** Runs one layer: its sums and its activation. */
+/** Runs one layer: its sums, and its activation, which becomes the next layer's input. */
 spela_output_t spela_run_layer(spela_t *network, uint32_t index);
 
 /** Scores a layer's activation against every class's embedding. */
@@ -98,7 +116,7 @@ void spela_score(spela_t *network, uint32_t index);
 /** The class with the greatest score but `other_than`; the lowest such class on a tie. */
 uint16_t spela_best_class(const spela_t *network, uint32_t other_than);
 
-/** What exit `index` says of the scores just made. */
-spela_result_t spela_answer(const spela_t *network, uint32_t index, spela_output_t output);
+/** What exit `index` says of the scores just made, its activation's length being given. */
+spela_result_t spela_answer(const spela_t *network, uint32_t index, spela_inverse_norm_t inverse);
 
 #endif /* SPELA_NETWORK_H */

@@ -15,7 +15,7 @@ from spela_mcu.errors import UserError
 from spela_mcu.firmware.boot import check_boot
 from spela_mcu.firmware.directory import BUILD_DIRECTORY, ProjectDirectory, read_project
 from spela_mcu.firmware.elf import Elf, Section, read_elf
-from spela_mcu.firmware.project import INCLUDE_DIRECTORIES, INFERENCE_ONLY_DEFINE
+from spela_mcu.firmware.project import INCLUDE_DIRECTORIES, runtime_defines
 from spela_mcu.firmware.toolchain import Compiler, Optimization
 
 LINKER_SCRIPT = "port/linker.ld"
@@ -126,7 +126,7 @@ class _Job:
             )
         self._compiler = compiler
         self._project = project
-        defines = (INFERENCE_ONLY_DEFINE,) if project.inference_only else ()
+        defines = runtime_defines(project.weights, inference_only=project.inference_only)
         self._compile = (
             *compiler.command,
             *compiler.compile_flags(project.board, optimization),

@@ -28,6 +28,7 @@ class ProjectDirectory:
     board: Board
     optimization: Optimization
     inference_only: bool
+    weights: str
     inputs: int
     classes: int
     layers: int
@@ -60,6 +61,7 @@ def read_project(directory: Path) -> ProjectDirectory:
             board=board_from(manifest["board"], file),
             optimization=optimization,
             inference_only=bool(manifest["inference_only"]),
+            weights=str(model["weights"]),
             inputs=int(model["inputs"]),
             classes=int(model["classes"]),
             layers=int(model["layers"]),

@@ -17,7 +17,7 @@ from spela_mcu.fixed_point.layout import pack, padded
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
 
-LAYER_STRUCT_BYTES = 24
+LAYER_STRUCT_BYTES = 28
 MODEL_STRUCT_BYTES = 24
 """Sizes of spela_layer_t and spela_model_t on a 32-bit core; tests hold the ELF against them."""
 
@@ -35,6 +35,7 @@ class ModelSource:
 
     Attributes:
         header, source: texts of <name>.h and <name>.c.
+        weights: their width, ``int8`` or ``int16``.
         arena_bytes: RAM that the network needs, exactly.
         table_bytes: constant data in flash, exactly (class names aside: linked only if used).
         digest: CRC-32 of all tables and parameters.
@@ -44,6 +45,7 @@ class ModelSource:
     name: str
     header: str
     source: str
+    weights: str
     inputs: int
     classes: int
     layers: int
@@ -65,6 +67,8 @@ class LayerTables:
     rate_mantissa: int
     rate_shift: int
     seed: int
+    exit_margin: int
+    reject_cosine: int
     weight_lines: str
     weight_bytes: int
     embedding_lines: str
@@ -146,6 +150,7 @@ def model_source(
         name=name,
         header=render("model.h.j2", m=tables),
         source=render("model.c.j2", m=tables),
+        weights=plan.weights,
         inputs=plan.inputs,
         classes=plan.classes,
         layers=len(layers),
@@ -171,6 +176,8 @@ def _layer_tables(
         rate_mantissa=layer.rate_mantissa,
         rate_shift=layer.rate_shift,
         seed=layer.seed,
+        exit_margin=layer.exit_margin,
+        reject_cosine=layer.reject_cosine,
         weight_lines=_block_lines(packed, plan.weight_type),
         weight_bytes=len(packed),
         embedding_lines=_block_lines(embedding, np.int8),
@@ -211,6 +218,8 @@ def _digest(network: IntegerNetwork, *, has_weights: bool, inference_only: bool)
             layer.rate_shift,
             layer.leak_shift,
             layer.seed,
+            layer.exit_margin,
+            layer.reject_cosine,
         )
         crc = zlib.crc32(repr(parameters).encode(), crc)
         crc = zlib.crc32(pack(layer.embedding, np.int8), crc)

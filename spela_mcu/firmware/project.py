@@ -25,6 +25,8 @@ SAMPLES = "samples.csv"
 INCLUDE_DIRECTORIES = ("model", "spela", "application", "port")
 LEARNING_SOURCES = ("spela_learn.c",)
 INFERENCE_ONLY_DEFINE = "SPELA_INFERENCE_ONLY"
+WIDTH_DEFINES = {"int8": "SPELA_INT8_ONLY", "int16": "SPELA_INT16_ONLY"}
+"""Macros that leave the kernels for weights of the other width out."""
 
 _RENDERED = {
     "README.md": "README.md.j2",
@@ -94,11 +96,21 @@ class _View:
 
     @property
     def defines(self) -> tuple[str, ...]:
-        return (INFERENCE_ONLY_DEFINE,) if self.inference_only else ()
+        return runtime_defines(self.model.weights, inference_only=self.inference_only)
 
     @property
     def gcc_core_flags(self) -> str:
         return " ".join(core_flags("gcc", self.board))
+
+
+def runtime_defines(weights: str, *, inference_only: bool) -> tuple[str, ...]:
+    """Macros with which the runtime is compiled, and everything that includes its headers.
+
+    Args:
+        weights: the width of the model's weights, ``int8`` or ``int16``.
+        inference_only: the learning runtime is left out.
+    """
+    return (WIDTH_DEFINES[weights], *((INFERENCE_ONLY_DEFINE,) if inference_only else ()))
 
 
 def generate_project(
@@ -177,6 +189,7 @@ def _manifest(view: _View, files: dict[str, str]) -> str:
         "name": model.name,
         "model": {
             "digest": model.digest,
+            "weights": model.weights,
             "inputs": model.inputs,
             "classes": model.classes,
             "layers": model.layers,

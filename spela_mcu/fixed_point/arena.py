@@ -8,11 +8,16 @@ from spela_mcu.fixed_point.plan import FixedPointPlan
 INSTANCE_BYTES = 48
 LAYER_STATE_BYTES = 16
 ROW_UPDATE_BYTES = 8
+WIDE_UNIT_BYTES = 16
 ALIGNMENT = 8
 
 
+def _rounded_up(size: int, unit: int) -> int:
+    return -(-size // unit) * unit
+
+
 def _taken(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
+    return _rounded_up(size, ALIGNMENT)
 
 
 def weight_bytes(plan: FixedPointPlan) -> int:
@@ -22,16 +27,17 @@ def weight_bytes(plan: FixedPointPlan) -> int:
 
 
 def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
-    """Bytes of the arena beyond weights: the instance, activations, sums, scores."""
-    widest = padded(max(layer.units for layer in plan.layers))
+    """Bytes of the arena beyond weights: the instance, activations, sums, scores, inputs."""
+    widths = [plan.inputs, *(layer.units for layer in plan.layers)]
     rows = 4 if inference_only else ROW_UPDATE_BYTES  # the list of rows takes the sums' place
     return (
-        _taken(INSTANCE_BYTES + len(plan.layers) * LAYER_STATE_BYTES)
-        + _taken(padded(plan.inputs))
+        INSTANCE_BYTES
+        + len(plan.layers) * LAYER_STATE_BYTES
         + _taken(4 * padded(plan.classes))
-        + _taken(rows * widest)
-        + _taken(2 * max(padded(plan.inputs), widest))
-        + sum(_taken(padded(layer.units)) for layer in plan.layers)
+        + rows * padded(max(widths[1:]))
+        # inputs of the layers, activations as those of the next: even and odd ones take turns
+        + sum(_rounded_up(2 * padded(max(widths[parity::2])), WIDE_UNIT_BYTES) for parity in (0, 1))
+        + sum(_taken(units) for units in widths[1:])
     )
 
 

@@ -33,6 +33,8 @@ class LayerPlan:
             mantissa in [2^15, 2^16).
         leak_shift: 0 for relu, s for a negative slope of 2^-s.
         seed: state from which untrained weights are drawn.
+        exit_margin: margin from which early exit answers here, Q1.14; 0: never before the last.
+        reject_cosine: cosine below which early exit's answer here is unknown, Q1.14; 0: none is.
     """
 
     inputs: int
@@ -46,6 +48,8 @@ class LayerPlan:
     rate_shift: int
     leak_shift: int
     seed: int
+    exit_margin: int = 0
+    reject_cosine: int = 0
 
     @property
     def weight_min(self) -> int:

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from spela_mcu.fixed_point.early_exit import EarlyAnswer
 from spela_mcu.fixed_point.network import ExitAnswer
 from spela_mcu.simulation.protocol import (
     LEARN_FLAG_DIGEST,
@@ -26,6 +27,7 @@ from spela_mcu.simulation.protocol import (
     encode_frame,
     parse_answer,
     parse_counters,
+    parse_early,
     parse_exits,
     parse_info,
     parse_layer_part,
@@ -73,6 +75,10 @@ class Device:
     def infer_last(self, sample: NDArray[np.int8]) -> Prediction:
         """A sample int8 [inputs], answered at the last exit by a plain spela_infer."""
         return parse_prediction(self._ask(Command.INFER_LAST, data=_bytes(sample)))
+
+    def infer_early(self, sample: NDArray[np.int8]) -> EarlyAnswer:
+        """A sample int8 [inputs], answered by the first exit that is sure enough."""
+        return parse_early(self._ask(Command.INFER_EARLY, data=_bytes(sample)))
 
     def learn(self, sample: NDArray[np.int8], label: int, *, digest: bool = True) -> Learned:
         """Learns a labelled sample.

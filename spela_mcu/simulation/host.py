@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.arena import ALIGNMENT, arena_bytes
+from spela_mcu.fixed_point.early_exit import EarlyAnswer
 from spela_mcu.fixed_point.layout import pack, unpack
 from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
@@ -64,15 +65,28 @@ def declarations(header: str) -> str:
     return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
 
 
-@lru_cache(maxsize=1)
-def _library() -> tuple[FFI, CData]:
-    runtime = resource_directory("firmware") / "spela"
-    sources = sorted(runtime.glob("*.c"))
-    command = [*host_compiler(), "-std=c99", "-O3", "-fPIC", "-shared", f"-I{runtime}"]
-    content = b"".join(path.read_bytes() for path in sorted(runtime.iterdir()))
-    name = hashlib.sha256(content + " ".join(command).encode()).hexdigest()[:16]
-    library = _cache_directory() / f"spela-{name}.so"
-    if not library.exists():
+def compile_library(name: str, sources: list[Path], includes: Path | None = None) -> Path:
+    """Compiles C into a shared library for this machine, unless it lies in the cache already.
+
+    Args:
+        name: how the library's file name begins.
+        sources: what to compile.
+        includes: a directory of headers, all of whose files count as the library's content.
+
+    Raises:
+        UserError: there is no compiler, it fails, or the cache cannot be written.
+    """
+    command = [*host_compiler(), "-std=c99", "-O3", "-fPIC", "-shared"]
+    contents = list(sources)
+    if includes is not None:
+        command.append(f"-I{includes}")
+        contents = sorted(includes.iterdir())
+    content = b"".join(path.read_bytes() for path in contents)
+    digest = hashlib.sha256(content + " ".join(command).encode()).hexdigest()[:16]
+    library = _cache_directory() / f"{name}-{digest}.so"
+    if library.exists():
+        return library
+    try:
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
             built = Path(scratch) / library.name
@@ -88,6 +102,19 @@ def _library() -> tuple[FFI, CData]:
                     mend="check the compiler that CC names",
                 )
             built.replace(library)
+    except OSError as error:
+        raise UserError(
+            f"cannot compile into the cache: {error}",
+            mend="let XDG_CACHE_HOME name a directory that can be written",
+            file=library.parent,
+        ) from error
+    return library
+
+
+@lru_cache(maxsize=1)
+def _library() -> tuple[FFI, CData]:
+    runtime = resource_directory("firmware") / "spela"
+    library = compile_library("spela", sorted(runtime.glob("*.c")), runtime)
     ffi = FFI()
     ffi.cdef(declarations((runtime / "spela.h").read_text()))
     return ffi, ffi.dlopen(str(library))
@@ -138,6 +165,7 @@ class HostNetwork:
             entry.rate_mantissa, entry.rate_shift = layer.rate_mantissa, layer.rate_shift
             entry.embedding_shift, entry.leak_shift = layer.embedding_shift, layer.leak_shift
             entry.weight_bits = layer.weight_bits
+            entry.exit_margin, entry.reject_cosine = layer.exit_margin, layer.reject_cosine
         self._kept.append(layers)
         model = self._ffi.new("spela_model_t *")
         model.layers, model.layer_count = layers, len(plan.layers)
@@ -171,6 +199,16 @@ class HostNetwork:
             scores = self._ffi.unpack(self._library.spela_scores(self._network), self.plan.classes)
             answers.append(ExitAnswer(result.label, result.cosine, result.margin, np.array(scores)))
         return tuple(answers)
+
+    def infer_early(self, sample: NDArray[np.int8]) -> EarlyAnswer:
+        """The answer to one sample [inputs] by early exit."""
+        result = self._result
+        self._check(
+            self._library.spela_infer_early(
+                self._network, self._pointer(sample), len(sample), result
+            )
+        )
+        return EarlyAnswer(result.label, result.exit, result.cosine, result.margin)
 
     def predict_exits(self, samples: NDArray[np.int8]) -> NDArray[np.int64]:
         """The labels [exits, n] that every exit gives to samples [n, inputs]."""
@@ -216,6 +254,12 @@ class HostNetwork:
         data = bytes(self._ffi.buffer(view.weights, view.weight_bytes))
         layer = self.plan.layers[index]
         return unpack(data, layer.units, layer.inputs, self.plan.weight_type)
+
+    def halvings(self, index: int) -> int:
+        """How often a layer's weights were halved."""
+        view = self._ffi.new("spela_layer_view_t *")
+        self._check(self._library.spela_view(self._network, index, view))
+        return int(view.halvings)
 
     def counters(self) -> dict[str, int]:
         """samples, layer_updates, multipliers_clipped and halvings since the start."""

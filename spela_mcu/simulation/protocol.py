@@ -11,6 +11,7 @@ import numpy as np
 from cobs import cobs
 
 from spela_mcu.errors import UserError
+from spela_mcu.fixed_point.early_exit import EarlyAnswer
 from spela_mcu.fixed_point.network import ExitAnswer
 from spela_mcu.simulation.fault import describe_fault
 
@@ -30,6 +31,7 @@ class Command(IntEnum):
     STATE = 5
     COUNTERS = 6
     RESET = 7
+    INFER_EARLY = 8
     FAULT = 127
 
 
@@ -220,6 +222,12 @@ def parse_exits(body: bytes, classes: int) -> tuple[ExitAnswer, ...]:
 def parse_prediction(body: bytes) -> Prediction:
     """Body of INFER_LAST."""
     return Prediction(*_unpack("<Hhh", body))
+
+
+def parse_early(body: bytes) -> EarlyAnswer:
+    """Body of INFER_EARLY."""
+    label, cosine, margin, exit_ = _unpack("<HhhH", body)
+    return EarlyAnswer(label, exit_, cosine, margin)
 
 
 def parse_learned(body: bytes) -> Learned:

@@ -8,6 +8,9 @@ from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.elf import Elf
 from spela_mcu.simulators.base import SimulationError
 
+REGISTERS = (*(f"r{number}" for number in range(13)), "sp", "lr", "pc", "xpsr")
+"""What a core's registers are called here, in the order of their numbers."""
+
 REGISTERS_PER_LINE = 5
 
 
@@ -20,7 +23,7 @@ def failure(
         build: what ran; its ELF file is named.
         elf: the same, read.
         reason: what happened.
-        registers: by name as r0 to r12, sp, lr, pc, xpsr; as many as are known.
+        registers: by name as in `REGISTERS`; as many as are known.
     """
     known = registers or {}
     place = f", in {place_of(elf, known['pc'])}" if "pc" in known else ""

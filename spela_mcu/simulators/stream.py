@@ -51,7 +51,7 @@ class StreamMachine(Machine):
         answer = bytearray()
         try:
             self._send(request, deadline)
-            while not _ends_an_answer(answer):
+            while not ends_an_answer(answer):
                 received = self._receive(deadline)
                 if not received:
                     raise self._silence(timeout_s, bytes(answer))
@@ -97,7 +97,7 @@ class StreamMachine(Machine):
         raise self._failure(
             f"the core took a fault: {overflow}{causes}",
             {name: value for name, value in places.items() if value is not None},
-        )
+        ) from fault
 
     def _failure(self, reason: str, registers: Mapping[str, int] | None = None) -> SimulationError:
         return failure(self.build, self._elf, reason, registers)
@@ -107,7 +107,7 @@ def _last_frame(answer: bytes) -> bytes:
     return answer.rstrip(b"\0").rpartition(b"\0")[2]
 
 
-def _ends_an_answer(data: bytes | bytearray) -> bool:
+def ends_an_answer(data: bytes | bytearray) -> bool:
     """Whether the last frame is whole: one that a fault cut short is followed by another."""
     if not data.endswith(b"\0") or not data.rstrip(b"\0"):
         return False

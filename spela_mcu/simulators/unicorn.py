@@ -12,7 +12,6 @@ from collections import Counter
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Core
 from spela_mcu.firmware.build import Build
 from spela_mcu.simulators.base import (
@@ -23,7 +22,8 @@ from spela_mcu.simulators.base import (
     SimulationError,
     Simulator,
 )
-from spela_mcu.simulators.failure import failure
+from spela_mcu.simulators.counting import call_of, entries_of
+from spela_mcu.simulators.failure import REGISTERS, failure
 from spela_mcu.simulators.unicorn_uarts import PAGE, uart_model
 from spela_mcu.simulators.watchdog import Watchdog
 
@@ -198,28 +198,20 @@ class UnicornMachine(Machine):
     def _failure(self, reason: str) -> SimulationError:
         """What happened, and where the core stood."""
         arm, uc = self._arm, self._uc
-        names = [*(f"r{n}" for n in range(13)), "sp", "lr", "pc", "xpsr"]
         # The core cannot go on from here: whatever is asked of it next fails in the same way.
         self._fault = reason
         return failure(
             self.build,
             self._elf,
             reason,
-            {name: uc.reg_read(getattr(arm, f"UC_ARM_REG_{name.upper()}")) for name in names},
+            {name: uc.reg_read(getattr(arm, f"UC_ARM_REG_{name.upper()}")) for name in REGISTERS},
         )
 
     # ----------------------------------------------------------------------- counting
 
     def start_counting(self, symbols: tuple[str, ...], calls: list[Call]) -> None:
         """See `Machine`."""
-        for symbol in symbols:
-            if symbol not in self._elf.by_name:
-                raise UserError(
-                    f"the build has no function {symbol}",
-                    mend="name one that its .map file lists",
-                    file=self.build.elf,
-                )
-        self._entries = {self._elf.by_name[symbol].address: symbol for symbol in symbols}
+        self._entries = entries_of(self.build, self._elf, symbols)
         self._calls = calls
         self._uc.ctl_exits_enabled(True)
         self._stop_at([*self._entries])
@@ -256,17 +248,12 @@ class UnicornMachine(Machine):
             self._stop_at([*self._entries])
         if self._pc != back or self._uc.reg_read(self._arm.UC_ARM_REG_SP) != stack_pointer:
             raise self._failure(f"{symbol} did not return to its caller")
-        self._calls.append(self._call(symbol, back, blocks))
-
-    def _call(self, symbol: str, back: int, blocks: Counter[tuple[int, int]]) -> Call:
-        functions: Counter[str] = Counter()
         # Where the run ends is the caller's.
         inside = {block: times for block, times in blocks.items() if block[0] != back}
+        executed: Counter[int] = Counter()
         for (address, size), times in inside.items():
-            function = self._elf.function_at(address)
-            name = function.name if function else "?"
-            functions[name] += times * self._instructions_in(address, size)
-        return Call(symbol, functions.total(), dict(functions.most_common()), inside)
+            executed[address] += times * self._instructions_in(address, size)
+        self._calls.append(call_of(self._elf, symbol, executed, inside))
 
     def _instructions_in(self, address: int, size: int) -> int:
         key = (address, size)

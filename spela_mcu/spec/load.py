@@ -117,6 +117,22 @@ def _unused_keys(spec: ModelSpec) -> list[UserError]:
                 key="learning.rate_halvings",
             )
         )
+    if "loss_points" in spec.exits.model_fields_set and not spec.exits.early:
+        faults.append(
+            UserError(
+                "without early: true no sample leaves early",
+                mend="remove loss_points, or set early: true",
+                key="exits.loss_points",
+            )
+        )
+    if spec.exits.early and len(network.layers) == 1:
+        faults.append(
+            UserError(
+                "a single layer has no earlier exit",
+                mend="remove early, or add a layer",
+                key="exits.early",
+            )
+        )
     if "test_fraction" in spec.data.model_fields_set and spec.data.source == "idx":
         faults.append(
             UserError(

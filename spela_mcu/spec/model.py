@@ -296,6 +296,28 @@ class Learning(Section):
         return UNTRAINED_RATE if self.start == "untrained" else TRAINED_RATE
 
 
+class Exits(Section):
+    """Early exit and rejection, calibrated on the validation part for `spela_infer_early`."""
+
+    early: bool = Field(
+        False, description="let sure samples leave before the last exit, where that saves work"
+    )
+    loss_points: float = Field(
+        0.5, ge=0, le=100, description="points of validation accuracy that leaving early may cost"
+    )
+    unknown_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of validation samples that may be called unknown; 0: none ever is",
+    )
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether there is anything to calibrate."""
+        return self.early or self.unknown_share > 0
+
+
 class Target(Section):
     """Where the firmware runs and how it is built."""
 
@@ -328,6 +350,7 @@ class ModelSpec(Section):
     training: Training = Field(Training(), description="training of the float reference")
     fixed_point: FixedPoint = Field(FixedPoint(), description="number formats on the chip")
     learning: Learning = Field(Learning(), description="learning on the device")
+    exits: Exits = Field(Exits(), description="early exit and rejection")
     target: Target = Field(Target(), description="board and compiler")
     verify: Verify = Field(Verify(), description="what verify accepts")
 

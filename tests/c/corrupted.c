@@ -159,7 +159,7 @@ static uint32_t spoilt(uint32_t value, uint32_t largest) {
 
 static void spoil(void) {
     spela_layer_t *const layer = &layers[below(3U) % model.layer_count];
-    switch (below(14U)) {
+    switch (below(15U)) {
     case 0U:
         layer->inputs = (uint16_t)spoilt(layer->inputs, 65535U);
         break;
@@ -198,6 +198,10 @@ static void spoil(void) {
         break;
     case 12U:
         model.rate_halvings = (uint8_t)spoilt(model.rate_halvings, 255U);
+        break;
+    case 13U:
+        layer->exit_margin = (int16_t)((int32_t)below(65536U) - 32768);
+        layer->reject_cosine = (int16_t)((int32_t)below(65536U) - 32768);
         break;
     default:
         layer->reserved = (uint8_t)below(256U);
@@ -241,6 +245,9 @@ static void use(spela_t *network) {
             if (spela_infer_exit(network, sample, layers[0].inputs, exit, &result) != SPELA_OK) {
                 abort();
             }
+        }
+        if (spela_infer_early(network, sample, layers[0].inputs, &result) != SPELA_OK) {
+            abort();
         }
         (void)spela_learn(network, sample, layers[0].inputs, (uint16_t)below(model.classes),
                           &result);

@@ -117,6 +117,12 @@ static void misuse_model(uint8_t *memory) {
 #ifdef SPELA_INFERENCE_ONLY
     SPOILT(model.flags &= (uint8_t)~SPELA_FLAG_INFERENCE_ONLY, SPELA_ERROR_MODEL);
 #endif
+#ifdef SPELA_INT8_ONLY
+    SPOILT(model.flags |= SPELA_FLAG_WEIGHTS_INT16, SPELA_ERROR_MODEL);
+#endif
+#ifdef SPELA_INT16_ONLY
+    SPOILT(model.flags &= (uint8_t)~SPELA_FLAG_WEIGHTS_INT16, SPELA_ERROR_MODEL);
+#endif
 }
 
 /* Shapes whose weights need 2^32 bytes and more, which must not pass for a few. */
@@ -128,11 +134,13 @@ static void misuse_sizes(uint8_t *memory) {
         .embeddings = embeddings, .inputs = 65535U, .units = 65535U, .weight_bits = 8U};
     static const spela_layer_t widest = {
         .embeddings = embeddings, .inputs = 65535U, .units = 4096U, .weight_bits = 8U};
-#ifndef SPELA_INFERENCE_ONLY
+#if !defined(SPELA_INFERENCE_ONLY) && !defined(SPELA_INT16_ONLY)
     SPOILT((model.layer_count = 1U, model.classes = 2U, model.flags = 0U, layers[0] = wide),
            SPELA_ERROR_MODEL);
     SPOILT((model.layer_count = 1U, model.classes = 2U, model.flags = 0U, layers[0] = widest),
            SPELA_ERROR_ARENA);
+#endif
+#if !defined(SPELA_INFERENCE_ONLY) && !defined(SPELA_INT8_ONLY)
     SPOILT((model.layer_count = 1U, model.classes = 2U, model.flags = SPELA_FLAG_WEIGHTS_INT16,
             layers[0] = square),
            SPELA_ERROR_ARENA);
@@ -167,6 +175,10 @@ static void misuse_infer(spela_t *network, const int8_t *sample) {
             SPELA_ERROR_ARGUMENT);
     REFUSED(spela_infer_exit(network, sample, TOY_INPUTS, UINT16_MAX, &result),
             SPELA_ERROR_ARGUMENT);
+    REFUSED(spela_infer_early(NULL, sample, TOY_INPUTS, &result), SPELA_ERROR_ARGUMENT);
+    REFUSED(spela_infer_early(network, NULL, TOY_INPUTS, &result), SPELA_ERROR_ARGUMENT);
+    REFUSED(spela_infer_early(network, sample, TOY_INPUTS, NULL), SPELA_ERROR_ARGUMENT);
+    REFUSED(spela_infer_early(network, sample, TOY_INPUTS - 1U, &result), SPELA_ERROR_SIZE);
     CHECK(memcmp(&result, &before, sizeof result) == 0);
 }
 

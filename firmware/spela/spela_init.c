@@ -1,0 +1,252 @@
+/** The network in its arena: which models are accepted, how it is laid out, where it starts. */
+#include "spela.h"
+
+#include "spela_network.h"
+
+/* The arena has one layout on every machine; the generator computes with these sizes. */
+/* cppcheck-suppress shiftNegativeLHS ; it is the question */
+SPELA_STATIC_ASSERT((-1 >> 1) == -1, "right shifts of negative numbers must be arithmetic");
+SPELA_STATIC_ASSERT(sizeof(spela_t) == 48U, "the generator computes arenas with this size");
+SPELA_STATIC_ASSERT(sizeof(spela_layer_state_t) == 16U, "and with this one");
+SPELA_STATIC_ASSERT(sizeof(spela_row_update_t) == 8U, "and with this one");
+
+/* What spela_init accepts. The first two keep an arena below 2^30 bytes: 2^29 for the first layer's
+ * weights at most, and 2^25 for those of each other. */
+#define SPELA_LAYERS_MAX          16U
+#define SPELA_UNITS_MAX           4096U
+#define SPELA_EMBEDDING_SHIFT_MAX 14U
+#define SPELA_LEAK_SHIFT_MAX      30U
+
+/* Flags that a model may have, and those that it must have, in this build. */
+#ifdef SPELA_INT8_ONLY
+#define SPELA_WIDTH_FLAGS 0U
+#else
+#define SPELA_WIDTH_FLAGS (uint32_t)SPELA_FLAG_WEIGHTS_INT16
+#endif
+#define SPELA_FLAGS                                                                                \
+    (SPELA_WIDTH_FLAGS | (uint32_t)SPELA_FLAG_ROUND_NEAREST | (uint32_t)SPELA_FLAG_INFERENCE_ONLY)
+#ifdef SPELA_INT16_ONLY
+#define SPELA_WIDTH_DEMANDED SPELA_WIDTH_FLAGS
+#else
+#define SPELA_WIDTH_DEMANDED 0U
+#endif
+#ifdef SPELA_INFERENCE_ONLY
+#define SPELA_FLAGS_DEMANDED (SPELA_WIDTH_DEMANDED | (uint32_t)SPELA_FLAG_INFERENCE_ONLY)
+#else
+#define SPELA_FLAGS_DEMANDED SPELA_WIDTH_DEMANDED
+#endif
+
+/** Whether every embedding is at most sqrt(9/8) long: the bounds of cosines and directions. */
+static bool embeddings_are_valid(const spela_layer_t *layer, uint32_t classes) {
+    const uint32_t one = UINT32_C(1) << (2U * layer->embedding_shift);
+    for (uint32_t c = 0U; c < classes; c++) {
+        const int8_t *const embedding = spela_embedding(layer, c);
+        uint32_t squared_norm = 0U; /* <= 4096 * 2^14 */
+        for (uint32_t j = 0U; j < layer->units; j++) {
+            const int32_t element = embedding[spela_element(j)];
+            squared_norm += (uint32_t)(element * element);
+        }
+        if (squared_norm > one + one / 8U) {
+            return false;
+        }
+    }
+    return true;
+}
+
+#ifndef SPELA_INT8_ONLY
+/** Whether given int16 weights lie in their range: the bound of sums. int8 weights cannot but. */
+static bool weights_are_valid(const spela_layer_t *layer) {
+    const int16_t *const weights = layer->weights;
+    if (weights != NULL) {
+        const spela_shape_t shape = spela_weight_shape(layer);
+        const int32_t half = (int32_t)(UINT32_C(1) << (shape.weight_bits - 1U));
+        for (uint32_t i = 0U; i < shape.rows * shape.columns; i++) {
+            if (weights[i] < -half || weights[i] >= half) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+#endif
+
+/** Whether a layer with `inputs` inputs (0: of any width) keeps the bounds of docs/arithmetic.md,
+ *  section 1. */
+static bool layer_is_valid(const spela_model_t *model, const spela_layer_t *layer,
+                           uint32_t inputs) {
+    const uint32_t bits = layer->weight_bits;
+    /* the last but two: |sum| <= inputs * 2^7 * 2^(bits-1) <= 2^30 */
+    return layer->inputs >= 1U && (inputs == 0U || layer->inputs == inputs) && layer->units >= 2U &&
+           layer->units <= SPELA_UNITS_MAX && layer->embedding_shift <= SPELA_EMBEDDING_SHIFT_MAX &&
+           layer->leak_shift <= SPELA_LEAK_SHIFT_MAX && bits >= 8U &&
+           bits <= (SPELA_IS_INT16(model) ? 16U : 8U) &&
+           ((uint32_t)layer->inputs << bits) <= UINT32_C(1) << 24 && layer->embeddings != NULL &&
+           embeddings_are_valid(layer, model->classes);
+}
+
+/** Whether nothing that this build computes with the model can overflow or leave its memory. */
+static bool model_is_valid(const spela_model_t *model) {
+    const uint32_t flags = model->flags;
+    if (model->layers == NULL || model->layer_count == 0U ||
+        model->layer_count > SPELA_LAYERS_MAX || model->classes < 2U ||
+        model->loss > (uint32_t)SPELA_LOSS_MARGIN || (flags & ~SPELA_FLAGS) != 0U ||
+        (flags & SPELA_FLAGS_DEMANDED) != SPELA_FLAGS_DEMANDED) {
+        return false;
+    }
+    uint32_t inputs = 0U;
+    for (uint32_t i = 0U; i < model->layer_count; i++) {
+        const spela_layer_t *const layer = &model->layers[i];
+        if (!layer_is_valid(model, layer, inputs)) {
+            return false;
+        }
+        if (layer->weights == NULL && spela_has_flag(model, (uint32_t)SPELA_FLAG_INFERENCE_ONLY)) {
+            return false;
+        }
+#ifndef SPELA_INT8_ONLY
+        if (SPELA_IS_INT16(model) && !weights_are_valid(layer)) {
+            return false;
+        }
+#endif
+        inputs = layer->units;
+    }
+    return true;
+}
+
+#ifndef SPELA_INFERENCE_ONLY
+/** Draws a layer's initial weights, row by row; padding is and stays zero. */
+static void draw_weights(const spela_model_t *model, const spela_layer_t *layer, void *weights) {
+    (void)model;
+    const spela_shape_t shape = spela_weight_shape(layer);
+    uint32_t state = layer->seed;
+    for (uint32_t row = 0U; row < layer->units; row++) {
+        const uint32_t first = spela_row_offset(shape, row);
+        for (uint32_t column = 0U; column < layer->inputs; column++) {
+            state = spela_next(state);
+            /* the upper weight_bits bits, as a two's complement number */
+            const uint32_t half = UINT32_C(1) << (shape.weight_bits - 1U);
+            const uint32_t top = state >> (32U - shape.weight_bits);
+            const int32_t weight = (int32_t)(top ^ half) - (int32_t)half;
+            const uint32_t at = first + spela_element(column);
+            if (SPELA_IS_INT16(model)) {
+                ((int16_t *)weights)[at] = (int16_t)weight;
+            } else {
+                ((int8_t *)weights)[at] = (int8_t)weight;
+            }
+        }
+    }
+}
+#endif
+
+/** Gives every layer its initial weights and clears all that was learned. */
+static void restart(spela_t *network) {
+    const spela_model_t *const model = network->model.pointer;
+    network->dither_state = model->seed;
+    network->samples = 0U;
+    network->layer_updates = 0U;
+    network->multipliers_clipped = 0U;
+    network->halvings = 0U;
+    for (uint32_t i = 0U; i < model->layer_count; i++) {
+        spela_layer_state_t *const state = &network->layers[i];
+        state->updates = 0U;
+        state->halvings = 0U;
+#ifndef SPELA_INFERENCE_ONLY
+        const spela_layer_t *const layer = &model->layers[i];
+        uint8_t *const weights = spela_at(network, state->weights_offset);
+        if (state->weights_offset == 0U) {
+            continue;
+        }
+        if (layer->weights == NULL) {
+            draw_weights(model, layer, weights);
+            continue;
+        }
+        const uint8_t *const initial = layer->weights;
+        for (uint32_t k = 0U; k < spela_weight_bytes(model, layer); k++) {
+            weights[k] = initial[k];
+        }
+#endif
+    }
+}
+
+/** Takes `bytes` from the arena, 8-aligned; returns their offset. */
+static uint32_t take(uint32_t *used, uint32_t bytes) {
+    const uint32_t offset = *used;
+    *used += (bytes + 7U) & ~UINT32_C(7);
+    return offset;
+}
+
+static uint32_t greater(uint32_t a, uint32_t b) {
+    return a > b ? a : b;
+}
+
+/**
+ * Decides what lies where; returns the bytes that the arena needs.
+ *
+ * @param head    its offsets are set
+ * @param states  the layers' states, whose offsets are set; NULL: they are not
+ */
+static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_state_t *states) {
+    uint32_t widest = 0U;
+    uint32_t wide_bytes[2] = {0U, 0U};
+    for (uint32_t i = 0U; i < model->layer_count; i++) {
+        const spela_layer_t *const layer = &model->layers[i];
+        const uint32_t units = spela_padded(layer->units);
+        widest = greater(widest, units);
+        wide_bytes[i % 2U] = greater(wide_bytes[i % 2U], 2U * spela_padded(layer->inputs));
+        wide_bytes[(i + 1U) % 2U] = greater(wide_bytes[(i + 1U) % 2U], 2U * units);
+    }
+    const bool learns = !spela_has_flag(model, (uint32_t)SPELA_FLAG_INFERENCE_ONLY);
+    uint32_t used =
+        (uint32_t)sizeof(spela_t) + model->layer_count * (uint32_t)sizeof(spela_layer_state_t);
+    head->scores_offset = take(&used, 4U * spela_padded(model->classes));
+    /* The list of rows takes the place of the sums it is made from: entry k needs the sum of row
+     * k or a later one, and ends before that sum if the sums fill the list's second half. */
+    head->rows_offset = used;
+    head->sums_offset = used + (learns ? 4U * widest : 0U);
+    (void)take(&used, (learns ? (uint32_t)sizeof(spela_row_update_t) : 4U) * widest);
+    for (uint32_t i = 0U; i < 2U; i++) {
+        head->wide_offset[i] = take(&used, (wide_bytes[i] + 15U) & ~UINT32_C(15));
+    }
+    for (uint32_t i = 0U; i < model->layer_count; i++) {
+        const spela_layer_t *const layer = &model->layers[i];
+        const uint32_t activation_offset = take(&used, layer->units);
+        const uint32_t weights_offset = learns ? take(&used, spela_weight_bytes(model, layer)) : 0U;
+        if (states != NULL) {
+            states[i].activation_offset = activation_offset;
+            states[i].weights_offset = weights_offset;
+        }
+    }
+    return used;
+}
+
+spela_status_t spela_init(spela_t **network, const spela_model_t *model, void *arena,
+                          size_t arena_bytes) {
+    if (network == NULL || model == NULL || arena == NULL) {
+        return SPELA_ERROR_ARGUMENT;
+    }
+    if (!model_is_valid(model)) {
+        return SPELA_ERROR_MODEL;
+    }
+    spela_t *const instance = arena;
+    spela_t head;
+    const uint32_t needed = lay_out(model, &head, NULL);
+    if ((uintptr_t)arena % 8U != 0U || arena_bytes < needed) {
+        return SPELA_ERROR_ARENA;
+    }
+    uint8_t *const bytes = arena;
+    for (uint32_t i = 0U; i < needed; i++) {
+        bytes[i] = 0U;
+    }
+    instance->model.pointer = model;
+    (void)lay_out(model, instance, instance->layers);
+    restart(instance);
+    *network = instance;
+    return SPELA_OK;
+}
+
+spela_status_t spela_reset(spela_t *network) {
+    if (network == NULL) {
+        return SPELA_ERROR_ARGUMENT;
+    }
+    restart(network);
+    return SPELA_OK;
+}

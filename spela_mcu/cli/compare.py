@@ -1,0 +1,121 @@
+"""``spela-mcu compare``: SPELA on a model's data, beside what one would pick instead."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from spela_mcu.cli.console import print_json, stdout
+from spela_mcu.cli.options import json_option, model_argument, progress_bars
+from spela_mcu.data.load import load_dataset
+from spela_mcu.evaluation.compare import COMPARISON_FILE, Comparison, Standing, compare
+from spela_mcu.pipeline import work_directory
+from spela_mcu.reference.storage import write_whole
+from spela_mcu.spec.load import load_spec
+
+
+@click.command()
+@model_argument
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path),
+    help="Directory for results; what it holds is not done again [default: build/compare].",
+)  # fmt: skip
+@click.option(
+    "--seeds", type=click.IntRange(1), default=3, show_default=True,
+    help="Runs of each contender, with seeds from 0.",
+)  # fmt: skip
+@click.option("--jobs", type=click.IntRange(1), help="Processes at once [default: one a core].")
+@click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster with this scheduler.")
+@json_option
+def command(
+    *,
+    model: Path,
+    output: Path | None,
+    seeds: int,
+    jobs: int | None,
+    dask: str | None,
+    as_json: bool,
+) -> None:
+    """Compare what SPELA makes of MODEL (a model.yaml) with what one would pick instead.
+
+    All learn the same training part and answer the same test part: SPELA in float with its three
+    losses, quantised after training, and learned from scratch in the chip's int8 and int16;
+    backpropagation of the same layers; and TensorFlow Lite Micro, if tensorflow and tflite-micro
+    are installed. An interrupted comparison goes on where it was.
+    """
+    spec = load_spec(model)
+    dataset = load_dataset(spec, model)
+    directory = output or work_directory(model) / "compare"
+    with progress_bars() as progress:
+        found = compare(
+            model,
+            spec,
+            dataset,
+            directory,
+            seeds=seeds,
+            command=shlex.join(["spela-mcu", *sys.argv[1:]]),
+            jobs=jobs or -1,
+            dask=dask,
+            progress=progress,
+        )
+    report = found.to_json()
+    write_whole(directory / COMPARISON_FILE, (json.dumps(report, indent=2) + "\n").encode())
+    if as_json:
+        print_json(report)
+    else:
+        _print(found, directory)
+
+
+def _print(found: Comparison, directory: Path) -> None:
+    train, _, test = found.samples
+    count = len(found.seeds)
+    table = Table(
+        title=f"{found.spec.name}: accuracy in % of {test:,} test samples, mean of {count} "
+        f"seed{'s' * (count > 1)} ± standard deviation; {train:,} training samples",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    exits = max(len(one.mean) for one in found.standings)
+    table.add_column("", no_wrap=True)
+    for exit_ in range(exits - 1):
+        table.add_column(f"exit {exit_}", justify="right")
+    for heading in ("last exit", "flash", "RAM", "instr."):
+        table.add_column(heading, justify="right")
+    for one in found.standings:
+        table.add_row(one.contender.title, *_shares(one, exits), *_figures(one))
+    stdout.print(table)
+    titles: dict[str, list[str]] = {}
+    for one in found.standings:
+        if one.cost is not None:
+            titles.setdefault(one.cost.note, []).append(one.contender.title)
+    for note, those in titles.items():
+        stdout.print(f"{'; '.join(those)}: {note}", soft_wrap=True, markup=False)
+    for skipped in found.skipped:
+        stdout.print(f"left out: {skipped.contender.title}: {skipped.reason}", markup=False)
+        stdout.print(f"  mend: {skipped.mend}", markup=False)
+    if found.above_tflm is not None:
+        points = ", ".join(f"{value:+.2f}" for value in found.above_tflm)
+        stdout.print(f"same float weights, our int8 above TFLM's: {points} points", soft_wrap=True)
+    stdout.print(f"results: {directory}", soft_wrap=True, markup=False)
+
+
+def _shares(one: Standing, exits: int) -> list[str]:
+    spread = one.spread or (None,) * len(one.mean)
+    cells = [
+        f"{100 * mean:.2f}" + ("" if deviation is None else f" ± {100 * deviation:.2f}")
+        for mean, deviation in zip(one.mean, spread, strict=True)
+    ]
+    return [*cells[:-1], *[""] * (exits - len(cells)), cells[-1]]
+
+
+def _figures(one: Standing) -> list[str]:
+    if one.cost is None:
+        return ["", "", ""]
+    values = (one.cost.flash_bytes, one.cost.ram_bytes, one.cost.instructions)
+    return ["-" if value is None else f"{value:,}" for value in values]

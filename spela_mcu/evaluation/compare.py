@@ -1,0 +1,358 @@
+"""All contenders on the same split, over seeds: in parallel, resumable, with their provenance."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spela_mcu import __version__
+from spela_mcu.data.dataset import Dataset
+from spela_mcu.errors import UserError
+from spela_mcu.evaluation.backprop import backpropagated
+from spela_mcu.evaluation.contender import Contender, Cost, Outcome
+from spela_mcu.evaluation.cost import cost_of_inference, cost_of_learning
+from spela_mcu.evaluation.results import ResultDirectory
+from spela_mcu.evaluation.spela import (
+    learned_in_int8,
+    learned_in_int16,
+    quantized_after_training,
+    trained_with_loss,
+)
+from spela_mcu.evaluation.tflite import NEEDS, of_spela_weights, trained_in_keras
+from spela_mcu.fixed_point.plan import float_embeddings
+from spela_mcu.pipeline import Overrides
+from spela_mcu.reference.run import training_digest
+from spela_mcu.spec.model import ModelSpec
+
+LOSSES = ("margin", "cosine", "log_cosine")
+VERSIONS_OF = ("numpy", "torch", "tensorflow", "tflite-micro")
+
+COMPARISON_FILE = "compare.json"
+
+Progress = Callable[[str, int, int], None]
+
+
+def contenders(spec: ModelSpec) -> tuple[Contender, ...]:
+    """The rows of a comparison, in the order in which they are shown."""
+    floats = [
+        Contender(f"spela_float_{loss}", f"SPELA float, {loss}", partial(trained_with_loss, loss))
+        for loss in LOSSES
+    ]
+    ours = f"spela_float_{spec.network.loss}"
+    return (
+        *floats,
+        Contender("spela_int8", "SPELA int8 from scratch", learned_in_int8),
+        Contender("spela_int16", "SPELA int16 from scratch", learned_in_int16),
+        Contender(
+            "spela_quantized", "SPELA float, then int8", quantized_after_training, after=ours
+        ),
+        Contender("backprop", "backpropagation, float", backpropagated),
+        Contender("tflm", "TFLM int8, from Keras", trained_in_keras, needs=NEEDS),
+        Contender(
+            "tflm_of_spela",
+            "SPELA float, then TFLM",
+            of_spela_weights,
+            after=ours,
+            needs=NEEDS,
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One contender over all seeds.
+
+    Attributes:
+        runs: accuracy per exit, one entry a seed.
+    """
+
+    contender: Contender
+    runs: tuple[tuple[float, ...], ...]
+    cost: Cost | None
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean accuracy of each exit, 0 to 1."""
+        return tuple(np.mean(self.runs, axis=0).tolist())
+
+    @property
+    def spread(self) -> tuple[float, ...] | None:
+        """Standard deviation of each exit over seeds; None with a single one."""
+        if len(self.runs) < 2:
+            return None
+        return tuple(np.std(self.runs, axis=0, ddof=1).tolist())
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A contender that could not run."""
+
+    contender: Contender
+    reason: str
+    mend: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the contenders came to.
+
+    Attributes:
+        model: the model.yaml.
+        samples: sizes of the training, validation and test part.
+        command: what was typed.
+    """
+
+    model: Path
+    spec: ModelSpec
+    samples: tuple[int, int, int]
+    seeds: tuple[int, ...]
+    standings: tuple[Standing, ...]
+    skipped: tuple[Skipped, ...]
+    versions: dict[str, str]
+    command: str
+
+    @property
+    def above_tflm(self) -> tuple[float, ...] | None:
+        """Points by which our int8 stands above TFLM's for the same float weights, one a seed."""
+        runs = {one.contender.name: one.runs for one in self.standings}
+        if "tflm_of_spela" not in runs:
+            return None
+        pairs = zip(runs["spela_quantized"], runs["tflm_of_spela"], strict=True)
+        return tuple(100 * (ours[-1] - theirs[-1]) for ours, theirs in pairs)
+
+    def to_json(self) -> dict[str, object]:
+        """The comparison as plain data."""
+        train, validation, test = self.samples
+        return {
+            "name": self.spec.name,
+            "model": str(self.model),
+            "command": self.command,
+            "settings": settings_digest(self.spec),
+            "versions": self.versions,
+            "seeds": list(self.seeds),
+            "samples": {"train": train, "validation": validation, "test": test},
+            "contenders": [
+                {
+                    "name": one.contender.name,
+                    "title": one.contender.title,
+                    "accuracy_mean": list(one.mean),
+                    "accuracy_spread": None if one.spread is None else list(one.spread),
+                    "runs": [
+                        {"seed": seed, "accuracy": list(accuracy)}
+                        for seed, accuracy in zip(self.seeds, one.runs, strict=True)
+                    ],
+                    "cost": None if one.cost is None else asdict(one.cost),
+                }
+                for one in self.standings
+            ],
+            "skipped": [
+                {"name": one.contender.name, "title": one.contender.title, "reason": one.reason}
+                for one in self.skipped
+            ],
+            "same_weights_points_above_tflm": (
+                None if self.above_tflm is None else list(self.above_tflm)
+            ),
+        }
+
+
+@dataclass(frozen=True)
+class Task:
+    """One contender with one seed."""
+
+    contender: Contender
+    seed: int
+    digest: str
+
+
+def compare(
+    model: Path,
+    spec: ModelSpec,
+    dataset: Dataset,
+    directory: Path,
+    *,
+    seeds: int,
+    command: str,
+    jobs: int = -1,
+    dask: str | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> Comparison:
+    """Runs every contender with every seed, but for those whose result is in the directory.
+
+    Args:
+        model: the model.yaml that the spec is from.
+        spec: the model.
+        dataset: one split for all.
+        directory: takes a file for every result as it comes, so that nothing is done twice.
+        seeds: of weights, embeddings and the order of samples: 0 to seeds - 1.
+        command: what was typed, kept with the results.
+        jobs: processes; -1 for as many as there are cores.
+        dask: address of a Dask scheduler whose workers are to do it instead.
+        progress: told how far it is.
+
+    Raises:
+        UserError: there is no Dask, or nobody at the address; or a contender's own.
+    """
+    able, skipped = _able(contenders(spec))
+    known = versions()
+    specs = {seed: Overrides(seed=seed).apply(spec) for seed in range(seeds)}
+    digests = {seed: _digest(specs[seed], dataset, known) for seed in specs}
+    results = ResultDirectory(directory, versions=known, command=command)
+    tasks = [Task(one, seed, digests[seed]) for one in able for seed in specs]
+    outcomes: dict[tuple[str, int], Outcome] = {}
+    for task in tasks:
+        found = results.load(task.contender.name, task.seed, task.digest)
+        if found is not None:
+            outcomes[task.contender.name, task.seed] = found
+
+    def finished(task: Task, outcome: Outcome) -> None:
+        results.save(task.contender.name, task.seed, task.digest, outcome)
+        outcomes[task.contender.name, task.seed] = outcome
+        progress("contenders", len(outcomes), len(tasks))
+
+    progress("contenders", len(outcomes), len(tasks))
+    for goes_on in (False, True):  # who takes another's network waits for it
+        left = [
+            task
+            for task in tasks
+            if (task.contender.after is not None) == goes_on
+            and (task.contender.name, task.seed) not in outcomes
+        ]
+        networks = {
+            task: outcomes[task.contender.after, task.seed].network
+            if task.contender.after
+            else None
+            for task in left
+        }
+        calls = [(task, specs[task.seed], networks[task]) for task in left]
+        for task, outcome in _parallel(calls, dataset, jobs, dask):
+            finished(task, outcome)
+    costs = _costs(spec, dataset, outcomes, directory / "firmware", progress)
+    return Comparison(
+        model=model.absolute(),
+        spec=spec,
+        samples=(len(dataset.train), len(dataset.validation), len(dataset.test)),
+        seeds=tuple(specs),
+        standings=tuple(
+            Standing(
+                one,
+                tuple(outcomes[one.name, seed].accuracy for seed in specs),
+                costs.get(one.name, outcomes[one.name, 0].cost),
+            )
+            for one in able
+        ),
+        skipped=skipped,
+        versions=known,
+        command=command,
+    )
+
+
+def _able(all_: tuple[Contender, ...]) -> tuple[tuple[Contender, ...], tuple[Skipped, ...]]:
+    able, skipped = [], []
+    for contender in all_:
+        missing = [name for name in contender.needs if importlib.util.find_spec(name) is None]
+        if missing:
+            reason = f"{' and '.join(missing)} not installed"
+            skipped.append(Skipped(contender, reason, "pip install --pre 'spela-mcu[reference]'"))
+        else:
+            able.append(contender)
+    return tuple(able), tuple(skipped)
+
+
+def versions() -> dict[str, str]:
+    """Of the packages at work, as far as they are installed."""
+    found = {"spela_mcu": __version__, "python": platform.python_version()}
+    for name in VERSIONS_OF:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def settings_digest(spec: ModelSpec) -> str:
+    """Of all sections that decide a comparison, whatever the seed."""
+    sections = spec.model_dump(mode="json", exclude={"exits", "verify"})
+    return hashlib.sha256(json.dumps(sections, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(spec: ModelSpec, dataset: Dataset, versions: dict[str, str]) -> str:
+    """Of all that decides a result with one seed."""
+    trained = training_digest(spec, dataset, float_embeddings(spec, dataset.classes))
+    sections = spec.model_dump(mode="json", include={"fixed_point", "learning"})
+    text = json.dumps([trained, sections, versions], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _run(task: Task, spec: ModelSpec, dataset: Dataset, network: Any) -> tuple[Task, Outcome]:  # noqa: ANN401
+    return task, task.contender.run(spec, dataset, network)
+
+
+def _parallel(
+    calls: list[tuple[Task, ModelSpec, Any]], dataset: Dataset, jobs: int, dask: str | None
+) -> Iterator[tuple[Task, Outcome]]:
+    """Runs tasks in other processes, or on a cluster; yields them as they finish."""
+    if not calls:
+        return
+    from joblib import Parallel, delayed, parallel_config
+
+    with nullcontext() if dask is None else _cluster(dask):
+        backend = nullcontext() if dask is None else parallel_config(backend="dask")
+        with backend:
+            parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
+            yield from parallel(
+                delayed(_run)(task, spec, dataset, network) for task, spec, network in calls
+            )
+
+
+def _cluster(address: str) -> Any:  # noqa: ANN401 - distributed's Client
+    """A connection to an existing Dask cluster, which joblib's backend then uses."""
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "--dask needs the package distributed, which is not installed",
+            mend="pip install distributed, or leave --dask out",
+        ) from error
+    try:
+        return Client(address, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"no Dask scheduler answers at {address}: {error}",
+            mend="start one (dask scheduler, dask worker ADDRESS), or leave --dask out",
+        ) from error
+
+
+def _costs(
+    spec: ModelSpec,
+    dataset: Dataset,
+    outcomes: dict[tuple[str, int], Outcome],
+    directory: Path,
+    progress: Progress,
+) -> dict[str, Cost]:
+    """What the integer contenders take of the model's board; it does not depend on the seed."""
+    trained = outcomes[f"spela_float_{spec.network.loss}", 0].network
+    assert trained is not None
+    measure: dict[str, Callable[[], Cost]] = {
+        "spela_int8": lambda: cost_of_learning(spec, dataset, "int8", directory / "int8"),
+        "spela_int16": lambda: cost_of_learning(spec, dataset, "int16", directory / "int16"),
+        "spela_quantized": lambda: cost_of_inference(
+            Overrides(seed=0).apply(spec), dataset, trained, directory / "inference"
+        ),
+    }
+    costs = {}
+    for done, (name, cost) in enumerate(measure.items()):
+        progress("firmware", done, len(measure))
+        costs[name] = cost()
+    progress("firmware", len(measure), len(measure))
+    return costs

@@ -1,0 +1,215 @@
+"""Early exit and rejection (docs/arithmetic.md, section 8): the rule, and its calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import floor
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spela_mcu.fixed_point.arithmetic import Int64
+from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
+from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
+
+UNKNOWN = 0xFFFF
+"""The label of a sample that is rejected: SPELA_UNKNOWN."""
+
+
+class Infers(Protocol):
+    """`IntegerNetwork`, or the same network as C on the host."""
+
+    def infer(self, sample: NDArray[np.int8]) -> tuple[ExitAnswer, ...]:
+        """Every exit's answer for one sample [inputs]."""
+
+
+@dataclass(frozen=True)
+class EarlyAnswer:
+    """What the first exit that is sure enough says of a sample; cosine and margin are Q1.14.
+
+    Attributes:
+        label: its class, or UNKNOWN.
+        exit: which one answered, from 0.
+    """
+
+    label: int
+    exit: int
+    cosine: int
+    margin: int
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What every exit says of many samples; each int64 [exits, n], cosines and margins Q1.14."""
+
+    labels: Int64
+    cosines: Int64
+    margins: Int64
+
+
+@dataclass(frozen=True, eq=False)
+class EarlyAnswers:
+    """What early exit says of many samples; each [n].
+
+    Attributes:
+        labels: int64, the class that the exit found, also where it is rejected.
+        exits: int64, which exit answered.
+        unknown: bool, whether the sample is rejected.
+        macs: int64, multiply-accumulates spent.
+    """
+
+    labels: Int64
+    exits: Int64
+    unknown: NDArray[np.bool_]
+    macs: Int64
+
+
+def infer_early(network: IntegerNetwork, sample: NDArray[np.int8]) -> EarlyAnswer:
+    """The answer to one sample [inputs] by early exit: the definition."""
+    answers = network.infer(sample)
+    last = len(answers) - 1
+    for index, (layer, answer) in enumerate(zip(network.plan.layers, answers, strict=True)):
+        leaves = layer.exit_margin != 0 and answer.margin >= layer.exit_margin
+        if index == last or leaves:
+            rejected = layer.reject_cosine != 0 and answer.cosine < layer.reject_cosine
+            label = UNKNOWN if rejected else answer.label
+            return EarlyAnswer(label, index, answer.cosine, answer.margin)
+    raise AssertionError("the last exit answers")
+
+
+def all_answers(network: Infers, samples: NDArray[np.int8]) -> Answers:
+    """Every exit's answers for samples [n, inputs], n at least 1."""
+    answers = [network.infer(sample) for sample in samples]
+    figures = np.array(
+        [[(one.label, one.cosine, one.margin) for one in exits] for exits in answers], np.int64
+    )
+    labels, cosines, margins = figures.transpose(2, 1, 0)
+    return Answers(labels, cosines, margins)
+
+
+def answer_early(plan: FixedPointPlan, answers: Answers) -> EarlyAnswers:
+    """The rule of `infer_early` on answers that are there already."""
+    last = len(plan.layers) - 1
+    count = answers.labels.shape[1]
+    exits = np.full(count, last)
+    open_ = np.ones(count, np.bool_)
+    for index, layer in enumerate(plan.layers[:last]):
+        if layer.exit_margin != 0:
+            leaving = open_ & (answers.margins[index] >= layer.exit_margin)
+            exits[leaving] = index
+            open_ &= ~leaving
+    rows = np.arange(count)
+    limits = np.array([layer.reject_cosine for layer in plan.layers])[exits]
+    return EarlyAnswers(
+        labels=answers.labels[exits, rows],
+        exits=exits,
+        unknown=(limits != 0) & (answers.cosines[exits, rows] < limits),
+        macs=np.array(exit_macs(plan))[exits],
+    )
+
+
+def exit_macs(plan: FixedPointPlan) -> tuple[int, ...]:
+    """Multiply-accumulates of a sample that leaves at each exit.
+
+    An exit at which samples may leave takes a product with the embeddings also for those that
+    then do not: the price of early exit.
+    """
+    spent, found = 0, []
+    for layer in plan.layers:
+        spent += layer.inputs * layer.units
+        scores = layer.units * plan.classes
+        found.append(spent + scores)
+        if layer.exit_margin != 0:
+            spent += scores
+    return tuple(found)
+
+
+# -------------------------------------------------------------------------- calibration
+
+
+def with_early_exits(
+    plan: FixedPointPlan, answers: Answers, labels: Int64, loss_points: float
+) -> FixedPointPlan:
+    """Chooses each exit's margin, first to last, as low as the accuracy permits.
+
+    Going down from the greatest margin, an exit's threshold stops before the first at which the
+    samples that have left cost more accuracy than is allowed, against the last exit answering
+    all. An exit whose scores cost more multiply-accumulates than leaving there saves gets none.
+
+    Args:
+        plan: the network's; its thresholds are replaced.
+        answers: to validation samples.
+        labels: their classes [n].
+        loss_points: what may be lost, in points of accuracy, over all exits.
+    """
+    last = len(plan.layers) - 1
+    layers = [replace(layer, exit_margin=0) for layer in plan.layers]
+    right = (answers.labels == labels).astype(np.int64)
+    allowed = floor(loss_points / 100 * len(labels) + 1e-9)
+    open_ = np.ones(len(labels), np.bool_)
+    for index in range(last):
+        gains = (right[index] - right[last])[open_]
+        margin = lowest_margin(answers.margins[index][open_], gains, allowed)
+        if margin is None:
+            continue
+        leaving = open_ & (answers.margins[index] >= margin)
+        if not _pays(layers, index, plan.classes, int(leaving.sum()), int(open_.sum())):
+            continue
+        layers[index] = replace(layers[index], exit_margin=margin)
+        allowed += int((right[index] - right[last])[leaving].sum())
+        open_ &= ~leaving
+    return replace(plan, layers=tuple(layers))
+
+
+def lowest_margin(margins: Int64, gains: Int64, allowed: int) -> int | None:
+    """The lowest margin from which, and from any above, at most `allowed` right answers are lost.
+
+    Args:
+        margins: of the samples, [n].
+        gains: 1 where leaving makes a wrong answer right, -1 where it makes a right one wrong.
+        allowed: right answers that may be lost on balance.
+
+    Returns:
+        A margin of 1 or more, or None if not even the surest sample may leave.
+    """
+    order = np.argsort(-margins, kind="stable")
+    sorted_margins, balance = margins[order], np.cumsum(gains[order])
+    # Samples of equal margins leave together: only the last of each group is a choice.
+    ends = np.flatnonzero(np.append(np.diff(sorted_margins) != 0, True)) if len(order) else order
+    ends = ends[sorted_margins[ends] >= 1]
+    too_much = np.flatnonzero(balance[ends] < -allowed)
+    chosen = ends[: too_much[0]] if len(too_much) else ends
+    return int(sorted_margins[chosen[-1]]) if len(chosen) else None
+
+
+def _pays(
+    layers: Sequence[LayerPlan], index: int, classes: int, leaving: int, arriving: int
+) -> bool:
+    """Whether leaving at an exit saves more MACs than scoring there costs those that stay."""
+    rest = sum(layer.inputs * layer.units for layer in layers[index + 1 :])
+    rest += layers[-1].units * classes
+    scores = layers[index].units * classes
+    return leaving * rest > arriving * scores
+
+
+def with_rejection(plan: FixedPointPlan, answers: Answers, unknown_share: float) -> FixedPointPlan:
+    """Chooses each exit's cosine so that at most a share of known samples is called unknown.
+
+    Args:
+        plan: the network's, with its exits' margins.
+        answers: to validation samples, all of known classes.
+        unknown_share: of the samples that an exit answers; below 1.
+    """
+    exits = answer_early(plan, answers).exits
+    layers = []
+    for index, layer in enumerate(plan.layers):
+        answered = exits == index
+        if not answered.any():  # nothing is known of those that do come here: take all
+            answered[:] = True
+        cosines = np.sort(answers.cosines[index][answered])
+        limit = int(cosines[floor(unknown_share * len(cosines) + 1e-9)])
+        limit = -1 if limit == 0 else limit  # 0 would reject nothing
+        layers.append(replace(layer, reject_cosine=limit))
+    return replace(plan, layers=tuple(layers))

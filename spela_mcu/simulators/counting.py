@@ -1,0 +1,84 @@
+"""Counted calls, the same for every simulator that sees single instructions or blocks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.build import Build
+from spela_mcu.firmware.elf import Elf
+from spela_mcu.simulators.base import Call
+
+
+class CountingError(UserError):
+    """This machine cannot count instructions, though it can run firmware."""
+
+
+def entries_of(build: Build, elf: Elf, symbols: tuple[str, ...]) -> dict[int, str]:
+    """Where functions begin: the first instruction's address to the name.
+
+    Raises:
+        UserError: the build has no such function.
+    """
+    for symbol in symbols:
+        if symbol not in elf.by_name:
+            raise UserError(
+                f"the build has no function {symbol}",
+                mend="name one that its .map file lists",
+                file=build.elf,
+            )
+    return {elf.by_name[symbol].address: symbol for symbol in symbols}
+
+
+def call_of(
+    elf: Elf, symbol: str, executed: Mapping[int, int], blocks: Mapping[tuple[int, int], int]
+) -> Call:
+    """A counted call.
+
+    Args:
+        elf: what ran.
+        symbol: the function called.
+        executed: instructions executed, by an address in the function that they belong to.
+        blocks: see `Call`.
+    """
+    functions: Counter[str] = Counter()
+    for address, instructions in executed.items():
+        function = elf.function_at(address)
+        functions[function.name if function else "?"] += instructions
+    return Call(symbol, functions.total(), dict(functions.most_common()), blocks)
+
+
+def blocks_of(elf: Elf, executed: Mapping[int, int]) -> dict[tuple[int, int], int]:
+    """Straight pieces of code, as in `Call`: neighbours executed equally often, up to a branch.
+
+    Args:
+        elf: what ran.
+        executed: executions of every instruction, by its address.
+    """
+    blocks: dict[tuple[int, int], int] = {}
+    start = end = times = -1
+    for address in sorted(executed):
+        if address != end or executed[address] != times:
+            start, times = address, executed[address]
+        else:
+            del blocks[start, end - start]
+        first = int.from_bytes(elf.read(address, 2), "little")
+        is_long = first >= _FIRST_LONG
+        end = address + (4 if is_long else 2)
+        blocks[start, end - start] = times
+        second = int.from_bytes(elf.read(address + 2, 2), "little") if is_long else 0
+        if _is_branch(first, second):
+            times = -1
+    return blocks
+
+
+_FIRST_LONG = 0xE800
+"""Halfwords from here on are the first of two (ARMv7-M ARM, A5.1)."""
+
+
+def _is_branch(first: int, second: int) -> bool:
+    """B, B<c>, BL, CBZ and CBNZ; a few others with them (A5.2, A5.3.4)."""
+    if first >= _FIRST_LONG:
+        return first & 0xF800 == 0xF000 and bool(second & 0x8000)
+    return 0xD000 <= first < _FIRST_LONG or first & 0xF500 == 0xB100

@@ -1,0 +1,171 @@
+"""A QEMU at work: how it is started, what it said at the end, and that it always ends."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import weakref
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from signal import Signals
+from typing import IO
+
+from spela_mcu.simulators.failure import REGISTERS
+from spela_mcu.simulators.qemu_plugin import InstructionCounts, counting_plugin, plugin_option
+
+PROGRAM = "qemu-system-arm"
+VERSION_TIMEOUT_S = 30
+END_TIMEOUT_S = 10.0
+LAST_WORDS_BYTES = 16384
+
+
+def qemu_program() -> str:
+    """Its path, or its bare name if it is not on PATH."""
+    return shutil.which(PROGRAM) or PROGRAM
+
+
+@lru_cache
+def qemu_version(program: str) -> str | None:
+    """Its version, or None if there is none, or it does not work."""
+    try:
+        done = subprocess.run(
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            timeout=VERSION_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.search(r"version (\d+(\.\d+)+)", done.stdout)
+    return found[1] if found else None
+
+
+@dataclass(frozen=True)
+class LastWords:
+    """Why a QEMU ended.
+
+    Attributes:
+        reason: in its own words, if it had any.
+        registers: the core's, named as in `failure`; empty if it did not print them.
+    """
+
+    reason: str
+    registers: dict[str, int]
+
+
+class QemuProcess:
+    """One QEMU, its core standing at the reset vector.
+
+    It talks on sockets that it inherits: no port, no file and no directory is left behind.
+
+    Args:
+        machine: what -M calls the board.
+        elf: the firmware.
+        counts: what the plugin counts into; None: no plugin.
+
+    Attributes:
+        uart: the other end of the board's serial line.
+        stub: the other end of GDB's protocol.
+    """
+
+    def __init__(self, machine: str, elf: Path, counts: InstructionCounts | None) -> None:
+        program = qemu_program()
+        self.uart, uart = socket.socketpair()
+        self.stub, stub = socket.socketpair()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `_end`
+        inherited = [uart.fileno(), stub.fileno()]
+        options = [
+            *("-M", machine, "-kernel", str(elf)),
+            *("-display", "none", "-monitor", "none", "-nic", "none"),
+            *("-chardev", f"socket,id=uart,fd={uart.fileno()}", "-serial", "chardev:uart"),
+            *("-chardev", f"socket,id=stub,fd={stub.fileno()}", "-gdb", "chardev:stub"),
+            "-S",  # the core stands still until it is told to run
+            *("-d", "int"),  # exceptions are told: rare, and mostly the last thing that happens
+        ]
+        if counts is not None:
+            arguments = {
+                "counts": counts.fileno(),
+                "address": counts.address,
+                "bytes": counts.bytes,
+            }
+            options += ["-plugin", plugin_option(counting_plugin(program), **arguments)]
+            inherited.append(counts.fileno())
+        with uart, stub:
+            self._process = subprocess.Popen(
+                [program, *options],
+                stdin=subprocess.PIPE,  # its end tells the plugin that this program has ended
+                stdout=subprocess.DEVNULL,
+                stderr=self._said,
+                pass_fds=inherited,
+            )
+        # Called by `close`, or when this object or the interpreter goes.
+        self._end = weakref.finalize(
+            self, _end, self._process, (self.uart, self.stub), self._said, counts
+        )
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    def close(self) -> None:
+        """Ends it, if it has not ended; nothing can be asked of it any more."""
+        self._end()
+
+    def last_words(self) -> LastWords | None:
+        """Why it ended; None if it has not, though given time."""
+        try:
+            code = self._process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return None
+        self._said.seek(0)
+        text = self._said.read()[-LAST_WORDS_BYTES:].decode(errors="replace")
+        fatal = re.search(r"^qemu: fatal: (.*)$", text, re.MULTILINE)
+        if fatal:
+            reason = f"QEMU gave up: {fatal[1].strip()}{_first_exception(text)}"
+            return LastWords(reason, _dumped_registers(text[fatal.end() :]))
+        words = re.findall(rf"^{PROGRAM}: (?!warning)(.*)$", text, re.MULTILINE)
+        how = f"exit code {code}" if code >= 0 else f"signal {Signals(-code).name}"
+        return LastWords(f"QEMU ended with {how}{': ' + words[-1] if words else ''}", {})
+
+
+def _end(
+    process: subprocess.Popen[bytes],
+    sockets: tuple[socket.socket, ...],
+    said: IO[bytes],
+    counts: InstructionCounts | None,
+) -> None:
+    process.kill()
+    process.wait()
+    assert process.stdin is not None
+    process.stdin.close()
+    for connection in sockets:
+        connection.close()
+    said.close()
+    if counts is not None:
+        counts.close()
+
+
+def _first_exception(log: str) -> str:
+    """The first exception that QEMU told of: the core gave up at a later one."""
+    first = re.search(r"^Taking exception \d+ \[(.*?)\].*((?:\n\.\.\..*)*)", log, re.MULTILINE)
+    if first is None:
+        return ""
+    status = re.search(r"^\.\.\.with (.*)$", first[2], re.MULTILINE)
+    return f"; the first exception: {first[1]}{', ' + status[1] if status else ''}"
+
+
+def _dumped_registers(dump: str) -> dict[str, int]:
+    """The registers of QEMU's dump, named as in `failure`."""
+    values = dict(re.findall(r"\b(R\d\d|XPSR)=([0-9a-f]{8})", dump))
+    dumped = [*(f"R{number:02}" for number in range(16)), "XPSR"]
+    return {
+        name: int(values[key], 16)
+        for name, key in zip(REGISTERS, dumped, strict=True)
+        if key in values
+    }
