@@ -202,7 +202,7 @@ class RenodeMachine(StreamMachine):
         pc, kind, address = int(stray[1], 16), stray[2], int(stray[3], 16)
         bottom = self.stack_region()[0]
         hint = " (the stack overflowed)" if bottom - PAGE <= address < bottom else ""
-        access = "load from" if kind == "Read" else "store to"
+        access = "jump to" if address == pc else "load from" if kind == "Read" else "store to"
         return self._failure(f"{access} nothing at 0x{address:08x}{hint}", registers | {"pc": pc})
 
     def _failure(self, reason: str, registers: Mapping[str, int] | None = None) -> SimulationError:
