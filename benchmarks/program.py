@@ -196,6 +196,7 @@ def _project(
         layers=0,
         digest=0,
         infer_macs=0,
+        weights="int8",
         files={},
     )
 
