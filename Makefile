@@ -21,12 +21,13 @@ CPPCHECK := $(BIN)/cppcheck --quiet --force --std=c99 --language=c --error-exitc
 	-D BOARD_UART_CLOCK_HZ=16000000U -D BOARD_UART_BAUD=115200U
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint benchmarks clean
+.PHONY: help demo test lint matrix benchmarks clean
 
 help:
 	@echo 'make demo   train, generate, build, simulate and verify examples/digits; prints a summary'
 	@echo 'make test   run the tests'
 	@echo 'make lint   check the style of the Python and C sources, and their types'
+	@echo 'make matrix run the proof on every core, simulator, compiler and level: docs/matrix.md'
 	@echo 'make benchmarks [CMSIS_NN=DIR] [AIFES=DIR]'
 	@echo '            measure again what docs/performance.md says, beside checkouts of peers'
 	@echo 'make clean  remove .venv, caches and what the examples made'
@@ -43,6 +44,9 @@ lint: $(call installed,$(TEST_EXTRAS))
 	$(BIN)/mypy
 	$(C_FILES) | xargs -0 $(BIN)/clang-format --dry-run --Werror
 	$(CPPCHECK) firmware
+
+matrix: $(call installed,$(TEST_EXTRAS))
+	$(BIN)/spela-mcu matrix examples/digits/model.yaml --markdown docs/matrix.md
 
 # Minutes. Without the peers' checkouts, the comparison has our own columns alone.
 PERFORMANCE := docs/performance.md
