@@ -210,7 +210,7 @@ def shared_renode(program: str) -> RenodeProcess:
 @atexit.register
 def close_shared_renode() -> None:
     """Ends the process of this Python process, if there is one."""
-    global _shared  # noqa: PLW0603
+    global _shared
     process, _shared = _shared, None
     if process is not None:
         process.close()
