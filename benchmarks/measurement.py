@@ -129,9 +129,9 @@ def measure(
 
 
 def _step(machine: Machine, request: bytes) -> None:
-    status = decode_frame(machine.exchange(encode_frame(request)).rstrip(b"\0"))
-    if status != b"\0":
-        raise SimulationError(f"the program ends with {status.hex()}", file=machine.build.elf)
+    answer = decode_frame(machine.exchange(encode_frame(request)).rstrip(b"\0"))
+    if answer != request + b"\0":
+        raise SimulationError(f"the program answers {answer.hex()}", file=machine.build.elf)
 
 
 def _counted(machine: Machine, symbol: str, request: bytes, times: int) -> Count:

@@ -234,6 +234,6 @@ def _run(command: list[str]) -> str:
     if done.returncode != 0:
         raise UserError(
             f"does not compile:\n{done.stderr.strip()[:2000]}",
-            mend="a checkout of a peer may be of a version with another interface",
+            mend="if it is of a peer: its version may have another interface; take another",
         )
     return done.stdout

@@ -53,6 +53,7 @@ int main(void) {
             status = (request == REQUEST_LEARN) ? benchmark_learn() : benchmark_infer();
         }
         frame_write_start(&writer);
+        frame_write_u8(&writer, request);
         frame_write_u8(&writer, status);
         frame_write_end(&writer);
     }
