@@ -10,11 +10,12 @@ import importlib
 import importlib.util
 from collections import Counter
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Core
 from spela_mcu.firmware.build import Build
+from spela_mcu.firmware.disassembly import instruction_sizes
 from spela_mcu.simulators.base import (
     EXCHANGE_TIMEOUT_S,
     STACK_PAINT,
@@ -26,9 +27,6 @@ from spela_mcu.simulators.base import (
 from spela_mcu.simulators.failure import failure
 from spela_mcu.simulators.unicorn_uarts import PAGE, uart_model
 from spela_mcu.simulators.watchdog import Watchdog
-
-if TYPE_CHECKING:
-    from capstone import Cs
 
 BOOT_TIMEOUT_S = 20.0
 NOWHERE = 0xFFFFFFFE
@@ -116,7 +114,6 @@ class UnicornMachine(Machine):
         self._entries: dict[int, str] = {}
         self._calls: list[Call] = []
         self._block_lengths: dict[tuple[int, int], int] = {}
-        self._disassembler: Cs | None = None
         for address, data in self._elf.load_segments:
             uc.mem_write(address, data)
         bottom, top = self.stack_region()
@@ -270,14 +267,6 @@ class UnicornMachine(Machine):
     def _instructions_in(self, address: int, size: int) -> int:
         key = (address, size)
         if key not in self._block_lengths:
-            if self._disassembler is None:
-                import capstone
-
-                mode = capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS
-                self._disassembler = capstone.Cs(capstone.CS_ARCH_ARM, mode)
             code = self.read_memory(address, size)
-            lengths = [i[1] for i in self._disassembler.disasm_lite(code, address)]
-            if sum(lengths) != size:
-                raise self._failure(f"cannot disassemble the block at 0x{address:08x}")
-            self._block_lengths[key] = len(lengths)
+            self._block_lengths[key] = sum(1 for _ in instruction_sizes(code))
         return self._block_lengths[key]
