@@ -18,7 +18,7 @@ CPPCHECK := $(BIN)/cppcheck --quiet --force --std=c99 --language=c --error-exitc
 	--enable=warning,performance,portability,style --inline-suppr \
 	--suppressions-list=.cppcheck-suppressions \
 	-I firmware/spela -I firmware/ports -I firmware/application \
-	-D BOARD_UART_CLOCK_HZ=16000000U -D BOARD_UART_BAUD=115200U
+	-D BOARD_UART_CLOCK_HZ=12000000U -D BOARD_UART_BAUD=115200U
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint matrix benchmarks clean
