@@ -19,7 +19,7 @@ spela_status_t spela_infer_early(spela_t *network, const int8_t *sample, size_t 
         return SPELA_ERROR_ARGUMENT;
     }
     const uint32_t last = network->model.pointer->layer_count - 1U;
-    spela_take_sample(network, sample);
+    spela_widen(sample, (uint32_t)inputs, spela_wide(network, 0U));
     for (uint32_t i = 0U; i <= last; i++) {
         const spela_layer_t *const layer = spela_layer(network, i);
         const spela_output_t output = spela_run_layer(network, i);
@@ -27,7 +27,8 @@ spela_status_t spela_infer_early(spela_t *network, const int8_t *sample, size_t 
             continue; /* nobody leaves here: no need for scores */
         }
         spela_score(network, i);
-        const spela_result_t answer = spela_answer(network, i, output);
+        const spela_result_t answer =
+            spela_answer(network, i, spela_inverse_norm(output.squared_norm));
         if (i == last || answer.margin >= layer->exit_margin) {
             *result = answer_or_unknown(layer, answer);
             break;

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +27,15 @@ from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.pipeline import Prepared, learning_stream
 from spela_mcu.simulation.host import HostNetwork
+from spela_mcu.simulators.choice import find_simulator
 from spela_mcu.verify import Verification, deploy, verify
 
-CURVE_SAMPLES = 2000
-"""Test samples that a point of the float and integer learning curves is measured on, at most."""
+if TYPE_CHECKING:
+    from spela_mcu.reference.network import FloatNetwork
 
-DEVICE_SAMPLES = 500
-"""Test samples that the simulated device answers, at most: each takes it milliseconds."""
+CURVE_SAMPLES = 1000
+"""Test samples, at most, that a point of the learning curves is measured on: the same ones for
+float, integers and the simulated device, which takes milliseconds for each."""
 
 DEVICE_POINTS = 5
 UNKNOWN_SHARE = 0.02
@@ -80,7 +83,9 @@ class Measurements:
         prepared: the model; its network has learned along with the device.
         verification: of the firmware on the simulated board.
         curve: float and integer network, learning the same stream.
-        curve_samples, device_samples: test samples behind a point of the curves.
+        curve_samples: test samples behind each point of the curves.
+        trained_in_full, float_learned, integer_learned: accuracy of each exit on the whole test
+            part: of the float reference, and of the two networks of the curve at its end.
         answers: to the test part, of the network as it is to be used: as flashed if it starts
             trained, after learning if it starts untrained.
         test_labels: the test part's classes [n].
@@ -95,7 +100,9 @@ class Measurements:
     verification: Verification
     curve: tuple[CurvePoint, ...]
     curve_samples: int
-    device_samples: int
+    trained_in_full: Accuracies | None
+    float_learned: Accuracies
+    integer_learned: Accuracies
     answers: Answers
     test_labels: Int64
     early_plan: FixedPointPlan
@@ -129,15 +136,20 @@ def measure(
     start = None
     if not prepared.drawn:  # it is used as it is flashed
         start = _answers(learned, dataset.validation), _answers(learned, dataset.test)
-    curve = _learning_curve(prepared, learned, total, progress)
+    twin = prepared.float_twin()
+    curve = _learning_curve(prepared, twin, learned, total, progress)
+    learned_labels = learned.predict_exits(quantize_inputs(dataset.test.x))
     after = [learned.weights(index) for index in range(len(prepared.plan.layers))]
     validation, test = start or (
         _answers(learned, dataset.validation),
         _answers(learned, dataset.test),
     )
+    trained = None
+    if prepared.trained is not None:
+        trained = prepared.trained.accuracy(dataset.test.x, dataset.test.y)
     early_plan = _early_plan(prepared, validation)
     held_out = held_out_classes(prepared.spec, dataset, progress)
-    device_test = Split(dataset.test.x[:DEVICE_SAMPLES], dataset.test.y[:DEVICE_SAMPLES])
+    device_test = Split(dataset.test.x[:CURVE_SAMPLES], dataset.test.y[:CURVE_SAMPLES])
     # The device learns beside a network of its own start; the test part is cut to what it can do.
     beside = replace(
         prepared,
@@ -147,6 +159,7 @@ def measure(
     found = verify(
         beside,
         deploy(beside, directory / "firmware"),
+        find_simulator(beside.board),
         learn_steps=min(device_steps, total),
         checkpoints=DEVICE_POINTS,
         progress=progress,
@@ -155,8 +168,10 @@ def measure(
         prepared=beside,
         verification=found,
         curve=curve,
-        curve_samples=min(CURVE_SAMPLES, len(dataset.test)),
-        device_samples=len(device_test),
+        curve_samples=len(device_test),
+        trained_in_full=trained,
+        float_learned=twin.accuracy(dataset.test.x, dataset.test.y),
+        integer_learned=accuracies(learned_labels == dataset.test.y),
         answers=test,
         test_labels=dataset.test.y,
         early_plan=early_plan,
@@ -188,7 +203,11 @@ def curve_steps(total: int) -> list[int]:
 
 
 def _learning_curve(
-    prepared: Prepared, learned: HostNetwork, total: int, progress: Progress
+    prepared: Prepared,
+    twin: FloatNetwork,
+    learned: HostNetwork,
+    total: int,
+    progress: Progress,
 ) -> tuple[CurvePoint, ...]:
     """Lets a float twin and the integer network learn the device's stream."""
     from spela_mcu.reference.training import online_learning_rates
@@ -196,7 +215,6 @@ def _learning_curve(
     train, test = prepared.dataset.train, prepared.dataset.test
     test = Split(test.x[:CURVE_SAMPLES], test.y[:CURVE_SAMPLES])
     test_samples = quantize_inputs(test.x)
-    twin = prepared.float_twin()
     rates = online_learning_rates(prepared.spec.learning, total)
     order = learning_stream(len(train), total, prepared.spec.network.seed)
     points: list[CurvePoint] = []

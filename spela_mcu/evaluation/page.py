@@ -66,7 +66,6 @@ def report_page(
             test_count=len(y),
             verification=verification,
             curve_samples=found.curve_samples,
-            device_samples=found.device_samples,
             accuracy=_accuracy(found),
             per_class=_per_class(found),
             confusions=confusions(found),
@@ -117,19 +116,16 @@ def _percent(share: float) -> str:
 
 
 def _accuracy(found: Measurements) -> Table:
-    prepared, last = found.prepared, found.curve[-1]
     right = (found.answers.labels == found.test_labels).mean(axis=1)
-    trained = prepared.trained
-    test = prepared.dataset.test
+    in_full = found.trained_in_full
     rows = []
-    in_full = trained.accuracy(test.x, test.y) if trained is not None else None
     for exit_, share in enumerate(right.tolist()):
         rows.append(
             (
                 f"exit {exit_}",
                 "" if in_full is None else _percent(in_full[exit_]),
-                _percent(last.float_accuracy[exit_]),
-                _percent(last.integer_accuracy[exit_]),
+                _percent(found.float_learned[exit_]),
+                _percent(found.integer_learned[exit_]),
                 _percent(share),
             )
         )
