@@ -12,7 +12,7 @@ TEST_EXTRAS := zig,examples,flash,reference,dev
 # A stamp for each set of extras, newer than what it was installed from: re-running is fast.
 installed = $(VENV)/.installed-$(subst $(comma),-,$(1))
 
-C_FILES := find firmware benchmarks -name '*.[ch]' -print0
+C_FILES := find firmware sim benchmarks -name '*.[ch]' -print0
 # board.h is generated: the divisions in the ports' conditions need its figures.
 CPPCHECK := $(BIN)/cppcheck --quiet --force --std=c99 --language=c --error-exitcode=1 \
 	--enable=warning,performance,portability,style --inline-suppr \
@@ -43,7 +43,7 @@ lint: $(call installed,$(TEST_EXTRAS))
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(C_FILES) | xargs -0 $(BIN)/clang-format --dry-run --Werror
-	$(CPPCHECK) firmware
+	$(CPPCHECK) firmware sim/qemu
 
 matrix: $(call installed,$(TEST_EXTRAS))
 	$(BIN)/spela-mcu matrix examples/digits/model.yaml --markdown docs/matrix.md
