@@ -178,7 +178,7 @@ def board_for(model_board: Board, core: Core, choice: SimulatorChoice) -> Board:
     """
     candidates = [model_board] if model_board.core == core else []
     others = [board for board in load_boards() if board.core == core]
-    candidates += sorted(others, key=lambda board: -board.ram.bytes)
+    candidates += sorted(others, key=lambda board: (board.mve, board.ram.bytes), reverse=True)
     for board in candidates:
         if bench_simulator(board, choice) is not None:
             return board

@@ -2,16 +2,71 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+Kind = Literal["simplex", "orthogonal", "random"]
 
-def class_embeddings(
-    kind: Literal["simplex", "orthogonal", "random"], classes: int, units: int, seed: int
-) -> NDArray[np.float64]:
+DRAWS = 32
+"""Arrangements among which `class_embeddings` chooses in a narrow layer."""
+
+NARROW = 8
+"""A layer is narrow below so many units a class: the choice gained nothing in wider ones."""
+
+
+@lru_cache(maxsize=64)
+def class_embeddings(kind: Kind, classes: int, units: int, seed: int) -> NDArray[np.float64]:
     """One unit vector per class, in R^units.
+
+    For a narrow layer the one of `DRAWS` random arrangements is taken whose `least_lead` is
+    greatest: behind a ReLU some nearly hide a class from it (docs/accuracy.md).
+
+    Args:
+        kind: see `drawn_embeddings`.
+        classes: number of vectors, 2 or more.
+        units: dimension; simplex needs classes - 1, orthogonal `classes`.
+        seed: of the arrangements; layers of one network take different seeds.
+
+    Returns:
+        float64 [classes, units], not writeable. The same arguments give the same vectors.
+
+    Raises:
+        ValueError: the dimension is too small. (`check_against_data` tells a user first.)
+    """
+    rng = np.random.default_rng(seed)
+    draws = DRAWS if units < NARROW * classes else 1
+    drawn = (drawn_embeddings(kind, classes, units, rng) for _ in range(draws))
+    best = max(drawn, key=least_lead)
+    best.flags.writeable = False  # the cache hands it to all
+    return best
+
+
+def least_lead(embeddings: NDArray[np.float64]) -> float:
+    """How clearly a layer with ReLU can tell the class that it can tell least clearly.
+
+    An activation behind a ReLU has no negative component, so the nearest that one comes to
+    class c is along the positive part of e_c. There its cosine leads that of the best other
+    class by so much, negative if that is greater.
+
+    Args:
+        embeddings: unit vectors [classes, units].
+    """
+    positive = np.maximum(embeddings, 0)
+    # Without a positive component all its cosines are 0: it leads nothing.
+    length = np.maximum(np.linalg.norm(positive, axis=1), np.finfo(np.float64).tiny)
+    cosines = (positive @ embeddings.T) / length[:, np.newaxis]
+    own = np.diagonal(cosines).copy()
+    np.fill_diagonal(cosines, -1.0)
+    return float((own - cosines.max(axis=1)).min())
+
+
+def drawn_embeddings(
+    kind: Kind, classes: int, units: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """One random arrangement of unit vectors [classes, units].
 
     - ``simplex``: a regular simplex about the origin, in a random rotation: every pairwise
       cosine is -1 / (classes - 1), the least that `classes` vectors can all have. It is what
@@ -19,19 +74,9 @@ def class_embeddings(
     - ``orthogonal``: `classes` orthonormal vectors in a random rotation.
     - ``random``: independent, uniform on the sphere.
 
-    Args:
-        kind: which of the three.
-        classes: number of vectors, 2 or more.
-        units: dimension; simplex needs classes - 1, orthogonal `classes`.
-        seed: of rotation and vectors; layers of one network take different seeds.
-
-    Returns:
-        float64 [classes, units]. The same arguments give the same vectors.
-
     Raises:
-        ValueError: the dimension is too small. (`check_against_data` tells a user first.)
+        ValueError: the dimension is too small.
     """
-    rng = np.random.default_rng(seed)
     if kind == "simplex":
         return _simplex(classes) @ _random_frame(rng, classes - 1, units)
     if kind == "orthogonal":

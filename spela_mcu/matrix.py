@@ -103,7 +103,7 @@ class Extent:
 
 
 def matrix_rows() -> tuple[Row, ...]:
-    """Every core in every simulator, with the largest board that stands for it."""
+    """Every core in every simulator, with the fullest board that stands for it."""
     boards = load_boards()
     rows = []
     for core, name in itertools.product(CORES, SIMULATORS):
@@ -114,7 +114,7 @@ def matrix_rows() -> tuple[Row, ...]:
         elif not simulator.is_installed():
             rows.append(Row(core, name, None, f"{name} is not installed"))
         else:
-            rows.append(Row(core, name, max(known, key=lambda board: board.ram.bytes)))
+            rows.append(Row(core, name, max(known, key=lambda b: (b.mve, b.ram.bytes))))
     return tuple(rows)
 
 
@@ -139,7 +139,7 @@ def run_matrix(
     rows = matrix_rows()
     total = len(rows) * len(extent.columns) * len(extent.weights)
     cells = (
-        _run_cell(model, directory, extent, row, Column(compiler, level, weights))
+        run_cell(model, directory, extent, row, Column(compiler, level, weights))
         for row in rows
         for weights in extent.weights
         for compiler, level in extent.columns
@@ -149,13 +149,15 @@ def run_matrix(
         yield cell
 
 
-def _run_cell(
+def run_cell(
     model: Path,
     directory: Path,
     extent: Extent,
     row: Row,
     column: Column,
 ) -> Cell:
+    """Builds and runs one cell; see `run_matrix`."""
+
     def cell(
         outcome: Literal["bit-exact", "different", "absent"],
         reason: str = "",

@@ -170,6 +170,15 @@ def test_global_scaling(raw, stated, scale):
     assert np.array_equal(apply_scaling(x, scaling), x * np.float32(scale))
 
 
+def test_scaling_centred_takes_each_mean_off_and_the_scale_of_global():
+    x = np.array([[0, 50], [200, 10], [100, 30]], dtype=np.uint8)
+    scaling = measure_scaling(x, "centred", (0.0, 250.0))
+    assert scaling.offset.tolist() == [100, 30]
+    assert scaling.scale.tolist() == [np.float32(1 / 250)] * 2
+    assert np.allclose(apply_scaling(x, scaling).mean(axis=0), 0, atol=1e-7)  # float32
+    assert measure_scaling(x, "centred", None).scale.tolist() == [np.float32(1 / 200)] * 2
+
+
 def test_scaling_per_feature():
     x = np.array([[0, 10, 7, 1e-44], [4, 30, 7, 0], [1, 20, 7, 0]], dtype=np.float32)
     scaling = measure_scaling(x, "per_feature", None)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spela_mcu.embedding import class_embeddings
+from spela_mcu.embedding import DRAWS, class_embeddings, drawn_embeddings, least_lead
 
 # Float64 dot products of unit vectors: a few units in the last place of 1.
 EXACT = 1e-12
@@ -46,16 +46,36 @@ def test_seed_decides_all(kind):
 
 @pytest.mark.parametrize("kind", ["simplex", "orthogonal", "random"])
 def test_rotation_is_uniform(kind):
-    """No coordinate is preferred: mean 0 and mean square 1/units over many seeds.
+    """No coordinate is preferred: mean 0 and mean square 1/units over many draws.
 
     Without the sign fix of QR the first coordinates have a mean far from 0. The bounds are
     five standard errors: of the mean 1/sqrt(units * n), of the mean square about
     sqrt(2)/(units * sqrt(n)).
     """
     units, seeds = 4, 2000
-    vectors = np.array([class_embeddings(kind, 4, units, seed=seed) for seed in range(seeds)])
+    rng = np.random.default_rng(0)
+    vectors = np.array([drawn_embeddings(kind, 4, units, rng) for _ in range(seeds)])
     assert np.abs(vectors.mean(axis=0)).max() < 5 / np.sqrt(units * seeds)
     assert np.abs((vectors**2).mean(axis=0) - 1 / units).max() < 5 * 2**0.5 / units / seeds**0.5
+
+
+def test_least_lead_is_of_the_class_worst_off():
+    # Class 0 is reached along itself, class 1 along (0, 1), where class 2 is nearly as near.
+    vectors = np.array([[1.0, 0.0], [-0.6, 0.8], [-0.8, 0.6]])
+    assert least_lead(vectors[:2]) == pytest.approx(0.8)
+    assert least_lead(vectors) == pytest.approx(0.6 - 0.8)
+    # No positive component: its cosines are all 0.
+    assert least_lead(np.array([[1.0, 0.0], [-1.0, 0.0]])) == 0
+
+
+@pytest.mark.parametrize("kind", ["simplex", "orthogonal", "random"])
+def test_the_arrangement_of_the_greatest_lead_is_chosen(kind):
+    rng = np.random.default_rng(3)
+    leads = [least_lead(drawn_embeddings(kind, 10, 16, rng)) for _ in range(DRAWS)]
+    chosen = class_embeddings(kind, 10, 16, seed=3)
+    assert least_lead(chosen) == max(leads) > np.median(leads)
+    with pytest.raises(ValueError, match="read-only"):
+        chosen[0, 0] = 1
 
 
 @pytest.mark.parametrize(("kind", "classes", "units"), [("simplex", 5, 3), ("orthogonal", 5, 4)])

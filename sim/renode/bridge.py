@@ -20,6 +20,7 @@ from System.Text import Encoding
 from System.Threading import Thread, ThreadStart
 
 from Antmicro.Renode.Core import EmulationManager
+from Antmicro.Renode.Logging import Logger, LoggerBackend, LogLevel
 from Antmicro.Renode.Peripherals.CPU import CpuAddressHook
 from Antmicro.Renode.Peripherals.UART import IUART
 from Antmicro.Renode.Time import TimeInterval
@@ -30,48 +31,72 @@ from Antmicro.Renode.UserInterface import CommandInteractionEater
 QUANTUM = TimeInterval.FromMicroseconds(10000)
 MIPS = 100
 
+# An access to an address where there is nothing: Renode warns, reads 0 and goes on. Tags are for
+# what a board has, and Renode does not model.
+STRAY = " non existing peripheral at "
+TAG = "(tag: "
+ABORT = "CPU abort"
+WARNINGS_KEPT = 8
+
 
 def emulation():
     return EmulationManager.Instance.CurrentEmulation
 
 
 class Board(object):
-    """A machine whose UART is at our end, halted as long as nothing is asked of it."""
+    """A machine whose UART is at our end; it runs only when something is asked of it."""
 
     def __init__(self, machine, uart):
+        self.machine = machine
         self.bus = machine["sysbus"]
         self.cpu = machine["sysbus.cpu"]
         self.cpu.PerformanceInMips = MIPS
-        self.cpu.IsHalted = True
         self.uart = clr.Convert(machine["sysbus." + uart], IUART)
         self.uart.CharReceived += self.take
         self.sent = []
-        self.over = False
+        self.running = False
+        self.problem = None
+        self.warnings = []
         self.counter = None
+
+    def run(self, milliseconds):
+        watch = Stopwatch.StartNew()
+        self.running = True
+        self.cpu.IsHalted = False
+        while self.running:
+            self.machine.Start()
+            emulation().MasterTimeSource.RunFor(QUANTUM)
+            self.machine.Pause()
+            if watch.ElapsedMilliseconds >= milliseconds:
+                self.running = False
+
+    def stop(self):
+        """Ends the run at once; called in the midst of it, by the thread of the core."""
+        if self.running:
+            self.running = False
+            self.cpu.IsHalted = True
 
     def take(self, byte):
         """A byte that the firmware sends; one that ends a frame also ends the run."""
         if byte == 0 and self.sent and self.sent[-1] != 0:
-            self.over = True
-            self.cpu.IsHalted = True
+            self.stop()
         self.sent.append(byte)
 
-    def run(self, milliseconds):
-        watch = Stopwatch.StartNew()
-        self.over = False
-        self.cpu.IsHalted = False
-        while not self.over and not self.aborted():
-            emulation().RunFor(QUANTUM)
-            if watch.ElapsedMilliseconds >= milliseconds:
-                break
-        self.cpu.IsHalted = True
+    def warn(self, name, message):
+        """Something that Renode logs about the board."""
+        if self.running and (ABORT in message or STRAY in message and TAG not in message):
+            self.problem = self.problem or message
+            self.stop()
+        self.warnings = (self.warnings + [name + ": " + message])[-WARNINGS_KEPT:]
 
-    def aborted(self):
-        return str(self.cpu.EmulationState) == "Aborted"
 
-    def strays(self):
-        """Accesses to addresses where there is nothing."""
-        return self.bus.UnexpectedReads + self.bus.UnexpectedWrites
+class Warnings(LoggerBackend):
+    """Hands warnings and errors on to the board that they are about."""
+
+    def Log(self, entry):
+        board = boards.get(entry.MachineName)
+        if board is not None and entry.Type.NumericLevel >= LogLevel.Warning.NumericLevel:
+            board.warn(entry.ObjectName, entry.Message)
 
 
 class Counter(object):
@@ -165,13 +190,20 @@ def do_send(name, data):
 
 
 def do_run(name, milliseconds):
-    """Runs to the end of a frame, at most so long: [aborted, strays], then the bytes sent."""
+    """Runs to the end of a frame, at most so long; the bytes sent."""
     board = boards[text(name)]
     if emulation().IsStarted:
         emulation().PauseAll()
     board.run(number(milliseconds))
+    if board.problem:
+        raise ValueError(board.problem)
     sent, board.sent = board.sent, []
-    return Array[Byte](list(words([board.aborted(), board.strays()])) + sent)
+    return Array[Byte](sent)
+
+
+def do_warnings(name):
+    """What Renode said about the board lately, a line each."""
+    return Encoding.UTF8.GetBytes("\n".join(boards[text(name)].warnings))
 
 
 def do_read(name, address, length):
@@ -242,6 +274,8 @@ def serve():
         stream.Write(head, 0, head.Length)
         stream.Write(data, 0, data.Length)
 
+
+Logger.AddBackend(Warnings(), "spela-mcu")
 
 thread = Thread(ThreadStart(serve))
 thread.IsBackground = True

@@ -13,7 +13,7 @@ from rich.table import Table
 from spela_mcu.cli.console import print_json, stdout
 from spela_mcu.cli.options import json_option, model_argument, progress_bars
 from spela_mcu.data.load import load_dataset
-from spela_mcu.evaluation.compare import Comparison, Standing, compare
+from spela_mcu.evaluation.compare import COMPARISON_FILE, Comparison, Standing, compare
 from spela_mcu.pipeline import work_directory
 from spela_mcu.reference.storage import write_whole
 from spela_mcu.spec.load import load_spec
@@ -64,7 +64,7 @@ def command(
             progress=progress,
         )
     report = found.to_json()
-    write_whole(directory / "compare.json", (json.dumps(report, indent=2) + "\n").encode())
+    write_whole(directory / COMPARISON_FILE, (json.dumps(report, indent=2) + "\n").encode())
     if as_json:
         print_json(report)
     else:

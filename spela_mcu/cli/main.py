@@ -32,6 +32,7 @@ COMMANDS: Final[dict[str, str]] = {
     "matrix": "Prove it on every core, simulator, compiler and level.",
     "demo": "Do all of it and print one summary.",
     "compare": "Compare accuracy and cost with backpropagation and TFLM.",
+    "report": "Show all that can be measured of a model on one page.",
     "boards": "List the boards a project can be generated for.",
     "doctor": "Show what is installed, what for, and how to get the rest.",
 }

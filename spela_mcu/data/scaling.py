@@ -15,20 +15,21 @@ _CLIPPED_SHARE = 0.1  # a stated range that cuts off more than this is taken for
 
 def measure_scaling(
     x: NDArray[Any],
-    kind: Literal["global", "per_feature"],
+    kind: Literal["global", "centred", "per_feature"],
     input_range: tuple[float, float] | None,
 ) -> InputScaling:
     """Finds the scaling of a training part.
 
     - ``global``: all inputs share one range [low, high], stated or measured. Zero stays zero:
       offset 0; scale 1 / high if low >= 0, else 1 / max(|low|, |high|).
+    - ``centred``: the scale of ``global``; offset is the mean of each input.
     - ``per_feature``: offset is the middle of an input's range, scale 1 / half the range; a
       constant input gets scale 0.
 
     Args:
         x: raw training inputs [n, inputs], finite.
-        kind: which of the two.
-        input_range: the stated range of ``global``.
+        kind: which of the three.
+        input_range: the stated range of ``global`` and ``centred``.
 
     Raises:
         UserError: all inputs are zero, or much of the data is outside the stated range.
@@ -51,7 +52,8 @@ def measure_scaling(
         raise UserError(
             "every training input is zero", mend="check the samples of the data source", key="data"
         )
-    return InputScaling(np.zeros(inputs, np.float32), np.full(inputs, 1 / peak, np.float32))
+    offset = np.zeros(inputs) if kind == "global" else x.mean(axis=0, dtype=np.float64)
+    return InputScaling(offset.astype(np.float32), np.full(inputs, 1 / peak, np.float32))
 
 
 def apply_scaling(x: NDArray[Any], scaling: InputScaling) -> NDArray[np.float32]:

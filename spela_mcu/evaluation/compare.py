@@ -38,6 +38,8 @@ from spela_mcu.spec.model import ModelSpec
 LOSSES = ("margin", "cosine", "log_cosine")
 VERSIONS_OF = ("numpy", "torch", "tensorflow", "tflite-micro")
 
+COMPARISON_FILE = "compare.json"
+
 Progress = Callable[[str, int, int], None]
 
 
@@ -136,6 +138,7 @@ class Comparison:
             "name": self.spec.name,
             "model": str(self.model),
             "command": self.command,
+            "settings": settings_digest(self.spec),
             "versions": self.versions,
             "seeds": list(self.seeds),
             "samples": {"train": train, "validation": validation, "test": test},
@@ -201,10 +204,10 @@ def compare(
         UserError: there is no Dask, or nobody at the address; or a contender's own.
     """
     able, skipped = _able(contenders(spec))
-    versions = _versions()
+    known = versions()
     specs = {seed: Overrides(seed=seed).apply(spec) for seed in range(seeds)}
-    digests = {seed: _digest(specs[seed], dataset, versions) for seed in specs}
-    results = ResultDirectory(directory, versions=versions, command=command)
+    digests = {seed: _digest(specs[seed], dataset, known) for seed in specs}
+    results = ResultDirectory(directory, versions=known, command=command)
     tasks = [Task(one, seed, digests[seed]) for one in able for seed in specs]
     outcomes: dict[tuple[str, int], Outcome] = {}
     for task in tasks:
@@ -249,7 +252,7 @@ def compare(
             for one in able
         ),
         skipped=skipped,
-        versions=versions,
+        versions=known,
         command=command,
     )
 
@@ -266,7 +269,8 @@ def _able(all_: tuple[Contender, ...]) -> tuple[tuple[Contender, ...], tuple[Ski
     return tuple(able), tuple(skipped)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of the packages at work, as far as they are installed."""
     found = {"spela_mcu": __version__, "python": platform.python_version()}
     for name in VERSIONS_OF:
         try:
@@ -274,6 +278,12 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def settings_digest(spec: ModelSpec) -> str:
+    """Of all sections that decide a comparison, whatever the seed."""
+    sections = spec.model_dump(mode="json", exclude={"exits", "verify"})
+    return hashlib.sha256(json.dumps(sections, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(spec: ModelSpec, dataset: Dataset, versions: dict[str, str]) -> str:

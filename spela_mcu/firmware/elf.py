@@ -112,27 +112,31 @@ def read_elf(file: Path) -> Elf:
     return Elf(tuple(sections), symbols, segments, ranges)
 
 
-def runtime_text_bytes(file: Path) -> int:
-    """Bytes of code that come from the runtime's sources (spela/), as the debug information says.
+def runtime_text_bytes(file: Path, folder: str = "spela") -> int:
+    """Bytes of code that come from the runtime's sources, as the debug information says.
 
     Literal pools count; tables of the model do not.
+
+    Args:
+        file: the ELF file.
+        folder: a directory that all of the runtime's sources, and no others, have in their paths.
     """
     with file.open("rb") as stream:
         elf = ELFFile(stream)
         symbols, _ = _symbols(elf)
-        starts = _runtime_functions(elf)
+        starts = _functions_from(elf, folder)
     # Functions that the linker dropped have no symbol at their address, which is then 0.
     return sum(
         symbol.bytes for symbol in symbols if symbol.is_function and symbol.address in starts
     )
 
 
-def _runtime_functions(elf: ELFFile) -> set[int]:
-    """Addresses of the functions that debug information places in the runtime's sources."""
+def _functions_from(elf: ELFFile, folder: str) -> set[int]:
+    """Addresses of the functions that debug information places in a directory's sources."""
     starts = set()
     for unit in elf.get_dwarf_info().iter_CUs():
         name = unit.get_top_DIE().attributes["DW_AT_name"].value.decode()
-        if "spela" not in Path(name).parts[:-1]:
+        if folder not in Path(name).parts[:-1]:
             continue
         for entry in unit.iter_DIEs():
             if entry.tag == "DW_TAG_subprogram" and "DW_AT_low_pc" in entry.attributes:

@@ -99,6 +99,11 @@ class _View:
         return runtime_defines(self.model.weights, inference_only=self.inference_only)
 
     @property
+    def renode_uart(self) -> str:
+        renode = self.board.simulators.renode
+        return f"sysbus.{renode.uart}" if renode else ""
+
+    @property
     def gcc_core_flags(self) -> str:
         return " ".join(core_flags("gcc", self.board))
 
@@ -145,6 +150,10 @@ def generate_project(
         has_samples=samples is not None,
     )
     files |= {path: render(template, project=view) for path, template in _RENDERED.items()}
+    if board.simulators.renode is not None:
+        platform = resource_directory("sim") / "renode" / board.simulators.renode.platform
+        files["board.repl"] = platform.read_text(encoding="utf-8")
+        files["board.resc"] = render("board.resc.j2", project=view)
     files[MANIFEST] = _manifest(view, files)
     return FirmwareProject(model, board, optimization, inference_only, dict(sorted(files.items())))
 

@@ -39,8 +39,8 @@ class Call:
             an IT block count whether their condition held or not.
         functions: the same by function executed, in descending order; empty where the
             simulator counts only the whole.
-        blocks: how often each straight piece of code was executed, by (address, bytes); empty
-            where `functions` is.
+        blocks: how often each straight piece of code was executed, by (address, bytes); every
+            instruction lies in one of them; empty where `functions` is.
     """
 
     symbol: str

@@ -1,4 +1,4 @@
-"""Counted calls, the same for every simulator that sees single instructions or blocks."""
+"""Counted calls, the same from every simulator that tells which instructions it executed."""
 
 from __future__ import annotations
 
@@ -31,31 +31,25 @@ def entries_of(build: Build, elf: Elf, symbols: tuple[str, ...]) -> dict[int, st
     return {elf.by_name[symbol].address: symbol for symbol in symbols}
 
 
-def call_of(
-    elf: Elf, symbol: str, executed: Mapping[int, int], blocks: Mapping[tuple[int, int], int]
-) -> Call:
+def call_of(elf: Elf, symbol: str, executed: Mapping[int, int]) -> Call:
     """A counted call.
 
     Args:
         elf: what ran.
         symbol: the function called.
-        executed: instructions executed, by an address in the function that they belong to.
-        blocks: see `Call`.
-    """
-    functions: Counter[str] = Counter()
-    for address, instructions in executed.items():
-        function = elf.function_at(address)
-        functions[function.name if function else "?"] += instructions
-    return Call(symbol, functions.total(), dict(functions.most_common()), blocks)
-
-
-def blocks_of(elf: Elf, executed: Mapping[int, int]) -> dict[tuple[int, int], int]:
-    """Straight pieces of code, as in `Call`: neighbours executed equally often, up to a branch.
-
-    Args:
-        elf: what ran.
         executed: executions of every instruction, by its address.
     """
+    functions: Counter[str] = Counter()
+    for address, times in executed.items():
+        function = elf.function_at(address)
+        functions[function.name if function else "?"] += times
+    return Call(
+        symbol, functions.total(), dict(functions.most_common()), _straight_pieces(elf, executed)
+    )
+
+
+def _straight_pieces(elf: Elf, executed: Mapping[int, int]) -> dict[tuple[int, int], int]:
+    """Neighbours executed equally often, up to a branch: no instruction lies in two pieces."""
     blocks: dict[tuple[int, int], int] = {}
     start = end = times = -1
     for address in sorted(executed):

@@ -19,7 +19,7 @@ from spela_mcu.simulators.base import (
     SimulationError,
     Simulator,
 )
-from spela_mcu.simulators.counting import CountingError, blocks_of, call_of, entries_of
+from spela_mcu.simulators.counting import CountingError, call_of, entries_of
 from spela_mcu.simulators.failure import REGISTERS
 from spela_mcu.simulators.gdb import GdbError, GdbTarget
 from spela_mcu.simulators.qemu_plugin import InstructionCounts, counting_plugin
@@ -79,9 +79,10 @@ class QemuMachine(StreamMachine):
         with self._failing():
             bottom, top = self.stack_region()
             self._gdb.write_memory(bottom, bytes([STACK_PAINT]) * (top - bottom))
-            if not self._run_to(
-                self._elf.by_name[FIRST_WAIT].address, time.monotonic() + BOOT_TIMEOUT_S
-            ):
+            # A firmware without it never listens, and will not answer either.
+            first_wait = self._elf.by_name.get(FIRST_WAIT)
+            deadline = time.monotonic() + BOOT_TIMEOUT_S
+            if first_wait is not None and not self._run_to(first_wait.address, deadline):
                 raise self._silence(BOOT_TIMEOUT_S, b"")
         super().boot()
 
@@ -237,6 +238,5 @@ class QemuMachine(StreamMachine):
             self._gdb.set_breakpoint(entry)
         if self._gdb.read_registers(("sp",)) != {"sp": at_entry["sp"]}:
             raise self._failure(f"{symbol} did not return to its caller", self._registers())
-        blocks = blocks_of(self._elf, executed)
-        self._calls.append(call_of(self._elf, symbol, executed, blocks))
+        self._calls.append(call_of(self._elf, symbol, executed))
         return True

@@ -26,18 +26,21 @@ from spela_mcu.simulators.renode_process import (
 from spela_mcu.simulators.stream import StreamMachine
 
 VERSION_TIMEOUT_S = 60
-LOG_LINES_SHOWN = 4
+WARNINGS_SHOWN = 3
+PAGE = 0x1000
 
 REGISTERS = (*(f"r{n}" for n in range(13)), "sp", "lr", "pc", "xpsr")
 
 STRAY = re.compile(
-    r"\[WARNING\] .*?\[cpu: (0x[0-9A-F]+)\] (Read|Write)\w+ (?:from|to) non existing peripheral "
-    r"at (0x[0-9A-F]+)"
+    r"\[cpu: (0x[0-9A-F]+)\] (Read|Write)\w+ (?:from|to) non existing peripheral at (0x[0-9A-F]+)"
 )
-"""What Renode logs of an access to an address where there is nothing (it reads as 0)."""
+"""What Renode says of an access to an address where there is nothing."""
 
-NO_IDLE_LINE = "Unknown baud rate, couldn't trigger the idle line interrupt"
-"""See `_description`."""
+EXPECTED = (
+    "Unknown baud rate, couldn't trigger the idle line interrupt",  # see _description
+    "Unhandled read from offset 0xD38 (BusFaultAddress)",  # the firmware's fault handler
+)
+"""What Renode says that is of no interest."""
 
 _machine_numbers = itertools.count(1)
 
@@ -77,7 +80,7 @@ def _version(program: str) -> str | None:
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
-    number = re.search(r"\d+(\.\d+)+", done.stdout)
+    number = re.search(r"\d+\.\d+(\.\d+)?", done.stdout)  # what follows is of the build
     return number[0] if number else None
 
 
@@ -96,10 +99,9 @@ class RenodeMachine(StreamMachine):
         super().__init__(build)
         self._renode = renode
         self._name = f"{build.project.board.id}-{next(_machine_numbers)}"
-        self._strays = 0
+        self._early = b""
         self._entries: dict[int, str] = {}
         self._calls: list[Call] = []
-        self._log_start = renode.log_end()
         try:
             self._set_up()
         except RenodeError as error:
@@ -119,10 +121,11 @@ class RenodeMachine(StreamMachine):
 
     def boot(self) -> None:
         """See `StreamMachine`."""
-        # A receiver that is not enabled yet drops what comes: let the firmware start first.
-        self._run(0)
+        # A receiver that is not enabled yet drops what comes: let the firmware start first. If it
+        # sends something, that is of a fault.
+        self._early = self._run(0)
         super().boot()
-        if board_has_idle_line(self.build.project.board):
+        if _has_idle_line(self.build.project.board):
             self.monitor(f"logLevel 3 sysbus.{self._uart}")
 
     @property
@@ -165,54 +168,50 @@ class RenodeMachine(StreamMachine):
         self._call("send", data)
 
     def _receive(self, deadline: float) -> bytes:
-        return self._run(max(0.0, deadline - time.monotonic()))
+        early, self._early = self._early, b""
+        return early or self._run(max(0.0, deadline - time.monotonic()))
 
     def _run(self, seconds: float) -> bytes:
         """Runs to the end of a frame, or so long; what was sent until then."""
         milliseconds = round(1000 * seconds)
-        answer = self._call("run", milliseconds, timeout_s=seconds + COMMAND_TIMEOUT_S)
-        aborted, strays = struct.unpack("<II", answer[:8])
-        if strays != self._strays:
-            self._strays = strays
-            self._check_strays()
-        if aborted:
-            raise self._failure("Renode cannot go on", self._registers())
+        try:
+            sent = self._renode.call(
+                "run", self._name, milliseconds, timeout_s=seconds + COMMAND_TIMEOUT_S
+            )
+        except RenodeError as error:
+            raise self._stopped(str(error)) from error
         if self._entries:
             self._take_counts()
-        return answer[8:]
+        return sent
 
-    def _call(
-        self, function: str, *fields: str | int | bytes, timeout_s: float = COMMAND_TIMEOUT_S
-    ) -> bytes:
+    def _call(self, function: str, *fields: str | int | bytes) -> bytes:
         try:
-            return self._renode.call(function, self._name, *fields, timeout_s=timeout_s)
+            return self._renode.call(function, self._name, *fields)
         except RenodeError as error:
             raise SimulationError(f"Renode: {error}", file=self.build.elf) from error
 
     def _registers(self) -> Mapping[str, int]:
         return dict(zip(REGISTERS, struct.unpack("<17I", self._call("registers")), strict=True))
 
-    def _check_strays(self) -> None:
-        """Ends the run if the firmware used an address where there is nothing."""
-        for line in self._renode.log_lines(self._log_start):
-            stray = STRAY.search(line)
-            if stray is not None:
-                pc, kind, address = int(stray[1], 16), stray[2], int(stray[3], 16)
-                bottom = self.stack_region()[0]
-                hint = " (the stack overflowed)" if bottom - 0x1000 <= address < bottom else ""
-                word = "load from" if kind == "Read" else "store to"
-                reason = f"{word} nothing at 0x{address:08x}{hint}"
-                raise self._failure(reason, dict(self._registers()) | {"pc": pc})
+    def _stopped(self, problem: str) -> SimulationError:
+        """Renode found something that the firmware must not do."""
+        registers = dict(self._registers())
+        stray = STRAY.search(problem)
+        if stray is None:
+            return self._failure(problem, registers)
+        pc, kind, address = int(stray[1], 16), stray[2], int(stray[3], 16)
+        bottom = self.stack_region()[0]
+        hint = " (the stack overflowed)" if bottom - PAGE <= address < bottom else ""
+        access = "jump to" if address == pc else "load from" if kind == "Read" else "store to"
+        return self._failure(f"{access} nothing at 0x{address:08x}{hint}", registers | {"pc": pc})
 
     def _failure(self, reason: str, registers: Mapping[str, int] | None = None) -> SimulationError:
-        lines = [
-            line
-            for line in self._renode.log_lines(self._log_start)
-            if line.startswith(("[WARNING]", "[ERROR]")) and NO_IDLE_LINE not in line
-        ]
         error = super()._failure(reason, registers)
-        said = "".join(f"\n  Renode: {line}" for line in lines[-LOG_LINES_SHOWN:])
-        return SimulationError(error.reason + said, file=self.build.elf)
+        said = self._call("warnings").decode(errors="replace").splitlines()
+        # Equal ones once, and of those only the last few.
+        shown = [line for line in dict.fromkeys(said) if not line.endswith(EXPECTED)]
+        lines = "".join(f"\n  Renode: {line}" for line in shown[-WARNINGS_SHOWN:])
+        return SimulationError(error.reason + lines, file=self.build.elf)
 
     # ----------------------------------------------------------------------- counting
 
@@ -240,7 +239,7 @@ class RenodeMachine(StreamMachine):
             self._calls.append(Call(self._entries[entry], instructions, {}, {}))
 
 
-def board_has_idle_line(board: Board) -> bool:
+def _has_idle_line(board: Board) -> bool:
     """Whether Renode's model of the board's UART watches for an idle line."""
     return board.uart.driver == "stm32_usart"
 
@@ -257,6 +256,6 @@ def _description(board: Board) -> str:
     assert renode is not None
     path = (resource_directory("sim") / "renode" / renode.platform).resolve().as_posix()
     text = f'using "{path}"\n'
-    if board_has_idle_line(board):
+    if _has_idle_line(board):
         text += f"\n{renode.uart}:\n    frequency: 0\n"
     return text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -26,7 +25,7 @@ CLOSE_TIMEOUT_S = 10.0
 TOKEN_BYTES = 16
 
 CONFIG = "[general]\nuse-synchronous-logging = true\n"
-"""What has been logged when a command returns is in the file."""
+"""Warnings arrive while the core stands where they come from."""
 
 
 class RenodeError(Exception):
@@ -50,7 +49,6 @@ class RenodeProcess:
         self._directory = Path(tempfile.mkdtemp(prefix="spela-mcu-"))
         config = self._directory / "config"
         config.write_text(CONFIG)
-        self.log = self._directory / "renode.log"
         self._output = self._directory / "output"
         token = secrets.token_hex(TOKEN_BYTES)
         with socket.create_server(("127.0.0.1", 0)) as server, self._output.open("wb") as output:
@@ -73,7 +71,6 @@ class RenodeProcess:
                 self.close()
                 raise
         self.monitor("logLevel 1")
-        self.monitor(f"logFile {monitor_path(self.log)} true")
         # Virtual time as fast as it will go, in few and large pieces.
         self.monitor("emulation SetGlobalAdvanceImmediately true")
         self.monitor('emulation SetGlobalQuantum "0.01"')
@@ -148,17 +145,6 @@ class RenodeProcess:
             raise RenodeError(answer.decode(errors="replace").strip())
         return answer
 
-    def log_end(self) -> int:
-        """Where the next line of the log will begin."""
-        return self.log.stat().st_size
-
-    def log_lines(self, start: int) -> list[str]:
-        """The log from a place on, without its times."""
-        with self.log.open("rb") as log:
-            log.seek(start)
-            lines = log.read().decode(errors="replace").splitlines()
-        return [re.sub(r"^[\d:.]+ ", "", line) for line in lines]
-
     def close(self) -> None:
         """Ends it, and removes its files."""
         if self._process.stdin is not None:
@@ -224,7 +210,7 @@ def shared_renode(program: str) -> RenodeProcess:
 @atexit.register
 def close_shared_renode() -> None:
     """Ends the process of this Python process, if there is one."""
-    global _shared  # noqa: PLW0603
+    global _shared
     process, _shared = _shared, None
     if process is not None:
         process.close()

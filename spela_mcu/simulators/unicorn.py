@@ -115,7 +115,7 @@ class UnicornMachine(Machine):
         self._fault: str | None = None
         self._entries: dict[int, str] = {}
         self._calls: list[Call] = []
-        self._block_lengths: dict[tuple[int, int], int] = {}
+        self._block_instructions: dict[tuple[int, int], tuple[int, ...]] = {}
         self._disassembler: Cs | None = None
         for address, data in self._elf.load_segments:
             uc.mem_write(address, data)
@@ -248,24 +248,25 @@ class UnicornMachine(Machine):
             self._stop_at([*self._entries])
         if self._pc != back or self._uc.reg_read(self._arm.UC_ARM_REG_SP) != stack_pointer:
             raise self._failure(f"{symbol} did not return to its caller")
-        # Where the run ends is the caller's.
-        inside = {block: times for block, times in blocks.items() if block[0] != back}
         executed: Counter[int] = Counter()
-        for (address, size), times in inside.items():
-            executed[address] += times * self._instructions_in(address, size)
-        self._calls.append(call_of(self._elf, symbol, executed, inside))
+        for (address, size), times in blocks.items():
+            if address != back:  # where the run ends is the caller's
+                for instruction in self._instructions_in(address, size):
+                    executed[instruction] += times
+        self._calls.append(call_of(self._elf, symbol, executed))
 
-    def _instructions_in(self, address: int, size: int) -> int:
+    def _instructions_in(self, address: int, size: int) -> tuple[int, ...]:
+        """Addresses of a block's instructions."""
         key = (address, size)
-        if key not in self._block_lengths:
+        if key not in self._block_instructions:
             if self._disassembler is None:
                 import capstone
 
                 mode = capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS
                 self._disassembler = capstone.Cs(capstone.CS_ARCH_ARM, mode)
             code = self.read_memory(address, size)
-            lengths = [i[1] for i in self._disassembler.disasm_lite(code, address)]
-            if sum(lengths) != size:
+            instructions = [i[:2] for i in self._disassembler.disasm_lite(code, address)]
+            if sum(length for _, length in instructions) != size:
                 raise self._failure(f"cannot disassemble the block at 0x{address:08x}")
-            self._block_lengths[key] = len(lengths)
-        return self._block_lengths[key]
+            self._block_instructions[key] = tuple(at for at, _ in instructions)
+        return self._block_instructions[key]

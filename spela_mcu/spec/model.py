@@ -37,9 +37,10 @@ class DataSection(Section):
         0.1, gt=0, lt=1, description="share of the training samples kept for early stopping"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="seed of the stratified split")
-    scaling: Literal["global", "per_feature"] = Field(
+    scaling: Literal["global", "centred", "per_feature"] = Field(
         "global",
-        description="one range for all inputs (images, signals), or one per input (tables)",
+        description="one range for all inputs (signals), the same less each input's mean "
+        "(pictures), or one range per input (tables)",
     )
     input_range: tuple[float, float] | None = Field(
         None,
@@ -64,7 +65,8 @@ class DataSection(Section):
             if self.scaling == "per_feature":
                 raise impossible(
                     "input_range states one range for all inputs, but scaling is per_feature",
-                    "remove input_range (per_feature ranges are measured), or set scaling: global",
+                    "remove input_range (per_feature ranges are measured), or set scaling: global "
+                    "or centred",
                     "input_range",
                 )
         return self

@@ -1,0 +1,239 @@
+"""A contender's C, built for a core and run there: one counted call a request."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from spela_mcu.bench import bench_simulator, board_for
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.board import Board, Core, load_board
+from spela_mcu.firmware.build import Build
+from spela_mcu.firmware.directory import ProjectDirectory
+from spela_mcu.firmware.elf import read_elf
+from spela_mcu.firmware.templates import render
+from spela_mcu.firmware.toolchain import Compiler, Optimization
+from spela_mcu.resources import resource_directory
+from spela_mcu.simulators.base import Simulator
+from spela_mcu.simulators.choice import simulator_named
+from spela_mcu.simulators.unicorn import MODELS
+
+C_DIRECTORY = Path(__file__).parent / "c"
+TIMEOUT_S = 120
+UNICORN_BOARD = "mps2-an386"
+"""Its memory map serves every core in Unicorn: instructions do not depend on it."""
+
+FLOAT_UNITS: Final[dict[Core, str]] = {
+    "cortex-m4": "fpv4-sp-d16",
+    "cortex-m7": "fpv5-d16",
+    "cortex-m33": "fpv5-sp-d16",
+}
+"""The largest floating-point unit that each core can have, by gcc's name."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a contender is made of, beside the program that drives it.
+
+    Attributes:
+        sources: C files.
+        includes: directories of headers.
+        defines: NAME=VALUE.
+        own: our C, compiled as we ship it; else a peer's, as its users compile it: warnings are
+            not ours to judge, and the C library, and the compiler's knowledge of it, are there.
+        needs_float: compiled for the core's floating-point unit, where it can have one.
+        stack_bytes: reserved for the stack, generously: how much of it is used is measured.
+    """
+
+    sources: tuple[Path, ...]
+    includes: tuple[Path, ...]
+    defines: tuple[str, ...]
+    own: bool
+    needs_float: bool = False
+    stack_bytes: int = 0x2000
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where programs run: a board, real or of Unicorn's, and what simulates it."""
+
+    board: Board
+    simulator: Simulator
+
+
+@dataclass(frozen=True)
+class Tools:
+    """How programs are built."""
+
+    compiler: Compiler
+    optimization: Optimization
+
+
+@dataclass(frozen=True)
+class _View:
+    """A program as the templates of ports see it."""
+
+    board: Board
+    stack_bytes: int
+    banner: str = "Generated for a benchmark; do not edit."
+
+
+def place_for(core: Core) -> Place:
+    """Where a core's programs run: in Unicorn if it knows the core, else on a board in QEMU.
+
+    Raises:
+        UserError: nothing that is installed simulates it with counts.
+    """
+    unicorn = simulator_named("unicorn")
+    model = load_board(UNICORN_BOARD)
+    if core in MODELS and unicorn.is_installed():
+        has_dsp = core not in ("cortex-m0", "cortex-m0plus", "cortex-m3")
+        has_fpu = core in FLOAT_UNITS
+        title = f"{core} in Unicorn"
+        changes = {"id": core, "title": title, "core": core, "dsp": has_dsp, "fpu": has_fpu}
+        return Place(model.model_copy(update=changes), unicorn)
+    board = board_for(model, core, "auto")
+    simulator = bench_simulator(board, "auto")
+    assert simulator is not None  # board_for made sure
+    return Place(board, simulator)
+
+
+def build_program(
+    name: str, program: Program, place: Place, tools: Tools, directory: Path
+) -> Build:
+    """Compiles and links a program.
+
+    Args:
+        name: of the ELF file.
+        program: what of.
+        place: where it is to run.
+        tools: what builds it.
+        directory: for what is made; sources that are already compiled there in the same way are
+            not compiled again. Nothing but this function may write there.
+
+    Raises:
+        UserError: it does not compile, or the C library is wanted and missing.
+    """
+    board, compiler, optimization = place.board, tools.compiler, tools.optimization
+    if not program.own:
+        check_c_library(compiler)
+    port = directory / f"port-{board.id}"
+    port.mkdir(parents=True, exist_ok=True)
+    view = _View(board, program.stack_bytes)
+    for file in ("board.h", "linker.ld"):
+        (port / file).write_text(render(f"{file}.j2", project=view), encoding="utf-8")
+    firmware = resource_directory("firmware")
+    ports, application = firmware / "ports", firmware / "application"
+    drivers = [ports / "startup.c", ports / f"uart_{board.uart.driver}.c", application / "frame.c"]
+    if program.own:
+        drivers.append(ports / "memory.c")
+    flags = _with_float(compiler.compile_flags(board, optimization), program, board)
+    if not program.own:
+        # Without the compiler's knowledge of memcpy, a peer's loads of a word become calls.
+        flags += ["-fhosted", "-w"]
+    defines = [f"-D{define}" for define in program.defines]
+    includes = [f"-I{path}" for path in (C_DIRECTORY, port, ports, application, *program.includes)]
+    command = [*compiler.command, *flags, *defines, *includes]
+    sources = [*program.sources, C_DIRECTORY / "main.c", *drivers]
+    elf = directory / f"{name}.elf"
+    objects = _compile(command, sources, directory / "objects")
+    link = _with_float(compiler.link_flags(board, str(port / "linker.ld")), program, board)
+    if not program.own:
+        link.remove("-nostdlib")
+        link += ["-lm", "--specs=nosys.specs"]
+    _run([*compiler.command, *map(str, objects), *link, "-o", str(elf)])
+    return Build(
+        project=_project(name, directory, board, optimization),
+        compiler=compiler,
+        optimization=optimization,
+        elf=elf,
+        map_file=elf.with_suffix(".map"),
+        hex_file=elf.with_suffix(".hex"),
+        bin_file=elf.with_suffix(".bin"),
+        sections=read_elf(elf).sections,
+        warnings="",
+    )
+
+
+def check_c_library(compiler: Compiler) -> None:
+    """Makes sure that a peer's C can be compiled and linked.
+
+    Raises:
+        UserError: the compiler brings no C library for the chip.
+    """
+    mend = "Debian, Ubuntu: apt install gcc-arm-none-eabi libnewlib-arm-none-eabi"
+    if compiler.name != "gcc":
+        raise UserError("the peers need arm-none-eabi-gcc, which has a C library", mend=mend)
+    found = _run([*compiler.command, "-print-file-name=nosys.specs"]).strip()
+    if not Path(found).is_absolute():
+        raise UserError("arm-none-eabi-gcc comes without its C library, newlib", mend=mend)
+
+
+def _with_float(flags: tuple[str, ...], program: Program, board: Board) -> list[str]:
+    """Flags that let a program that needs it use the core's floating-point unit."""
+    if not (program.needs_float and board.fpu):
+        return list(flags)
+    kept = [flag for flag in flags if not flag.startswith("-mfloat-abi")]
+    return [*kept, "-mfloat-abi=hard", f"-mfpu={FLOAT_UNITS[board.core]}"]
+
+
+def _project(
+    name: str, directory: Path, board: Board, optimization: Optimization
+) -> ProjectDirectory:
+    """What a simulator wants to know of a program: its board."""
+    return ProjectDirectory(
+        path=directory,
+        name=name,
+        board=board,
+        optimization=optimization,
+        inference_only=False,
+        inputs=0,
+        classes=0,
+        layers=0,
+        digest=0,
+        infer_macs=0,
+        weights="int8",
+        files={},
+    )
+
+
+def _compile(command: list[str], sources: Iterable[Path], directory: Path) -> list[Path]:
+    directory.mkdir(parents=True, exist_ok=True)
+
+    def compile_one(source: Path) -> Path:
+        whole = [*command, "-c", str(source)]
+        target = directory / f"{source.stem}-{hash(tuple(whole)) & 2**64 - 1:016x}.o"
+        if not target.exists():
+            partial = target.with_suffix(".partial.o")
+            _run([*whole, "-o", str(partial)])
+            partial.replace(target)
+        return target
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(compile_one, sources))
+
+
+def _run(command: list[str]) -> str:
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UserError(f"the compiler does not run: {error}", mend="try --compiler zig") from error
+    if done.returncode != 0:
+        raise UserError(
+            f"does not compile:\n{done.stderr.strip()[:2000]}",
+            mend="if it is of a peer: its version may have another interface; take another",
+        )
+    return done.stdout

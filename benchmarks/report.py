@@ -1,0 +1,139 @@
+"""What a benchmark found, on the terminal, as JSON, or as a section of a Markdown file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import rich.table
+
+from spela_mcu.cli.console import print_error, print_json, stdout
+from spela_mcu.errors import UserError
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its first `words` columns hold words, the others numbers."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: int = 1
+
+    def markdown(self) -> str:
+        """The table in Markdown, under its title."""
+        rule = ["---"] * self.words + ["---:"] * (len(self.heads) - self.words)
+        lines = ("| " + " | ".join(row) + " |" for row in (self.heads, rule, *self.rows))
+        return f"{self.title}:\n\n" + "\n".join(lines)
+
+    def show(self) -> None:
+        """Prints it on the terminal."""
+        table = rich.table.Table(title=self.title, title_justify="left", box=None, pad_edge=False)
+        for index, head in enumerate(self.heads):
+            table.add_column(head, justify="left" if index < self.words else "right")
+        for row in self.rows:
+            table.add_row(*row)
+        stdout.print(table, soft_wrap=True)
+        stdout.print()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a benchmark found.
+
+    Attributes:
+        name: of its section in a Markdown file.
+        command: that makes it, without what only this machine has.
+        conditions: with what it was measured, a line each.
+        tables: what was found.
+        data: the same, and more, as plain data.
+    """
+
+    name: str
+    command: str
+    conditions: tuple[str, ...]
+    tables: tuple[Table, ...]
+    data: dict[str, Any]
+
+    def markdown(self) -> str:
+        """The section's text."""
+        conditions = "\n".join(f"- {line}" for line in self.conditions)
+        tables = "\n\n".join(table.markdown() for table in self.tables)
+        return f"```\n{self.command}\n```\n\n{conditions}\n\n{tables}\n"
+
+    def emit(self, *, as_json: bool, markdown: Path | None) -> None:
+        """Prints it, as tables or JSON, and puts it into a Markdown file if one is given.
+
+        Raises:
+            UserError: the file has no place for it.
+        """
+        if markdown is not None:
+            write_section(markdown, self.name, self.markdown())
+        if as_json:
+            print_json(self.data)
+            return
+        for table in self.tables:
+            table.show()
+        for line in self.conditions:
+            stdout.print(line, soft_wrap=True)
+
+
+def write_section(file: Path, name: str, text: str) -> None:
+    """Replaces what stands between a section's two markers.
+
+    Args:
+        file: a Markdown file; made, with the section alone, if there is none.
+        name: the section's, in its markers.
+        text: what is to stand there.
+
+    Raises:
+        UserError: the file has not exactly one such section.
+    """
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    section = f"{begin}\n\n{text}\n{end}"
+    if file.exists():
+        before = file.read_text(encoding="utf-8")
+        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        after, found = pattern.subn(lambda match: section, before)
+        if found != 1:
+            raise UserError(
+                f"has {found} sections between {begin} and {end}, not one",
+                mend="put these two lines where the tables are to go, once",
+                file=file,
+            )
+    else:
+        after = section + "\n"
+    partial = file.with_name(file.name + ".partial")
+    partial.write_text(after, encoding="utf-8")
+    partial.replace(file)
+
+
+class Benchmark(click.Command):
+    """A command that tells errors as spela-mcu does."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's
+        """See click."""
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            print_error(error)
+            ctx.exit(error.exit_code)
+
+
+def report_options(function: Decorated) -> Decorated:
+    """--json and --markdown."""
+    for option in (
+        click.option(
+            "--markdown", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+            help="Refresh this benchmark's section in a Markdown file.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables."),
+    ):  # fmt: skip
+        function = option(function)
+    return function

@@ -1,0 +1,103 @@
+"""``spela-mcu report``: all that can be measured of a model, on one page."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spela_mcu.cli.console import print_json, stdout
+from spela_mcu.cli.options import json_option, progress_bars
+from spela_mcu.errors import UserError
+from spela_mcu.evaluation.compare import COMPARISON_FILE, settings_digest, versions
+from spela_mcu.pipeline import prepare, work_directory
+from spela_mcu.reference.storage import write_whole
+
+PAGE = "report.html"
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path),
+    help="Directory for page and pictures [default: build/report].",
+)  # fmt: skip
+@click.option(
+    "--learn-steps", type=click.IntRange(1), default=1000, show_default=True,
+    help="Samples the simulated device learns, at most.",
+)  # fmt: skip
+@json_option
+def command(*, run: Path, output: Path | None, learn_steps: int, as_json: bool) -> None:
+    """Measure the model of RUN and show it on one self-contained HTML page.
+
+    RUN is a model.yaml, or the directory of a comparison (spela-mcu compare -o), whose model is
+    measured. A comparison in build/compare, or in RUN, is part of the page.
+    """
+    model, comparison = _found(run)
+    prepared = prepare(model, train=True, progress=not as_json)
+    from spela_mcu.evaluation.measure import measure
+    from spela_mcu.evaluation.page import report_page
+    from spela_mcu.evaluation.pictures import draw_comparison, pictures
+
+    directory = output or work_directory(model) / "report"
+    with progress_bars() as progress:
+        found = measure(prepared, directory, device_steps=learn_steps, progress=progress)
+    fits = comparison is not None and comparison["settings"] == settings_digest(prepared.spec)
+    drawn = pictures(found)
+    if comparison is not None and fits:
+        drawn["comparison"] = draw_comparison(comparison["contenders"])
+    page = report_page(
+        found,
+        drawn,
+        comparison if fits else None,
+        command=shlex.join(["spela-mcu", *sys.argv[1:]]),
+        versions=versions(),
+    )
+    (directory / "pictures").mkdir(parents=True, exist_ok=True)
+    for name, svg in drawn.items():
+        write_whole(directory / "pictures" / f"{name}.svg", svg.encode())
+    write_whole(directory / PAGE, page.encode())
+    if as_json:
+        files = {name: str(directory / "pictures" / f"{name}.svg") for name in drawn}
+        report = found.verification.to_json()
+        print_json({"page": str(directory / PAGE), "pictures": files, "verification": report})
+        return
+    if comparison is not None and not fits:
+        stdout.print("the comparison, of other settings, is left out: run spela-mcu compare anew")
+    stdout.print(f"report: {directory / PAGE}", soft_wrap=True, markup=False)
+
+
+def _found(run: Path) -> tuple[Path, dict[str, Any] | None]:
+    """The model.yaml, and the comparison if there is one."""
+    if run.is_dir():
+        file = run / COMPARISON_FILE
+        if not file.is_file():
+            raise UserError(
+                "holds no comparison",
+                file=run,
+                mend="name a model.yaml, or the directory that spela-mcu compare wrote to",
+            )
+        comparison = _read(file)
+        return Path(comparison["model"]), comparison
+    file = work_directory(run) / "compare" / COMPARISON_FILE
+    if not file.is_file():
+        return run, None
+    comparison = _read(file)
+    is_ours = Path(comparison["model"]) == run.absolute()
+    return run, comparison if is_ours else None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if {"model", "settings", "contenders", "skipped", "seeds"} <= content.keys():
+            return dict(content)
+    except (OSError, ValueError, AttributeError):
+        pass
+    raise UserError(
+        "is damaged, or not a comparison", file=file, mend="run spela-mcu compare again"
+    )

@@ -1,0 +1,253 @@
+"""Everything a report shows of one model, measured: no opinions, no pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spela_mcu.comparison import Accuracies, accuracies
+from spela_mcu.data.dataset import Split, quantize_inputs
+from spela_mcu.errors import UserError
+from spela_mcu.evaluation.rejection import HeldOut, held_out_classes
+from spela_mcu.fixed_point.arithmetic import Int64
+from spela_mcu.fixed_point.early_exit import (
+    Answers,
+    EarlyAnswers,
+    all_answers,
+    answer_early,
+    with_early_exits,
+    with_rejection,
+)
+from spela_mcu.fixed_point.network import IntegerNetwork
+from spela_mcu.fixed_point.plan import FixedPointPlan
+from spela_mcu.pipeline import Prepared, learning_stream
+from spela_mcu.simulation.host import HostNetwork
+from spela_mcu.simulators.choice import find_simulator
+from spela_mcu.verify import Verification, deploy, verify
+
+if TYPE_CHECKING:
+    from spela_mcu.reference.network import FloatNetwork
+
+CURVE_SAMPLES = 1000
+"""Test samples, at most, that a point of the learning curves is measured on: the same ones for
+float, integers and the simulated device, which takes milliseconds for each."""
+
+DEVICE_POINTS = 5
+UNKNOWN_SHARE = 0.02
+"""Calibrated for the report where model.yaml asks for no rejection."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """After some samples learned.
+
+    Attributes:
+        float_accuracy, integer_accuracy: of each exit, 0 to 1.
+        halvings: of each layer's integer weights, since the start.
+    """
+
+    steps: int
+    float_accuracy: Accuracies
+    integer_accuracy: Accuracies
+    halvings: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """One layer's integer weights: how many stand at each value.
+
+    Attributes:
+        edges: of the bins, int64 [bins + 1].
+        before, after: shares of weights in each bin at the start and after learning.
+        at_end: share of weights at either end of the range, after learning.
+    """
+
+    edges: Int64
+    before: NDArray[np.float64]
+    after: NDArray[np.float64]
+    at_end: float
+
+
+@dataclass(frozen=True, eq=False)
+class Measurements:
+    """What was found.
+
+    Attributes:
+        prepared: the model; its network has learned along with the device.
+        verification: of the firmware on the simulated board.
+        curve: float and integer network, learning the same stream.
+        curve_samples: test samples behind each point of the curves.
+        trained_in_full, float_learned, integer_learned: accuracy of each exit on the whole test
+            part: of the float reference, and of the two networks of the curve at its end.
+        answers: to the test part, of the network as it is to be used: as flashed if it starts
+            trained, after learning if it starts untrained.
+        test_labels: the test part's classes [n].
+        early_plan: with thresholds, calibrated on the validation part; the model's own where
+            model.yaml asks for them.
+        early: early exit on the test part.
+        weights: each layer's.
+        held_out: of rejection; empty where there are too few classes.
+    """
+
+    prepared: Prepared
+    verification: Verification
+    curve: tuple[CurvePoint, ...]
+    curve_samples: int
+    trained_in_full: Accuracies | None
+    float_learned: Accuracies
+    integer_learned: Accuracies
+    answers: Answers
+    test_labels: Int64
+    early_plan: FixedPointPlan
+    early: EarlyAnswers
+    weights: tuple[Weights, ...]
+    held_out: tuple[HeldOut, ...]
+
+
+def measure(
+    prepared: Prepared,
+    directory: Path,
+    *,
+    device_steps: int,
+    progress: Progress = lambda what, done, total: None,
+) -> Measurements:
+    """Measures a model.
+
+    Args:
+        prepared: with a trained float network.
+        directory: takes the firmware.
+        device_steps: samples that the simulated device learns, at most.
+        progress: told how far it is.
+
+    Raises:
+        UserError: no compiler, no host compiler, or the float network overflows.
+    """
+    dataset = prepared.dataset
+    total = prepared.spec.learning.epochs * len(dataset.train)
+    learned = HostNetwork.of(prepared.network)
+    before = [learned.weights(index) for index in range(len(prepared.plan.layers))]
+    start = None
+    if not prepared.drawn:  # it is used as it is flashed
+        start = _answers(learned, dataset.validation), _answers(learned, dataset.test)
+    twin = prepared.float_twin()
+    curve = _learning_curve(prepared, twin, learned, total, progress)
+    learned_labels = learned.predict_exits(quantize_inputs(dataset.test.x))
+    after = [learned.weights(index) for index in range(len(prepared.plan.layers))]
+    validation, test = start or (
+        _answers(learned, dataset.validation),
+        _answers(learned, dataset.test),
+    )
+    trained = None
+    if prepared.trained is not None:
+        trained = prepared.trained.accuracy(dataset.test.x, dataset.test.y)
+    early_plan = _early_plan(prepared, validation)
+    held_out = held_out_classes(prepared.spec, dataset, progress)
+    device_test = Split(dataset.test.x[:CURVE_SAMPLES], dataset.test.y[:CURVE_SAMPLES])
+    # The device learns beside a network of its own start; the test part is cut to what it can do.
+    beside = replace(
+        prepared,
+        dataset=replace(dataset, test=device_test),
+        network=IntegerNetwork(prepared.plan, prepared.network.initial),
+    )
+    found = verify(
+        beside,
+        deploy(beside, directory / "firmware"),
+        find_simulator(beside.board),
+        learn_steps=min(device_steps, total),
+        checkpoints=DEVICE_POINTS,
+        progress=progress,
+    )
+    return Measurements(
+        prepared=beside,
+        verification=found,
+        curve=curve,
+        curve_samples=len(device_test),
+        trained_in_full=trained,
+        float_learned=twin.accuracy(dataset.test.x, dataset.test.y),
+        integer_learned=accuracies(learned_labels == dataset.test.y),
+        answers=test,
+        test_labels=dataset.test.y,
+        early_plan=early_plan,
+        early=answer_early(early_plan, test),
+        weights=tuple(
+            _weights(one, other, layer.weight_min, layer.weight_max)
+            for one, other, layer in zip(before, after, prepared.plan.layers, strict=True)
+        ),
+        held_out=held_out,
+    )
+
+
+def _answers(network: HostNetwork, split: Split) -> Answers:
+    return all_answers(network, quantize_inputs(split.x))
+
+
+def _early_plan(prepared: Prepared, validation: Answers) -> FixedPointPlan:
+    exits, plan = prepared.spec.exits, prepared.plan
+    if not exits.early:
+        labels = prepared.dataset.validation.y
+        plan = with_early_exits(plan, validation, labels, exits.loss_points)
+    return with_rejection(plan, validation, exits.unknown_share or UNKNOWN_SHARE)
+
+
+def curve_steps(total: int) -> list[int]:
+    """Where the curves are measured: 0, then 1-2-5 steps from 10, and the end."""
+    grid = [lead * 10**power for power in range(1, 9) for lead in (1, 2, 5)]
+    return [0, *(steps for steps in grid if steps < 0.8 * total), total]
+
+
+def _learning_curve(
+    prepared: Prepared,
+    twin: FloatNetwork,
+    learned: HostNetwork,
+    total: int,
+    progress: Progress,
+) -> tuple[CurvePoint, ...]:
+    """Lets a float twin and the integer network learn the device's stream."""
+    from spela_mcu.reference.training import online_learning_rates
+
+    train, test = prepared.dataset.train, prepared.dataset.test
+    test = Split(test.x[:CURVE_SAMPLES], test.y[:CURVE_SAMPLES])
+    test_samples = quantize_inputs(test.x)
+    rates = online_learning_rates(prepared.spec.learning, total)
+    order = learning_stream(len(train), total, prepared.spec.network.seed)
+    points: list[CurvePoint] = []
+    done = 0
+    for steps in curve_steps(total):
+        rows = order[done:steps]
+        try:
+            if len(rows):
+                twin.learn_online(train.x[rows], train.y[rows], rates[done:steps])
+            float_accuracy = twin.accuracy(test.x, test.y)
+        except FloatingPointError as error:
+            raise UserError(
+                f"the float network overflows: {error}",
+                key="learning.learning_rate",
+                mend="choose a smaller learning rate",
+                file=prepared.path,
+            ) from error
+        learned.partial_fit(quantize_inputs(train.x[rows]), train.y[rows])
+        done = steps
+        points.append(
+            CurvePoint(
+                steps=steps,
+                float_accuracy=float_accuracy,
+                integer_accuracy=accuracies(learned.predict_exits(test_samples) == test.y),
+                halvings=tuple(learned.halvings(k) for k in range(len(prepared.plan.layers))),
+            )
+        )
+        progress("learning curves", steps, total)
+    return tuple(points)
+
+
+def _weights(before: Int64, after: Int64, low: int, high: int) -> Weights:
+    edges = np.linspace(low, high + 1, 65).round().astype(np.int64)
+    shares = [np.histogram(one, edges)[0] / one.size for one in (before, after)]
+    ends = np.count_nonzero((after == low) | (after == high))
+    return Weights(edges, shares[0], shares[1], ends / after.size)

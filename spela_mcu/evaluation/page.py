@@ -1,0 +1,247 @@
+"""A report as one HTML file that needs nothing else: text, tables, and pictures within."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from spela_mcu import __version__
+from spela_mcu.evaluation.measure import Measurements
+from spela_mcu.evaluation.pictures import confusion_matrix
+from spela_mcu.fixed_point.arithmetic import ONE_Q14
+from spela_mcu.fixed_point.early_exit import exit_macs
+from spela_mcu.resources import resource_directory
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts; the first column is a heading, the others are figures."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+
+
+def report_page(
+    found: Measurements,
+    pictures: dict[str, str],
+    comparison: dict[str, Any] | None,
+    *,
+    command: str,
+    versions: dict[str, str],
+) -> str:
+    """The page.
+
+    Args:
+        found: what was measured.
+        pictures: SVGs by name.
+        comparison: a compare.json of this model, if there is one.
+        command: what was typed.
+        versions: of the packages at work.
+    """
+    prepared, verification = found.prepared, found.verification
+    plan, data = prepared.plan, prepared.dataset
+    early, y = found.early, found.test_labels
+    full = 100 * float(np.mean(found.answers.labels[-1] == y))
+    left_early = 100 * float(np.mean(early.exits < len(plan.layers) - 1))
+    return str(
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            name=prepared.spec.name,
+            version=__version__,
+            command=command,
+            versions=versions,
+            spec=prepared.spec,
+            plan=plan,
+            data=data,
+            widths="-".join(map(str, (plan.inputs, *(layer.units for layer in plan.layers)))),
+            drawn=prepared.drawn,
+            test_count=len(y),
+            verification=verification,
+            curve_samples=found.curve_samples,
+            accuracy=_accuracy(found),
+            per_class=_per_class(found),
+            confusions=confusions(found),
+            exits=_exits(found),
+            early={
+                "asked": prepared.spec.exits.early,
+                "any": any(layer.exit_margin for layer in found.early_plan.layers),
+                "single": len(plan.layers) == 1,
+                "share": left_early,
+                "saved": 100 * (1 - float(early.macs.mean()) / plan.macs),
+                "full": full,
+                "accuracy": 100 * float(np.mean(early.labels == y)),
+                "unknown": 100 * float(early.unknown.mean()),
+                "loss_points": prepared.spec.exits.loss_points,
+                "validation": len(data.validation),
+            },
+            held_out=found.held_out,
+            quantization=_quantization(found),
+            memory=_memory(found),
+            instructions=_instructions(found),
+            comparison=comparison,
+            contenders=None if comparison is None else _contenders(comparison),
+            picture={name: _image(svg) for name, svg in pictures.items()},
+        )
+    )
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(resource_directory("templates")),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["commas"] = lambda value: f"{value:,}"
+    return environment
+
+
+def _image(svg: str) -> Markup:
+    """A picture's address that holds the picture."""
+    return Markup("data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode())
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}"
+
+
+def _accuracy(found: Measurements) -> Table:
+    right = (found.answers.labels == found.test_labels).mean(axis=1)
+    in_full = found.trained_in_full
+    rows = []
+    for exit_, share in enumerate(right.tolist()):
+        rows.append(
+            (
+                f"exit {exit_}",
+                "" if in_full is None else _percent(in_full[exit_]),
+                _percent(found.float_learned[exit_]),
+                _percent(found.integer_learned[exit_]),
+                _percent(share),
+            )
+        )
+    return Table(
+        ("", "float, trained in full", "float, learned alike", "integer, learned", "as used"),
+        tuple(rows),
+    )
+
+
+def _per_class(found: Measurements) -> Table:
+    y, names = found.test_labels, found.prepared.dataset.class_names
+    right = found.answers.labels == y
+    rows = []
+    for label, name in enumerate(names):
+        of_class = right[:, y == label]
+        shares = [_percent(float(row.mean())) if row.size else "-" for row in of_class]
+        rows.append((name, f"{of_class.shape[1]:,}", *shares))
+    exits = tuple(f"exit {k}" for k in range(len(right)))
+    return Table(("class", "samples", *exits), tuple(rows))
+
+
+def _exits(found: Measurements) -> Table:
+    plan, early, y = found.early_plan, found.early, found.test_labels
+    macs, full = exit_macs(plan), found.prepared.plan.macs
+    rows = []
+    for index, layer in enumerate(plan.layers):
+        here = early.exits == index
+        last = index == len(plan.layers) - 1
+        right = float(np.mean(early.labels[here] == y[here])) if here.any() else None
+        rows.append(
+            (
+                f"exit {index}",
+                "the rest" if last else _q14(layer.exit_margin, "nobody"),
+                f"{100 * float(here.mean()):.1f}",
+                "-" if right is None else _percent(right),
+                f"{macs[index]:,}",
+                f"{100 * (1 - macs[index] / full):+.1f}",
+                _q14(layer.reject_cosine, "none"),
+            )
+        )
+    headings = ("", "margin from", "leave here %", "of them right %", "MACs", "MACs saved %")
+    return Table((*headings, "unknown below cosine"), tuple(rows))
+
+
+def _q14(value: int, none: str) -> str:
+    return f"{value / ONE_Q14:.3f}" if value else none
+
+
+def _quantization(found: Measurements) -> Table:
+    layers = found.verification.prepared.network.quantization()
+    rows = [
+        (
+            f"layer {index}",
+            f"{layer.updates:,}",
+            f"{100 * layer.rounded_to_zero:.1f}",
+            f"{100 * layer.saturated:.2f}",
+            f"{layer.multipliers_clipped:,}",
+            str(found.curve[-1].halvings[index]),
+            f"{100 * weights.at_end:.2f}",
+        )
+        for index, (layer, weights) in enumerate(zip(layers, found.weights, strict=True))
+    ]
+    headings = ("", "updates", "to zero %", "ran into the end %", "clipped", "halvings")
+    return Table((*headings, "weights at the end %"), tuple(rows))
+
+
+def _memory(found: Measurements) -> Table:
+    build, memory = found.verification.build, found.prepared.memory
+    board = memory.board
+    rows = [
+        ("flash, measured", f"{build.flash_bytes:,}", _of(build.flash_bytes, board.flash.bytes)),
+        ("RAM, measured", f"{build.ram_bytes:,}", _of(build.ram_bytes, board.ram.bytes)),
+        ("RAM: weights", f"{memory.weights:,}", _of(memory.weights, board.ram.bytes)),
+        ("RAM: buffers", f"{memory.buffers:,}", _of(memory.buffers, board.ram.bytes)),
+        ("RAM: application", f"{memory.application:,}", _of(memory.application, board.ram.bytes)),
+        ("RAM: stack reserved", f"{memory.stack:,}", _of(memory.stack, board.ram.bytes)),
+        ("stack used at most", f"{found.verification.stack_bytes:,}", ""),
+    ]
+    return Table(("", "bytes", "of the board's"), tuple(rows))
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %"
+
+
+def _instructions(found: Measurements) -> Table:
+    macs = found.prepared.plan.macs
+    counts = (
+        ("inference at the last exit", found.verification.infer_instructions),
+        ("learning step, mean", found.verification.learn_instructions),
+    )
+    rows = [
+        (what, f"{count:,}", f"{count / macs:.2f}") for what, count in counts if count is not None
+    ]
+    return Table(("", "instructions", "per multiply-accumulate"), tuple(rows))
+
+
+def _contenders(comparison: dict[str, Any]) -> Table:
+    rows = []
+    for one in comparison["contenders"]:
+        mean, spread, cost = one["accuracy_mean"][-1], one["accuracy_spread"], one["cost"] or {}
+        shown = _percent(mean) + (f" ± {_percent(spread[-1])}" if spread else "")
+        figures = (cost.get(key) for key in ("flash_bytes", "ram_bytes", "instructions"))
+        rows.append((one["title"], shown, *("-" if n is None else f"{n:,}" for n in figures)))
+    return Table(("", "last exit %", "flash, bytes", "RAM, bytes", "instructions"), tuple(rows))
+
+
+def confusions(found: Measurements, most: int = 3) -> list[tuple[str, str, int]]:
+    """The commonest mistakes of the last exit: true class, answered class, how often."""
+    matrix = confusion_matrix(found)
+    np.fill_diagonal(matrix, 0)
+    names = found.prepared.dataset.class_names
+    order = np.argsort(-matrix, axis=None, kind="stable")[:most]
+    places = [np.unravel_index(at, matrix.shape) for at in order]
+    return [
+        (names[row], names[column], int(matrix[row, column]))
+        for row, column in places
+        if matrix[row, column]
+    ]

@@ -1,0 +1,120 @@
+"""Rejection, tried on what a network has never seen: classes held out of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spela_mcu.data.dataset import Dataset, Split, quantize_inputs
+from spela_mcu.evaluation.spela import learns_from_scratch
+from spela_mcu.fixed_point.arithmetic import Int64
+from spela_mcu.fixed_point.early_exit import all_answers
+from spela_mcu.fixed_point.plan import make_plan
+from spela_mcu.pipeline import learning_parts
+from spela_mcu.simulation.host import HostNetwork
+from spela_mcu.spec.model import ModelSpec
+
+CLASSES_TRIED = 3
+CLASSES_NEEDED = 3
+"""Two are left to be told apart when one is held out."""
+
+LEARNED_AT_MOST = 20_000
+TESTED_AT_MOST = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """A network that learned all classes but one, before samples of that one.
+
+    Attributes:
+        name: the class held out.
+        known, unknown: test samples of learned classes, and of the held-out one.
+        false_alarms, hits: the ROC of the cosine: share of known samples called unknown, and of
+            unknown ones, for every threshold.
+        area: under it; 0.5 is chance.
+        margin_area: the same if the margin, not the cosine, were the measure.
+    """
+
+    name: str
+    known: int
+    unknown: int
+    false_alarms: NDArray[np.float64]
+    hits: NDArray[np.float64]
+    area: float
+    margin_area: float
+
+
+def held_out_classes(
+    spec: ModelSpec,
+    dataset: Dataset,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> tuple[HeldOut, ...]:
+    """Holds a few classes out, one at a time, each with a network of its own from scratch."""
+    if dataset.classes < CLASSES_NEEDED:
+        return ()
+    count = min(CLASSES_TRIED, dataset.classes)
+    chosen = np.linspace(0, dataset.classes - 1, count).round().astype(int).tolist()
+    found = []
+    for done, label in enumerate(chosen):
+        progress("held-out classes", done, count)
+        found.append(held_out(spec, dataset, label))
+    progress("held-out classes", count, count)
+    return tuple(found)
+
+
+def held_out(spec: ModelSpec, dataset: Dataset, label: int) -> HeldOut:
+    """Lets a network learn all classes but `label`, and asks it about all."""
+    spec, part = learns_from_scratch(spec, dataset), without(dataset, label)
+    network = HostNetwork(make_plan(spec, part.inputs, part.classes), None)
+    left = LEARNED_AT_MOST
+    for samples, labels in learning_parts(spec, part):
+        network.partial_fit(samples[:left], labels[:left])
+        left -= len(labels)
+        if left <= 0:
+            break
+    test = dataset.test
+    is_unknown = test.y == label
+    known = np.flatnonzero(~is_unknown)[:TESTED_AT_MOST]
+    unknown = np.flatnonzero(is_unknown)[:TESTED_AT_MOST]
+    sides = [all_answers(network, quantize_inputs(test.x[rows])) for rows in (known, unknown)]
+    false_alarms, hits = roc(sides[0].cosines[-1], sides[1].cosines[-1])
+    return HeldOut(
+        name=dataset.class_names[label],
+        known=len(known),
+        unknown=len(unknown),
+        false_alarms=false_alarms,
+        hits=hits,
+        area=float(np.trapezoid(hits, false_alarms)),
+        margin_area=float(np.trapezoid(*roc(sides[0].margins[-1], sides[1].margins[-1])[::-1])),
+    )
+
+
+def without(dataset: Dataset, label: int) -> Dataset:
+    """The data without one class; the labels above it move down by one."""
+
+    def kept(split: Split) -> Split:
+        rows = split.y != label
+        y = split.y[rows]
+        return Split(split.x[rows], y - (y > label))
+
+    return Dataset(
+        name=dataset.name,
+        input_shape=dataset.input_shape,
+        class_names=dataset.class_names[:label] + dataset.class_names[label + 1 :],
+        scaling=dataset.scaling,
+        train=kept(dataset.train),
+        validation=kept(dataset.validation),
+        test=kept(dataset.test),
+    )
+
+
+def roc(known: Int64, unknown: Int64) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Share of known and of unknown samples below every threshold, from none to all."""
+    limits = np.unique(np.concatenate((known, unknown)))
+    limits = np.append(limits, limits[-1] + 1)
+    known, unknown = np.sort(known), np.sort(unknown)
+    below = [np.searchsorted(side, limits, side="left") / len(side) for side in (known, unknown)]
+    return below[0], below[1]

@@ -1,0 +1,32 @@
+"""What early exit would trade: accuracy against multiply-accumulates, for any threshold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spela_mcu.fixed_point.arithmetic import Int64
+from spela_mcu.fixed_point.early_exit import Answers, answer_early
+from spela_mcu.fixed_point.plan import FixedPointPlan
+
+POINTS = 40
+
+
+def trade_off(
+    plan: FixedPointPlan, answers: Answers, labels: Int64
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Share of MACs saved and accuracy, both in %, for thresholds of exit 0 from all to none.
+
+    The other exits have none. A share below 0 is what scoring at exit 0 costs where few leave.
+    """
+    margins = np.quantile(answers.margins[0], np.linspace(0, 1, POINTS))
+    saved, accuracy = [], []
+    for margin in np.unique(np.maximum(margins.astype(np.int64), 1)).tolist():
+        layers = [replace(layer, exit_margin=0) for layer in plan.layers]
+        layers[0] = replace(layers[0], exit_margin=margin)
+        early = answer_early(replace(plan, layers=tuple(layers)), answers)
+        saved.append(100 * (1 - early.macs.mean() / plan.macs))
+        accuracy.append(100 * np.mean(early.labels == labels))
+    return np.array(saved), np.array(accuracy)
