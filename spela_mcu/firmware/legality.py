@@ -14,7 +14,9 @@ from spela_mcu.firmware.board import Board, Core
 from spela_mcu.firmware.disassembly import UNKNOWN, Instruction, instructions, is_loop
 from spela_mcu.firmware.elf import Elf
 
-Extension = Literal["thumb-2", "dsp", "armv8-m", "armv8.1-m", "mve", "floating point", "coprocessor"]
+Extension = Literal[
+    "thumb-2", "dsp", "armv8-m", "armv8.1-m", "mve", "floating point", "coprocessor"
+]
 """What an instruction needs beyond ARMv6-M; the last two are forbidden everywhere."""
 
 _REASONS: dict[Extension, str] = {
