@@ -123,9 +123,7 @@ def test_what_is_no_instruction_at_all(elf_of):
 
 def test_a_finding_says_where_what_and_why(elf_of):
     (found,) = illegal_instructions(elf_of(0xFBB1F0F2), toy(M0).project.board)
-    assert str(found) == (
-        "0x00000000 in planted: udiv r0, r1, r2: ARMv6-M has no such instruction"
-    )
+    assert str(found) == ("0x00000000 in planted: udiv r0, r1, r2: ARMv6-M has no such instruction")
 
 
 def test_firmware_for_a_larger_core_is_found_out(tmp_path):
