@@ -52,16 +52,16 @@ class IllegalInstruction:
 
 def illegal_instructions(elf: Elf, board: Board) -> tuple[IllegalInstruction, ...]:
     """Everything in a program's code that its board's core cannot execute or we do not allow."""
-    return tuple(
-        IllegalInstruction(
-            step.address,
-            function.name if (function := elf.function_at(step.address)) else "?",
-            f".inst 0x{step.code:0{2 * step.size}x}" if step.name == UNKNOWN else str(step),
-            reason,
-        )
-        for step in instructions(elf, 0, 1 << 32)
-        if (reason := _reason(step, board)) is not None
-    )
+    found = []
+    for step in instructions(elf, 0, 1 << 32):
+        reason = _reason(step, board)
+        if reason is not None:
+            function = elf.function_at(step.address)
+            is_decoded = step.name != UNKNOWN
+            text = str(step) if is_decoded else f".inst 0x{step.code:0{2 * step.size}x}"
+            name = function.name if function is not None else "?"
+            found.append(IllegalInstruction(step.address, name, text, reason))
+    return tuple(found)
 
 
 def _reason(step: Instruction, board: Board) -> str | None:
