@@ -13,6 +13,7 @@ from benchmarks.program import Tools, build_program, place_for
 from spela_mcu.firmware.board import Core
 from spela_mcu.firmware.elf import runtime_text_bytes
 from spela_mcu.firmware.toolchain import Optimization
+from spela_mcu.simulation.protocol import decode_frame, encode_frame
 from spela_mcu.simulators.base import Call, Machine, SimulationError
 
 INFERENCES, LEARNING_STEPS = 2, 2
@@ -128,9 +129,9 @@ def measure(
 
 
 def _step(machine: Machine, request: bytes) -> None:
-    answer = machine.exchange(request)
-    if answer != b"\0":
-        raise SimulationError(f"the program answers {answer!r}", file=machine.build.elf)
+    answer = decode_frame(machine.exchange(encode_frame(request)).rstrip(b"\0"))
+    if answer != request + b"\0":
+        raise SimulationError(f"the program answers {answer.hex()}", file=machine.build.elf)
 
 
 def _counted(machine: Machine, symbol: str, request: bytes, times: int) -> Count:

@@ -1,4 +1,4 @@
-"""A contender's C, built for a core and run there: one counted call a byte received."""
+"""A contender's C, built for a core and run there: one counted call a request."""
 
 from __future__ import annotations
 
@@ -127,8 +127,9 @@ def build_program(
     view = _View(board, program.stack_bytes)
     for file in ("board.h", "linker.ld"):
         (port / file).write_text(render(f"{file}.j2", project=view), encoding="utf-8")
-    ports = resource_directory("firmware") / "ports"
-    drivers = [ports / "startup.c", ports / f"uart_{board.uart.driver}.c"]
+    firmware = resource_directory("firmware")
+    ports, application = firmware / "ports", firmware / "application"
+    drivers = [ports / "startup.c", ports / f"uart_{board.uart.driver}.c", application / "frame.c"]
     if program.own:
         drivers.append(ports / "memory.c")
     flags = _with_float(compiler.compile_flags(board, optimization), program, board)
@@ -136,7 +137,7 @@ def build_program(
         # Without the compiler's knowledge of memcpy, a peer's loads of a word become calls.
         flags += ["-fhosted", "-w"]
     defines = [f"-D{define}" for define in program.defines]
-    includes = [f"-I{path}" for path in (C_DIRECTORY, port, ports, *program.includes)]
+    includes = [f"-I{path}" for path in (C_DIRECTORY, port, ports, application, *program.includes)]
     command = [*compiler.command, *flags, *defines, *includes]
     sources = [*program.sources, C_DIRECTORY / "main.c", *drivers]
     elf = directory / f"{name}.elf"
@@ -196,6 +197,7 @@ def _project(
         layers=0,
         digest=0,
         infer_macs=0,
+        weights="int8",
         files={},
     )
 
@@ -232,6 +234,6 @@ def _run(command: list[str]) -> str:
     if done.returncode != 0:
         raise UserError(
             f"does not compile:\n{done.stderr.strip()[:2000]}",
-            mend="a checkout of a peer may be of a version with another interface",
+            mend="if it is of a peer: its version may have another interface; take another",
         )
     return done.stdout

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -304,6 +305,33 @@ def test_a_project_opens_with_renode_alone(tmp_path):
     shutil.rmtree(tmp_path / "p/build")
     commands = f"set elf @{tmp_path}/other.elf; include @p/board.resc; machine Reset; {look}"
     assert "port_read" in renode("-e", commands, cwd=tmp_path, tmp_path=tmp_path)
+
+
+def test_the_robot_suite(build, tmp_path):
+    """tests/renode/board.robot, by Renode's test runner."""
+    if shutil.which("renode-test") is None:
+        pytest.skip("renode-test, which comes with Renode, is not on PATH")
+    suite = Path(__file__).with_name("renode") / "board.robot"
+    variables = {"PROJECT": build.project.path, "UART": "sysbus.usart2"}
+    done = subprocess.run(
+        [
+            "renode-test",
+            *("--results-dir", tmp_path / "results"),
+            *(f"--variable={name}:{value}" for name, value in variables.items()),
+            suite,
+        ],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=3 * TIMEOUT_S,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    if "install required dependencies" in said:
+        pytest.skip("renode-test needs Python packages: tests/requirements.txt beside it")
+    assert done.returncode == 0, said
+    assert "finished successfully" in said
 
 
 def test_a_board_that_renode_does_not_know_has_no_script():
