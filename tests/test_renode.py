@@ -242,6 +242,15 @@ def test_a_renode_that_ends_is_reported_and_started_again(build):
         assert other._renode.pid != machine._renode.pid
 
 
+def test_a_renode_that_does_not_answer_is_ended(build):
+    with RenodeSimulator().start(build) as machine:
+        process = machine._renode
+        with pytest.raises(SimulationError, match="did not answer within 0.2 s, and was ended"):
+            process.call("monitor", "sleep 5", timeout_s=0.2)
+        with pytest.raises(SimulationError, match="ended unexpectedly"):
+            Device(machine).info()
+
+
 def test_a_renode_that_does_not_start(tmp_path, build, monkeypatch):
     program = tmp_path / "renode"
     program.write_text('#!/bin/sh\n[ "$1" = --version ] && echo 1.2.3 && exit\necho no; exit 3\n')
