@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -241,6 +242,15 @@ def test_a_renode_that_ends_is_reported_and_started_again(build):
         assert other._renode.pid != machine._renode.pid
 
 
+def test_a_renode_that_does_not_answer_is_ended(build):
+    with RenodeSimulator().start(build) as machine:
+        process = machine._renode
+        with pytest.raises(SimulationError, match="did not answer within 0.2 s, and was ended"):
+            process.call("monitor", "sleep 5", timeout_s=0.2)
+        with pytest.raises(SimulationError, match="ended unexpectedly"):
+            Device(machine).info()
+
+
 def test_a_renode_that_does_not_start(tmp_path, build, monkeypatch):
     program = tmp_path / "renode"
     program.write_text('#!/bin/sh\n[ "$1" = --version ] && echo 1.2.3 && exit\necho no; exit 3\n')
@@ -304,6 +314,33 @@ def test_a_project_opens_with_renode_alone(tmp_path):
     shutil.rmtree(tmp_path / "p/build")
     commands = f"set elf @{tmp_path}/other.elf; include @p/board.resc; machine Reset; {look}"
     assert "port_read" in renode("-e", commands, cwd=tmp_path, tmp_path=tmp_path)
+
+
+def test_the_robot_suite(build, tmp_path):
+    """tests/renode/board.robot, by Renode's test runner."""
+    if shutil.which("renode-test") is None:
+        pytest.skip("renode-test, which comes with Renode, is not on PATH")
+    suite = Path(__file__).with_name("renode") / "board.robot"
+    variables = {"PROJECT": build.project.path, "UART": "sysbus.usart2"}
+    done = subprocess.run(
+        [
+            "renode-test",
+            *("--results-dir", tmp_path / "results"),
+            *(f"--variable={name}:{value}" for name, value in variables.items()),
+            suite,
+        ],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=3 * TIMEOUT_S,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    if "install required dependencies" in said:
+        pytest.skip("renode-test needs Python packages: tests/requirements.txt beside it")
+    assert done.returncode == 0, said
+    assert "finished successfully" in said
 
 
 def test_a_board_that_renode_does_not_know_has_no_script():
