@@ -12,21 +12,22 @@ TEST_EXTRAS := zig,examples,flash,reference,dev
 # A stamp for each set of extras, newer than what it was installed from: re-running is fast.
 installed = $(VENV)/.installed-$(subst $(comma),-,$(1))
 
-C_FILES := find firmware benchmarks -name '*.[ch]' -print0
+C_FILES := find firmware sim benchmarks -name '*.[ch]' -print0
 # board.h is generated: the divisions in the ports' conditions need its figures.
 CPPCHECK := $(BIN)/cppcheck --quiet --force --std=c99 --language=c --error-exitcode=1 \
 	--enable=warning,performance,portability,style --inline-suppr \
 	--suppressions-list=.cppcheck-suppressions \
 	-I firmware/spela -I firmware/ports -I firmware/application \
-	-D BOARD_UART_CLOCK_HZ=16000000U -D BOARD_UART_BAUD=115200U
+	-D BOARD_UART_CLOCK_HZ=12000000U -D BOARD_UART_BAUD=115200U
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint benchmarks clean
+.PHONY: help demo test lint matrix benchmarks clean
 
 help:
 	@echo 'make demo   train, generate, build, simulate and verify examples/digits; prints a summary'
 	@echo 'make test   run the tests'
 	@echo 'make lint   check the style of the Python and C sources, and their types'
+	@echo 'make matrix run the proof on every core, simulator, compiler and level: docs/matrix.md'
 	@echo 'make benchmarks [CMSIS_NN=DIR] [AIFES=DIR]'
 	@echo '            measure again what docs/performance.md says, beside checkouts of peers'
 	@echo 'make clean  remove .venv, caches and what the examples made'
@@ -42,14 +43,16 @@ lint: $(call installed,$(TEST_EXTRAS))
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(C_FILES) | xargs -0 $(BIN)/clang-format --dry-run --Werror
-	$(CPPCHECK) firmware
+	$(CPPCHECK) firmware sim/qemu
+
+matrix: $(call installed,$(TEST_EXTRAS))
+	$(BIN)/spela-mcu matrix examples/digits/model.yaml --markdown docs/matrix.md
 
 # Minutes. Without the peers' checkouts, the comparison has our own columns alone.
 PERFORMANCE := docs/performance.md
 benchmarks: $(call installed,$(DEMO_EXTRAS))
-	$(BIN)/python -m benchmarks.compare --optimization O2 --optimization O3 \
-		$(if $(CMSIS_NN),--cmsis-nn '$(CMSIS_NN)') $(if $(AIFES),--aifes '$(AIFES)') \
-		--markdown $(PERFORMANCE)
+	$(BIN)/python -m benchmarks.compare --markdown $(PERFORMANCE) \
+		$(if $(CMSIS_NN),--cmsis-nn '$(CMSIS_NN)') $(if $(AIFES),--aifes '$(AIFES)')
 	$(BIN)/python -m benchmarks.examples examples/mnist/model.yaml --markdown $(PERFORMANCE)
 	$(BIN)/python -m benchmarks.scaling --picture docs/scaling.png --markdown $(PERFORMANCE)
 	$(BIN)/python -m benchmarks.speed --markdown $(PERFORMANCE)

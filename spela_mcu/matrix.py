@@ -139,7 +139,7 @@ def run_matrix(
     rows = matrix_rows()
     total = len(rows) * len(extent.columns) * len(extent.weights)
     cells = (
-        _run_cell(model, directory, extent, row, Column(compiler, level, weights))
+        run_cell(model, directory, extent, row, Column(compiler, level, weights))
         for row in rows
         for weights in extent.weights
         for compiler, level in extent.columns
@@ -149,13 +149,15 @@ def run_matrix(
         yield cell
 
 
-def _run_cell(
+def run_cell(
     model: Path,
     directory: Path,
     extent: Extent,
     row: Row,
     column: Column,
 ) -> Cell:
+    """Builds and runs one cell; see `run_matrix`."""
+
     def cell(
         outcome: Literal["bit-exact", "different", "absent"],
         reason: str = "",

@@ -10,8 +10,11 @@ from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stdout
 from spela_mcu.cli.options import json_option, model_argument, progress_bars
-from spela_mcu.matrix import Cell, Extent, run_matrix
+from spela_mcu.firmware.toolchain import find_compiler
+from spela_mcu.matrix import SIMULATORS, Cell, Extent, run_matrix
 from spela_mcu.pipeline import work_directory
+from spela_mcu.simulators.choice import simulator_named
+from spela_mcu.spec.load import load_spec
 
 MARKS = {"bit-exact": "=", "different": "X", "absent": "-"}
 
@@ -41,7 +44,8 @@ def command(
     with progress_bars() as progress:
         cells = list(run_matrix(model, work_directory(model) / "matrix", extent, progress))
     if markdown_file is not None:
-        markdown_file.write_text(markdown(cells, extent), encoding="utf-8")
+        name = load_spec(model).name
+        markdown_file.write_text(markdown(name, cells, extent), encoding="utf-8")
     if as_json:
         print_json([cell.to_json() for cell in cells])
     else:
@@ -89,9 +93,28 @@ def _print(cells: list[Cell], extent: Extent) -> None:
     stdout.print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
 
 
-def markdown(cells: list[Cell], extent: Extent) -> str:
-    """The table as Markdown, with its notes."""
+def markdown(name: str, cells: list[Cell], extent: Extent) -> str:
+    """The table as a Markdown document, with its notes.
+
+    Args:
+        name: of the model.
+        cells: all of them.
+        extent: what was run.
+    """
     lines, notes = _lines(cells, extent)
     rows = [_headings(extent), ["---"] * len(_headings(extent)), *lines]
-    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    return table + "".join(f"\n{number}. {note}" for number, note in enumerate(notes, 1)) + "\n"
+    versions = [
+        *(str(find_compiler(compiler).version) for compiler in extent.compilers),
+        *(str(simulator_named(simulator)) for simulator in SIMULATORS),
+    ]
+    text = (
+        f"# The matrix: {name} on every core, in every simulator\n\n"
+        "Made by `make matrix`. Each cell is a firmware that was built, checked for instructions "
+        f"that its core does not have, and run: it learned {extent.learn_steps} samples, its "
+        "learned state compared with the integer reference after each, and inferred "
+        f"{extent.samples}, every score compared. `=`: equal in every bit; `X`: not; `-`: nothing "
+        "to run, for the reason in the note. The first sign is of int8 weights, the second of "
+        f"int16.\n\n{'; '.join(versions)}.\n\n"
+    )
+    text += "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return text + "".join(f"\n{number}. {note}" for number, note in enumerate(notes, 1)) + "\n"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spela_mcu import __version__
 from spela_mcu.firmware.board import Board
-from spela_mcu.firmware.memory import STACK_BYTES, application_bytes
+from spela_mcu.firmware.memory import application_bytes, stack_bytes
 from spela_mcu.firmware.model import ModelSource
 from spela_mcu.firmware.templates import render
 from spela_mcu.firmware.toolchain import Optimization, core_flags
@@ -76,7 +76,6 @@ class _View:
     library_sources: tuple[str, ...]
     application_sources: tuple[str, ...]
     has_samples: bool
-    stack_bytes: int = STACK_BYTES
 
     @property
     def banner(self) -> str:
@@ -95,8 +94,17 @@ class _View:
         return application_bytes(self.model.arena_bytes, self.model.inputs)
 
     @property
+    def stack_bytes(self) -> int:
+        return stack_bytes(self.board)
+
+    @property
     def defines(self) -> tuple[str, ...]:
         return runtime_defines(self.model.weights, inference_only=self.inference_only)
+
+    @property
+    def renode_uart(self) -> str:
+        renode = self.board.simulators.renode
+        return f"sysbus.{renode.uart}" if renode else ""
 
     @property
     def gcc_core_flags(self) -> str:
@@ -145,6 +153,10 @@ def generate_project(
         has_samples=samples is not None,
     )
     files |= {path: render(template, project=view) for path, template in _RENDERED.items()}
+    if board.simulators.renode is not None:
+        platform = resource_directory("sim") / "renode" / board.simulators.renode.platform
+        files["board.repl"] = platform.read_text(encoding="utf-8")
+        files["board.resc"] = render("board.resc.j2", project=view)
     files[MANIFEST] = _manifest(view, files)
     return FirmwareProject(model, board, optimization, inference_only, dict(sorted(files.items())))
 

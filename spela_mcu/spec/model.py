@@ -323,7 +323,9 @@ class Exits(Section):
 class Target(Section):
     """Where the firmware runs and how it is built."""
 
-    board: str = Field("stm32f4_discovery", description="name of the board")
+    board: str = Field(
+        "stm32f4_discovery", description="name of a board, or path of a board file of your own"
+    )
     compiler: Literal["auto", "gcc", "zig"] = Field(
         "auto", description="auto: arm-none-eabi-gcc when it is on PATH, else zig"
     )

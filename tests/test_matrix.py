@@ -1,0 +1,132 @@
+"""A trimmed matrix: every core in every simulator, by both compilers, with both weight widths."""
+
+import itertools
+import json
+
+import pytest
+from click.testing import CliRunner
+from simulators import need_simulator
+from test_verify import write_model
+
+from spela_mcu.cli.matrix import command, markdown
+from spela_mcu.firmware.board import load_board
+from spela_mcu.firmware.toolchain import OPTIMIZATIONS
+from spela_mcu.matrix import (
+    COMPILERS,
+    CORES,
+    SIMULATORS,
+    WEIGHTS,
+    Cell,
+    Column,
+    Extent,
+    Row,
+    matrix_rows,
+    run_cell,
+    run_matrix,
+)
+
+EXTENT = Extent(learn_steps=25, samples=4)
+TURNS = list(itertools.product(COMPILERS, WEIGHTS))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(
+        tmp_path_factory.mktemp("matrix"), inputs=13, units=(17, 9), classes=3, samples=60
+    )
+
+
+def columns(core, simulator):
+    """The four builds of one core in one simulator; levels take turns."""
+    turn = CORES.index(core) + SIMULATORS.index(simulator)
+    for index, (compiler, weights) in enumerate(TURNS):
+        yield Column(compiler, OPTIMIZATIONS[(turn + index) % len(OPTIMIZATIONS)], weights)
+
+
+@pytest.mark.parametrize(
+    ("core", "simulator"),
+    [
+        # One Renode serves one worker; so do the builds of one core.
+        pytest.param(core, simulator, marks=pytest.mark.xdist_group(f"{simulator} {core}"))
+        if simulator != "renode"
+        else pytest.param(core, simulator, marks=pytest.mark.xdist_group("renode"))
+        for core, simulator in itertools.product(CORES, SIMULATORS)
+    ],
+)
+def test_every_core_in_every_simulator_is_bit_exact(model, tmp_path, core, simulator):
+    (row,) = (r for r in matrix_rows() if (r.core, r.simulator) == (core, simulator))
+    if row.board is None:
+        need_simulator(simulator)
+        pytest.skip(row.absent)
+    for column in columns(core, simulator):
+        cell = run_cell(model, tmp_path, EXTENT, row, column)
+        assert cell.outcome == "bit-exact", f"{column}: {cell.reason}"
+        assert cell.learn_instructions > cell.infer_instructions > 401
+
+
+def test_only_these_have_no_board():
+    none = {(r.core, r.simulator) for r in matrix_rows() if "no board" in r.absent}
+    assert none == {("cortex-m0plus", "qemu"), ("cortex-m55", "unicorn")}
+
+
+def test_a_planted_fault_is_a_different_cell(model, tmp_path, monkeypatch):
+    row = Row("cortex-m4", "unicorn", load_board("mps2-an386"))
+    column = Column("gcc", "O2", "int8")
+
+    def deploy(prepared, directory):
+        from spela_mcu.firmware.build import build_project
+        from spela_mcu.firmware.toolchain import find_compiler
+        from spela_mcu.verify import deploy as right
+
+        right(prepared, directory)
+        file = directory / "spela" / "spela_arithmetic.h"
+        assert "1013904223" in file.read_text()
+        file.write_text(file.read_text().replace("1013904223", "1013904225"))
+        return build_project(directory, find_compiler("auto"))
+
+    monkeypatch.setattr("spela_mcu.matrix.deploy", deploy)
+    cell = run_cell(model, tmp_path, EXTENT, row, column)
+    assert cell.outcome == "different"
+    assert "on the device" in cell.reason
+
+
+def test_a_model_that_does_not_fit_is_absent_with_its_reason(tmp_path):
+    model = write_model(tmp_path, inputs=200, units=(100,), classes=3, samples=60)
+    row = Row("cortex-m0", "qemu", load_board("microbit"))
+    cell = run_cell(model, tmp_path / "m", EXTENT, row, Column("gcc", "O2", "int8"))
+    assert cell.outcome == "absent"
+    assert "does not fit microbit" in cell.reason
+
+
+def test_the_table(monkeypatch, model):
+    rows = (
+        Row("cortex-m4", "unicorn", load_board("mps2-an386")),
+        Row("cortex-m55", "unicorn", None, "no board with a cortex-m55 that unicorn knows"),
+    )
+    monkeypatch.setattr("spela_mcu.matrix.matrix_rows", lambda: rows)
+    extent = Extent(optimizations=("O2",), learn_steps=3, samples=1)
+    seen = []
+    cells = list(run_matrix(model, model.parent / "table", extent, lambda *step: seen.append(step)))
+    assert len(cells) == 8
+    assert seen[-1][1:] == (8, 8)
+    text = markdown("awkward", cells, extent)
+    assert "| cortex-m4 | unicorn | mps2-an386 | == | == |  |\n" in text
+    assert "| cortex-m55 | unicorn |  | -- | -- | 1 |\n" in text
+    assert "1. no board with a cortex-m55 that unicorn knows" in text
+
+
+def test_the_command(monkeypatch, tmp_path):
+    def cells(outcome):
+        where = ("cortex-m4", "unicorn", "mps2-an386", "gcc", "O2", "int8")
+        return lambda *_: iter([Cell(*where, outcome, "weight[0][0] is 1")])
+
+    model = write_model(tmp_path, inputs=5, units=(6,), classes=3, samples=60)
+    for outcome, code in (("bit-exact", 0), ("different", 1), ("absent", 0)):
+        monkeypatch.setattr("spela_mcu.cli.matrix.run_matrix", cells(outcome))
+        monkeypatch.setattr("spela_mcu.cli.matrix.TRIMMED", Extent(("gcc",), ("O2",), ("int8",)))
+        done = CliRunner().invoke(command, [str(model), "--trimmed", "--json"])
+        assert done.exit_code == code
+        assert json.loads(done.stdout)[0]["outcome"] == outcome
+        shown = CliRunner().invoke(command, [str(model), "--trimmed"])
+        assert shown.exit_code == code
+        assert f"1 {outcome}" in shown.stdout
