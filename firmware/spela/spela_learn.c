@@ -41,13 +41,18 @@ static bool find_direction(const spela_t *network, uint32_t index, spela_output_
     return true;
 }
 
-/** How often the learning rate has halved so far. */
+/** How often the learning rate has halved so far: it is held for rate_halvings intervals, the last
+ *  of which ends with the first halving, and then halves once an interval. */
 static uint32_t rate_halvings(const spela_t *network) {
     const spela_model_t *const model = network->model.pointer;
     if (model->halve_rate_every == 0U) {
         return 0U;
     }
-    const uint32_t halvings = network->samples / model->halve_rate_every;
+    const uint32_t intervals = network->samples / model->halve_rate_every;
+    if (intervals < model->rate_halvings) {
+        return 0U;
+    }
+    const uint32_t halvings = intervals - model->rate_halvings + 1U; /* <= 2^32 - 1: E >= 1 */
     return halvings < model->rate_halvings ? halvings : model->rate_halvings;
 }
 
