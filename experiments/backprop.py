@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -26,7 +28,7 @@ def backprop_accuracy(dataset: Dataset, widths: list[int], epochs: int, seed: in
     torch.manual_seed(seed)
     sizes = [dataset.inputs, *widths]
     layers: list[nn.Module] = []
-    for inputs, units in zip(sizes, sizes[1:], strict=False):
+    for inputs, units in pairwise(sizes):
         layers += [nn.Linear(inputs, units), nn.ReLU()]
     network = nn.Sequential(*layers, nn.Linear(sizes[-1], dataset.classes))
     x, y = torch.tensor(dataset.train.x), torch.tensor(dataset.train.y)

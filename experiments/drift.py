@@ -47,7 +47,7 @@ def _noisier(x: Pictures, rng: np.random.Generator) -> Pictures:
 
 def _rescaled(x: Pictures, rng: np.random.Generator) -> Pictures:
     del rng
-    return x * np.float32(CONTRAST)
+    return np.multiply(x, np.float32(CONTRAST))
 
 
 DRIFTS: dict[str, Callable[[Pictures, np.random.Generator], Pictures]] = {

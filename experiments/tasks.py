@@ -74,12 +74,8 @@ def read_records(file: Path) -> list[Record]:
             content = json.loads(line)
             records.append(Record(Task(**content["task"]), content["values"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                "not a result",
-                mend="remove the line; its run is done again",
-                file=file,
-                line=number,
-            ) from error
+            mend = "remove the line; its run is done again"
+            raise UserError("not a result", mend=mend, file=file, line=number) from error
     return records
 
 

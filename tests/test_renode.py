@@ -245,7 +245,7 @@ def test_a_renode_that_ends_is_reported_and_started_again(build):
 def test_a_renode_that_does_not_answer_is_ended(build):
     with RenodeSimulator().start(build) as machine:
         process = machine._renode
-        with pytest.raises(SimulationError, match="did not answer within 0.2 s, and was ended"):
+        with pytest.raises(SimulationError, match=r"did not answer within 0\.2 s, and was ended"):
             process.call("monitor", "sleep 5", timeout_s=0.2)
         with pytest.raises(SimulationError, match="ended unexpectedly"):
             Device(machine).info()

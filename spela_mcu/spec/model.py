@@ -286,9 +286,14 @@ class Learning(Section):
         description="of the first sample; when absent 0.2 (start: untrained) or 0.02 (trained)",
     )
     halve_rate_every: int = Field(
-        0, ge=0, description="halve the learning rate after this many samples; 0: never"
+        0, ge=0, description="samples between two halvings of the learning rate; 0: never halved"
     )
-    rate_halvings: int = Field(6, ge=0, le=15, description="at most this many such halvings")
+    rate_halvings: int = Field(
+        6,
+        ge=0,
+        le=15,
+        description="number of halvings; before them the rate is held for as many intervals",
+    )
 
     @property
     def first_rate(self) -> float:
