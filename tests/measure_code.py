@@ -46,8 +46,23 @@ def measure(directory):
     return largest
 
 
+def table(largest):
+    """The table, as it stands in the source."""
+    lines = ["{"]
+    for core in ("armv6-m", "armv7-m"):
+        lines.append(f'    "{core}": {{')
+        for compiler in ("gcc", "zig"):
+            lines.append(f'        "{compiler}": {{')
+            for level in OPTIMIZATIONS:
+                bounds = tuple(
+                    round(size * HEADROOM + 50, -2) for size in largest[core, compiler, level]
+                )
+                lines.append(f'            "{level}": ({bounds[0]:.0f}, {bounds[1]:.0f}),')
+            lines.append("        },")
+        lines.append("    },")
+    return "\n".join([*lines, "}"])
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
-        for (core, compiler, level), sizes in sorted(measure(Path(scratch)).items()):
-            bounds = tuple(round(size * HEADROOM + 50, -2) for size in sizes)
-            print(f'{core} {compiler} "{level}": {tuple(map(int, bounds))},  # {tuple(sizes)}')
+        print(table(measure(Path(scratch))))

@@ -10,6 +10,7 @@ import pytest
 from toy import toy, toy_samples
 
 from spela_mcu.errors import UserError
+from spela_mcu.firmware.board import board_ids
 from spela_mcu.firmware.directory import read_project, write_project
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.resources import resource_directory
@@ -68,17 +69,28 @@ def test_no_place_or_date_of_the_generating_machine(project):
 
 
 def test_clang_format_leaves_generated_c_unchanged(project, tmp_path):
+    write_project(project, tmp_path / "p")
+    check_format([tmp_path / "p" / path for path in project.files if path.endswith((".c", ".h"))])
+
+
+def test_clang_format_leaves_every_boards_header_unchanged(tmp_path):
+    files = []
+    for board in board_ids():
+        files.append(tmp_path / f"{board}.h")
+        files[-1].write_text(toy(board).project.files["port/board.h"])
+    check_format(files)
+
+
+def check_format(files):
     beside_python = Path(sys.executable).parent
     formatter = shutil.which(
         "clang-format", path=f"{beside_python}{os.pathsep}{os.environ['PATH']}"
     )
     if formatter is None:
         pytest.skip("clang-format is not installed (pip install clang-format)")
-    write_project(project, tmp_path / "p")
-    files = [str(tmp_path / "p" / path) for path in project.files if path.endswith((".c", ".h"))]
     style = resource_directory("firmware").parent / ".clang-format"
     done = subprocess.run(
-        [formatter, f"--style=file:{style}", "--dry-run", "--Werror", *files],
+        [formatter, f"--style=file:{style}", "--dry-run", "--Werror", *map(str, files)],
         capture_output=True,
         text=True,
         check=False,
