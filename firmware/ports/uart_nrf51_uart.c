@@ -3,18 +3,18 @@
 #include "nrf.h"
 #include "port.h"
 
-#define TASK_START_RX     0x000U
-#define TASK_START_TX     0x008U
-#define EVENT_RX_READY    0x108U
-#define EVENT_TX_READY    0x11CU
-#define EVENT_ERROR       0x124U
-#define ERROR_SOURCE      0x480U
-#define ENABLE            0x500U
-#define PIN_TX            0x50CU
-#define PIN_RX            0x514U
-#define RX_DATA           0x518U
-#define TX_DATA           0x51CU
-#define BAUD_RATE         0x524U
+#define TASK_START_RX  0x000U
+#define TASK_START_TX  0x008U
+#define EVENT_RX_READY 0x108U
+#define EVENT_TX_READY 0x11CU
+#define EVENT_ERROR    0x124U
+#define ERROR_SOURCE   0x480U
+#define ENABLE         0x500U
+#define PIN_TX         0x50CU
+#define PIN_RX         0x514U
+#define RX_DATA        0x518U
+#define TX_DATA        0x51CU
+#define BAUD_RATE      0x524U
 
 #define ENABLE_UART       4U
 #define ERROR_SOURCES_ALL 15U /* overrun, parity, framing, break */

@@ -3,23 +3,23 @@
 #include "nrf.h"
 #include "port.h"
 
-#define TASK_START_RX      0x000U
-#define TASK_START_TX      0x008U
-#define EVENT_RX_END       0x110U
-#define EVENT_TX_END       0x120U
-#define EVENT_ERROR        0x124U
-#define ERROR_SOURCE       0x480U
-#define ENABLE             0x500U
-#define PIN_TX             0x50CU
-#define PIN_RX             0x514U
-#define BAUD_RATE          0x524U
-#define RX_POINTER         0x534U
-#define RX_BYTES_MAX       0x538U
-#define TX_POINTER         0x544U
-#define TX_BYTES_MAX       0x548U
+#define TASK_START_RX 0x000U
+#define TASK_START_TX 0x008U
+#define EVENT_RX_END  0x110U
+#define EVENT_TX_END  0x120U
+#define EVENT_ERROR   0x124U
+#define ERROR_SOURCE  0x480U
+#define ENABLE        0x500U
+#define PIN_TX        0x50CU
+#define PIN_RX        0x514U
+#define BAUD_RATE     0x524U
+#define RX_POINTER    0x534U
+#define RX_BYTES_MAX  0x538U
+#define TX_POINTER    0x544U
+#define TX_BYTES_MAX  0x548U
 
-#define ENABLE_UARTE       8U
-#define ERROR_SOURCES_ALL  15U /* overrun, parity, framing, break */
+#define ENABLE_UARTE      8U
+#define ERROR_SOURCES_ALL 15U /* overrun, parity, framing, break */
 
 /* The rates that the specification lists; the steps between them are not documented. */
 #if BOARD_UART_BAUD == 9600
@@ -70,8 +70,8 @@ void port_init(void) {
 }
 
 /*
- * The next transfer starts only when this byte has been taken, so that none overwrites another: bytes
- * that arrive in between wait in the receiver's queue.
+ * The next transfer starts only when this byte has been taken, so that none overwrites another:
+ * bytes that arrive in between wait in the receiver's queue.
  */
 uint8_t port_read(void) {
     while (*uarte(EVENT_RX_END) == 0U) {

@@ -5,20 +5,20 @@
 #include "board.h"
 #include "port.h"
 
-#define RESETS            0x4000C000U
-#define RESETS_RESET      (RESETS + 0x0U)
-#define RESETS_DONE       (RESETS + 0x8U)
-#define RESET_IO_BANK0    (1U << 5)
-#define RESET_PADS_BANK0  (1U << 8)
-#define RESET_UART        (BOARD_UART_BASE == 0x40034000U ? 1U << 22 : 1U << 23)
+#define RESETS           0x4000C000U
+#define RESETS_RESET     (RESETS + 0x0U)
+#define RESETS_DONE      (RESETS + 0x8U)
+#define RESET_IO_BANK0   (1U << 5)
+#define RESET_PADS_BANK0 (1U << 8)
+#define RESET_UART       (BOARD_UART_BASE == 0x40034000U ? 1U << 22 : 1U << 23)
 
-#define XOSC              0x40024000U
-#define XOSC_CONTROL      (XOSC + 0x0U)
-#define XOSC_STATUS       (XOSC + 0x4U)
-#define XOSC_STARTUP      (XOSC + 0xCU)
-#define XOSC_1_TO_15_MHZ  0xAA0U
-#define XOSC_ENABLE       (0xFABU << 12)
-#define XOSC_STABLE       (1U << 31)
+#define XOSC             0x40024000U
+#define XOSC_CONTROL     (XOSC + 0x0U)
+#define XOSC_STATUS      (XOSC + 0x4U)
+#define XOSC_STARTUP     (XOSC + 0xCU)
+#define XOSC_1_TO_15_MHZ 0xAA0U
+#define XOSC_ENABLE      (0xFABU << 12)
+#define XOSC_STABLE      (1U << 31)
 
 #define CLOCKS            0x40008000U
 #define CLOCK_REF_CONTROL (CLOCKS + 0x30U) /* which the core's clock is after reset */
@@ -49,7 +49,7 @@
 #define CONTROL_RX_ENABLE (1U << 9)
 
 /* Clock / (16 * baud), six bits of it behind the point. */
-#define BAUD_DIVIDER      (((4U * BOARD_UART_CLOCK_HZ) + (BOARD_UART_BAUD / 2U)) / BOARD_UART_BAUD)
+#define BAUD_DIVIDER (((4U * BOARD_UART_CLOCK_HZ) + (BOARD_UART_BAUD / 2U)) / BOARD_UART_BAUD)
 #if BAUD_DIVIDER < 64 || BAUD_DIVIDER > 4194240
 #error "BOARD_UART_BAUD cannot be had from BOARD_UART_CLOCK_HZ: their quotient is 16 to 1048560"
 #endif

@@ -1,6 +1,6 @@
 /*
- * USART of STM32F0, F3, F7, G0, H7, L4 and L5, and their LPUART (reference manuals RM0385, 31.8, and
- * RM0438, USART and LPUART registers).
+ * USART of STM32F0, F3, F7, G0, H7, L4 and L5, and their LPUART (reference manuals RM0385, 31.8,
+ * and RM0438, USART and LPUART registers).
  */
 #include "board.h"
 #include "port.h"

@@ -4,6 +4,7 @@
 #include "spela_network.h"
 
 #define SPELA_NO_CLASS UINT32_C(0xFFFFFFFF)
+#define SPELA_LAST     UINT32_C(0xFFFFFFFF)
 
 spela_status_t spela_check_sample(const spela_t *network, const int8_t *sample, size_t inputs) {
     if (network == NULL || sample == NULL) {
@@ -36,8 +37,9 @@ spela_output_t spela_run_layer(spela_t *network, uint32_t index) {
     const uint32_t units = layer->units;
     int32_t *const sums = spela_at(network, network->sums_offset);
     int8_t *const activation = spela_at(network, network->layers[index].activation_offset);
+    const spela_shape_t shape = spela_weight_shape(layer);
     SPELA_KERNEL(network->model.pointer, spela_dense, spela_weights(network, index),
-                 spela_wide(network, index), spela_weight_shape(layer), sums);
+                 spela_wide(network, index), &shape, sums);
 
     spela_output_t output = {0U, 0U};
     const uint32_t bits = activate(sums, units, layer->leak_shift);
@@ -56,7 +58,7 @@ void spela_score(spela_t *network, uint32_t index) {
     const spela_layer_t *const layer = spela_layer(network, index);
     const spela_shape_t shape = {spela_padded(network->model.pointer->classes),
                                  spela_padded(layer->units), 8U};
-    spela_dense_int8(layer->embeddings, spela_wide(network, index + 1U), shape,
+    spela_dense_int8(layer->embeddings, spela_wide(network, index + 1U), &shape,
                      spela_at(network, network->scores_offset));
 }
 
@@ -72,45 +74,73 @@ uint16_t spela_best_class(const spela_t *network, uint32_t other_than) {
     return (uint16_t)best;
 }
 
-spela_result_t spela_answer(const spela_t *network, uint32_t index, spela_inverse_norm_t inverse) {
+void spela_answer(const spela_t *network, uint32_t index, spela_inverse_norm_t inverse,
+                  spela_result_t *result) {
     const int32_t *const scores = spela_at(network, network->scores_offset);
     const uint32_t shift = spela_layer(network, index)->embedding_shift;
-    spela_result_t result = {0U, (uint16_t)index, 0, 0};
-    result.label = spela_best_class(network, SPELA_NO_CLASS);
-    const uint16_t second = spela_best_class(network, result.label);
-    const int32_t cosine = spela_cosine(scores[result.label], inverse, shift);
+    const uint16_t best = spela_best_class(network, SPELA_NO_CLASS);
+    const uint16_t second = spela_best_class(network, best);
+    const int32_t cosine = spela_cosine(scores[best], inverse, shift);
     const int32_t margin = cosine - spela_cosine(scores[second], inverse, shift);
-    result.cosine = (int16_t)cosine;
-    result.margin = (int16_t)(margin > INT16_MAX ? INT16_MAX : margin);
-    return result;
+    result->label = best;
+    result->exit = (uint16_t)index;
+    result->cosine = (int16_t)cosine;
+    result->margin = (int16_t)(margin > INT16_MAX ? INT16_MAX : margin);
 }
 
-spela_status_t spela_infer_exit(spela_t *network, const int8_t *sample, size_t inputs,
-                                uint16_t exit, spela_result_t *result) {
+/**
+ * Answers at the exit `last`, or at an earlier one that is sure enough.
+ *
+ * @param last      SPELA_LAST: the model's last exit
+ * @param is_early  whether the layers' thresholds count (docs/arithmetic.md, section 8)
+ */
+static spela_status_t classify(spela_t *network, const int8_t *sample, size_t inputs, uint32_t last,
+                               bool is_early, spela_result_t *result) {
     const spela_status_t status = spela_check_sample(network, sample, inputs);
     if (status != SPELA_OK) {
         return status;
     }
-    if (result == NULL || exit >= network->model.pointer->layer_count) {
+    const uint32_t layers = network->model.pointer->layer_count;
+    if (last == SPELA_LAST) {
+        last = layers - 1U;
+    }
+    if (result == NULL || last >= layers) {
         return SPELA_ERROR_ARGUMENT;
     }
-    spela_output_t output = {0U, 0U};
     spela_widen(sample, (uint32_t)inputs, spela_wide(network, 0U));
-    for (uint32_t i = 0U; i <= exit; i++) {
-        output = spela_run_layer(network, i);
+    for (uint32_t i = 0U;; i++) {
+        const spela_layer_t *const layer = spela_layer(network, i);
+        const spela_output_t output = spela_run_layer(network, i);
+        if (i < last && (!is_early || layer->exit_margin == 0)) {
+            continue; /* nobody leaves here: no need for scores */
+        }
+        spela_result_t answer;
+        spela_score(network, i);
+        spela_answer(network, i, spela_inverse_norm(output.squared_norm), &answer);
+        if (i < last && answer.margin < layer->exit_margin) {
+            continue;
+        }
+        if (is_early && layer->reject_cosine != 0 && answer.cosine < layer->reject_cosine) {
+            answer.label = SPELA_UNKNOWN;
+        }
+        *result = answer;
+        return SPELA_OK;
     }
-    spela_score(network, exit);
-    *result = spela_answer(network, exit, spela_inverse_norm(output.squared_norm));
-    return SPELA_OK;
 }
 
 spela_status_t spela_infer(spela_t *network, const int8_t *sample, size_t inputs,
                            spela_result_t *result) {
-    if (network == NULL) {
-        return SPELA_ERROR_ARGUMENT;
-    }
-    const uint32_t last = network->model.pointer->layer_count - 1U;
-    return spela_infer_exit(network, sample, inputs, (uint16_t)last, result);
+    return classify(network, sample, inputs, SPELA_LAST, false, result);
+}
+
+spela_status_t spela_infer_exit(spela_t *network, const int8_t *sample, size_t inputs,
+                                uint16_t exit, spela_result_t *result) {
+    return classify(network, sample, inputs, exit, false, result);
+}
+
+spela_status_t spela_infer_early(spela_t *network, const int8_t *sample, size_t inputs,
+                                 spela_result_t *result) {
+    return classify(network, sample, inputs, SPELA_LAST, true, result);
 }
 
 const int32_t *spela_scores(const spela_t *network) {

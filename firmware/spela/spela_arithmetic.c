@@ -18,10 +18,11 @@ static uint32_t square_root(uint32_t value) {
 spela_inverse_norm_t spela_inverse_norm(uint32_t squared_norm) {
     spela_inverse_norm_t inverse = {0U, 0U};
     if (squared_norm != 0U) {
-        inverse.exponent = (32U - spela_bits(squared_norm)) >> 1;
+        const uint32_t exponent = (32U - spela_bits(squared_norm)) >> 1;
+        const uint32_t root = square_root(squared_norm << (2U * exponent));
         /* The root lies in [2^15, 2^16), hence the quotient in [2^15, 2^16]. */
-        inverse.mantissa =
-            (UINT32_C(1) << 31) / square_root(squared_norm << (2U * inverse.exponent));
+        inverse.mantissa = ((UINT32_C(1) << 31) / root) & UINT32_C(0x1FFFF);
+        inverse.exponent = exponent & 15U;
     }
     return inverse;
 }

@@ -55,10 +55,10 @@ static inline uint32_t spela_next(uint32_t state) {
     return state * SPELA_LCG_MULTIPLIER + SPELA_LCG_INCREMENT;
 }
 
-/** The reciprocal of a vector's length: 1/|x| = mantissa * 2^(exponent - 31). */
+/** The reciprocal of a vector's length: 1/|x| = mantissa * 2^(exponent - 31). One word. */
 typedef struct {
-    uint32_t mantissa; /**< in [2^15, 2^16]; 0 for the zero vector */
-    uint32_t exponent; /**< in 0..15 */
+    unsigned int mantissa : 24; /**< in [2^15, 2^16]; 0 for the zero vector */
+    unsigned int exponent : 8;  /**< in 0..15 */
 } spela_inverse_norm_t;
 
 /** The reciprocal length of a vector whose squares sum to squared_norm. */

@@ -119,7 +119,7 @@ static void draw_weights(const spela_model_t *model, const spela_layer_t *layer,
     const spela_shape_t shape = spela_weight_shape(layer);
     uint32_t state = layer->seed;
     for (uint32_t row = 0U; row < layer->units; row++) {
-        const uint32_t first = spela_row_offset(shape, row);
+        const uint32_t first = spela_row_offset(row, shape.columns);
         for (uint32_t column = 0U; column < layer->inputs; column++) {
             state = spela_next(state);
             /* the upper weight_bits bits, as a two's complement number */
@@ -141,30 +141,30 @@ static void draw_weights(const spela_model_t *model, const spela_layer_t *layer,
 static void restart(spela_t *network) {
     const spela_model_t *const model = network->model.pointer;
     network->dither_state = model->seed;
+#ifndef SPELA_INFERENCE_ONLY /* else there is nothing to clear */
     network->samples = 0U;
     network->layer_updates = 0U;
     network->multipliers_clipped = 0U;
     network->halvings = 0U;
     for (uint32_t i = 0U; i < model->layer_count; i++) {
+        const spela_layer_t *const layer = &model->layers[i];
         spela_layer_state_t *const state = &network->layers[i];
+        uint8_t *const weights = spela_at(network, state->weights_offset);
         state->updates = 0U;
         state->halvings = 0U;
-#ifndef SPELA_INFERENCE_ONLY
-        const spela_layer_t *const layer = &model->layers[i];
-        uint8_t *const weights = spela_at(network, state->weights_offset);
-        if (state->weights_offset == 0U) {
+        if (!SPELA_LEARNS(model)) {
             continue;
         }
         if (layer->weights == NULL) {
             draw_weights(model, layer, weights);
-            continue;
+        } else {
+            const uint8_t *const initial = layer->weights;
+            for (uint32_t k = 0U; k < spela_weight_bytes(model, layer); k++) {
+                weights[k] = initial[k];
+            }
         }
-        const uint8_t *const initial = layer->weights;
-        for (uint32_t k = 0U; k < spela_weight_bytes(model, layer); k++) {
-            weights[k] = initial[k];
-        }
-#endif
     }
+#endif
 }
 
 /** Takes `bytes` from the arena, 8-aligned; returns their offset. */
@@ -172,10 +172,6 @@ static uint32_t take(uint32_t *used, uint32_t bytes) {
     const uint32_t offset = *used;
     *used += (bytes + 7U) & ~UINT32_C(7);
     return offset;
-}
-
-static uint32_t greater(uint32_t a, uint32_t b) {
-    return a > b ? a : b;
 }
 
 /**
@@ -186,30 +182,29 @@ static uint32_t greater(uint32_t a, uint32_t b) {
  */
 static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_state_t *states) {
     uint32_t widest = 0U;
-    uint32_t wide_bytes[2] = {0U, 0U};
     for (uint32_t i = 0U; i < model->layer_count; i++) {
-        const spela_layer_t *const layer = &model->layers[i];
-        const uint32_t units = spela_padded(layer->units);
-        widest = greater(widest, units);
-        wide_bytes[i % 2U] = greater(wide_bytes[i % 2U], 2U * spela_padded(layer->inputs));
-        wide_bytes[(i + 1U) % 2U] = greater(wide_bytes[(i + 1U) % 2U], 2U * units);
+        const uint32_t units = spela_padded(model->layers[i].units);
+        widest = units > widest ? units : widest;
     }
-    const bool learns = !spela_has_flag(model, (uint32_t)SPELA_FLAG_INFERENCE_ONLY);
+    const uint32_t inputs = spela_padded(model->layers[0].inputs);
     uint32_t used =
         (uint32_t)sizeof(spela_t) + model->layer_count * (uint32_t)sizeof(spela_layer_state_t);
     head->scores_offset = take(&used, 4U * spela_padded(model->classes));
     /* The list of rows takes the place of the sums it is made from: entry k needs the sum of row
      * k or a later one, and ends before that sum if the sums fill the list's second half. */
     head->rows_offset = used;
-    head->sums_offset = used + (learns ? 4U * widest : 0U);
-    (void)take(&used, (learns ? (uint32_t)sizeof(spela_row_update_t) : 4U) * widest);
-    for (uint32_t i = 0U; i < 2U; i++) {
-        head->wide_offset[i] = take(&used, (wide_bytes[i] + 15U) & ~UINT32_C(15));
-    }
+    used += SPELA_LEARNS(model) ? 4U * widest : 0U;
+    head->sums_offset = used;
+    used += 4U * widest;
+    head->wide_offset[0] = used;
+    used += (2U * (inputs > widest ? inputs : widest) + 15U) & ~UINT32_C(15);
+    head->wide_offset[1] = used;
+    used += (2U * widest + 15U) & ~UINT32_C(15);
     for (uint32_t i = 0U; i < model->layer_count; i++) {
         const spela_layer_t *const layer = &model->layers[i];
         const uint32_t activation_offset = take(&used, layer->units);
-        const uint32_t weights_offset = learns ? take(&used, spela_weight_bytes(model, layer)) : 0U;
+        const uint32_t weights_offset =
+            SPELA_LEARNS(model) ? take(&used, spela_weight_bytes(model, layer)) : 0U;
         if (states != NULL) {
             states[i].activation_offset = activation_offset;
             states[i].weights_offset = weights_offset;

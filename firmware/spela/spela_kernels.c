@@ -31,7 +31,7 @@ void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide) {
 #define SPELA_WEIGHT       int16_t
 #define SPELA_NAME(x)      x##_int16
 #define SPELA_UPDATE_SHIFT 8U
-#define SPELA_BITS(shape)  ((shape).weight_bits)
+#define SPELA_BITS(shape)  ((shape)->weight_bits)
 #include "spela_kernels_body.h"
 #include "spela_kernels_upkeep.h"
 #endif

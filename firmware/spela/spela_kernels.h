@@ -23,13 +23,12 @@
 #define SPELA_PORTABLE_KERNELS
 #endif
 
-/** The generator of stochastic rounding: state <- state * multiplier + increment. Nearest rounding
- *  is the same generator standing still at one half. */
+/** A weight matrix in memory. Kernels in assembly read it, and the structures below. */
 typedef struct {
-    uint32_t state;
-    uint32_t multiplier;
-    uint32_t increment;
-} spela_dither_t;
+    uint32_t rows;        /**< multiple of 4 */
+    uint32_t columns;     /**< multiple of 4 */
+    uint32_t weight_bits; /**< range of int16 weights; int8 weights use all 8 bits */
+} spela_shape_t;
 
 /** The update of one row: w[row][i] += round(multiplier * x[i]). */
 typedef struct {
@@ -37,21 +36,24 @@ typedef struct {
     int32_t multiplier; /**< within int16 */
 } spela_row_update_t;
 
-/** A weight matrix in memory. */
+/** The update of a matrix. */
 typedef struct {
-    uint32_t rows;        /**< multiple of 4 */
-    uint32_t columns;     /**< multiple of 4 */
-    uint32_t weight_bits; /**< range of int16 weights; int8 weights use all 8 bits */
-} spela_shape_t;
+    const int16_t *wide;            /**< inputs, as spela_widen makes them */
+    const spela_row_update_t *rows; /**< an even number of them, and not none */
+    const spela_row_update_t *rows_end;
+    uint32_t state; /**< of the dither: state <- state * multiplier + increment. Nearest rounding
+                         is the same generator standing still at one half. */
+    uint32_t multiplier;
+    uint32_t increment;
+} spela_update_t;
 
 /** Where a row starts, in weights. */
-static inline uint32_t spela_row_offset(spela_shape_t shape, uint32_t row) {
-    return (row / 4U) * 4U * shape.columns + (row % 4U) * 4U;
+static inline uint32_t spela_row_offset(uint32_t row, uint32_t columns) {
+    return (row / 4U) * 4U * columns + (row % 4U) * 4U;
 }
 
-/** Brings inputs into the form that this core's kernels read: two bytes an input, padded with
- *  zeros to whole blocks.
- *  @param wide  8-aligned, with room for 16 bytes more than begun */
+/** Brings inputs into the form that this core's kernels read, padded with zeros to whole blocks.
+ *  @param wide  8-aligned; two bytes an input, in units of 16 bytes */
 void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide);
 
 /** One of the inputs that spela_widen was given. */
@@ -65,22 +67,20 @@ static inline int32_t spela_input(const int16_t *wide, uint32_t column) {
 }
 
 /** sums[rows] = weights * inputs. |sum| <= 2^30 by the generator's choice of weight_bits. */
-void spela_dense_int8(const int8_t *weights, const int16_t *wide, spela_shape_t shape,
+void spela_dense_int8(const int8_t *weights, const int16_t *wide, const spela_shape_t *shape,
                       int32_t *sums);
-void spela_dense_int16(const int16_t *weights, const int16_t *wide, spela_shape_t shape,
+void spela_dense_int16(const int16_t *weights, const int16_t *wide, const spela_shape_t *shape,
                        int32_t *sums);
 
-/** Adds the rounded updates of `count` rows, saturating. Draws one number a column, column by
+/** Adds the rounded updates of the rows listed, saturating. Draws one number a column, column by
  *  column, whatever the inputs are. |multiplier * input| <= 2^22.
- *  @param updates  [shape.rows] of room; what lies behind `count` is lost */
-void spela_update_int8(int8_t *weights, const int16_t *wide, spela_shape_t shape,
-                       spela_row_update_t *updates, uint32_t count, spela_dither_t *dither);
-void spela_update_int16(int16_t *weights, const int16_t *wide, spela_shape_t shape,
-                        spela_row_update_t *updates, uint32_t count, spela_dither_t *dither);
+ *  @param update  its state is moved on, its other members stay */
+void spela_update_int8(int8_t *weights, const spela_shape_t *shape, spela_update_t *update);
+void spela_update_int16(int16_t *weights, const spela_shape_t *shape, spela_update_t *update);
 
 /** Halves every weight, ties to even, if more than `limit` stand at an end of their range; says
  *  whether it did. */
-bool spela_relieve_int8(int8_t *weights, spela_shape_t shape, uint32_t limit);
-bool spela_relieve_int16(int16_t *weights, spela_shape_t shape, uint32_t limit);
+bool spela_relieve_int8(int8_t *weights, const spela_shape_t *shape, uint32_t limit);
+bool spela_relieve_int16(int16_t *weights, const spela_shape_t *shape, uint32_t limit);
 
 #endif /* SPELA_KERNELS_H */

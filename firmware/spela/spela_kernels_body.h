@@ -4,14 +4,15 @@
  * SPELA_UPDATE_SHIFT (fraction bits of an update) and SPELA_BITS(shape) defined.
  */
 
-void SPELA_NAME(spela_dense)(const SPELA_WEIGHT *weights, const int16_t *wide, spela_shape_t shape,
-                             int32_t *sums) {
-    for (uint32_t row = 0U; row < shape.rows; row += 4U) {
+void SPELA_NAME(spela_dense)(const SPELA_WEIGHT *weights, const int16_t *wide,
+                             const spela_shape_t *shape, int32_t *sums) {
+    const uint32_t columns = shape->columns;
+    for (uint32_t row = 0U; row < shape->rows; row += 4U) {
         int32_t sum0 = 0;
         int32_t sum1 = 0;
         int32_t sum2 = 0;
         int32_t sum3 = 0;
-        for (uint32_t column = 0U; column < shape.columns; column += 4U) {
+        for (uint32_t column = 0U; column < columns; column += 4U) {
             const int32_t x0 = spela_input(wide, column);
             const int32_t x1 = spela_input(wide, column + 1U);
             const int32_t x2 = spela_input(wide, column + 2U);
@@ -29,26 +30,32 @@ void SPELA_NAME(spela_dense)(const SPELA_WEIGHT *weights, const int16_t *wide, s
     }
 }
 
-void SPELA_NAME(spela_update)(SPELA_WEIGHT *weights, const int16_t *wide, spela_shape_t shape,
-                              spela_row_update_t *updates, uint32_t count, spela_dither_t *dither) {
+void SPELA_NAME(spela_update)(SPELA_WEIGHT *weights, const spela_shape_t *shape,
+                              spela_update_t *update) {
     const int32_t high = (int32_t)(UINT32_C(1) << (SPELA_BITS(shape) - 1U)) - 1;
     const int32_t low = -high - 1;
-    uint32_t state = dither->state;
-    for (uint32_t column = 0U; column < shape.columns; column++) {
-        const int32_t input = spela_input(wide, column);
-        state = state * dither->multiplier + dither->increment;
-        const int32_t noise = (int32_t)(state >> (32U - SPELA_UPDATE_SHIFT));
-        if (input == 0) {
-            continue; /* its update is noise >> shift: zero */
+    for (uint32_t column = 0U; column < shape->columns; column += 4U) {
+        int32_t inputs[4];
+        int32_t noise[4];
+        int32_t any = 0;
+        for (uint32_t i = 0U; i < 4U; i++) {
+            inputs[i] = spela_input(update->wide, column + i);
+            any |= inputs[i];
+            update->state = update->state * update->multiplier + update->increment;
+            noise[i] = (int32_t)(update->state >> (32U - SPELA_UPDATE_SHIFT));
         }
-        SPELA_WEIGHT *const first = weights + (column / 4U) * 16U + column % 4U;
-        for (uint32_t k = 0U; k < count; k++) {
-            SPELA_WEIGHT *const weight = first + updates[k].offset;
-            /* |multiplier * input + noise| < 2^22 + 2^16 */
-            const int32_t step =
-                spela_shift_right(updates[k].multiplier * input + noise, SPELA_UPDATE_SHIFT);
-            *weight = (SPELA_WEIGHT)spela_clip(*weight + step, low, high);
+        if (any == 0) {
+            continue; /* the update of a zero input is its noise >> shift: zero */
+        }
+        SPELA_WEIGHT *const block = weights + 4U * column;
+        for (const spela_row_update_t *row = update->rows; row != update->rows_end; row++) {
+            SPELA_WEIGHT *const w = block + row->offset;
+            for (uint32_t i = 0U; i < 4U; i++) {
+                /* |multiplier * input + noise| < 2^22 + 2^16 */
+                const int32_t step =
+                    spela_shift_right(row->multiplier * inputs[i] + noise[i], SPELA_UPDATE_SHIFT);
+                w[i] = (SPELA_WEIGHT)spela_clip(w[i] + step, low, high);
+            }
         }
     }
-    dither->state = state;
 }

@@ -50,11 +50,6 @@ void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide) {
     }
 }
 
-void spela_dsp_dense(const int8_t *weights, const int16_t *wide, const int16_t *end, int32_t *sums,
-                     const int32_t *sums_end);
-void spela_dsp_update(int8_t *weights, const spela_row_update_t *updates,
-                      const spela_row_update_t *end, uint32_t *job);
-
 /* clang-format off */
 
 /* Sixteen multiply-accumulates: 4 rows by 4 columns, 18 instructions.
@@ -79,20 +74,19 @@ void spela_dsp_update(int8_t *weights, const spela_row_update_t *updates,
     "smlad   r11, r12, r8, r11\n"           \
     "smlad   r11, r7, r9, r11\n"
 
-/** sums = weights * wide, four rows at a time, four blocks of columns in each turn of the inner
- *  loop. It is entered where as many blocks follow as are over when the columns are divided. */
-__attribute__((naked)) void spela_dsp_dense(SPELA_ARGUMENT const int8_t *weights,
-                                            SPELA_ARGUMENT const int16_t *wide,
-                                            SPELA_ARGUMENT const int16_t *end,
-                                            SPELA_ARGUMENT int32_t *sums,
-                                            SPELA_ARGUMENT const int32_t *sums_end) {
-    /* sp: wide, blocks over, sums, sums_end */
+/* Four rows at a time, four blocks of columns in each turn of the inner loop. It is entered where
+ * as many blocks follow as are over when the columns are divided by 16. */
+__attribute__((naked)) void spela_dense_int8(SPELA_ARGUMENT const int8_t *weights,
+                                             SPELA_ARGUMENT const int16_t *wide,
+                                             SPELA_ARGUMENT const spela_shape_t *shape,
+                                             SPELA_ARGUMENT int32_t *sums) {
+    /* sp: wide, blocks over, sums, their end */
     __asm__ volatile(
         "push    {r4-r11, lr}\n"
-        "mov     lr, r2\n"
-        "sub     r2, r2, r1\n"
-        "ubfx    r2, r2, #3, #2\n"
-        "ldr     r4, [sp, #36]\n"
+        "ldrd    r4, r2, [r2]\n"           /* rows, columns */
+        "add     lr, r1, r2, lsl #1\n"
+        "ubfx    r2, r2, #2, #2\n"
+        "add     r4, r3, r4, lsl #2\n"
         "push    {r1-r4}\n"
         "1: ldrd r1, r12, [sp]\n"
         "movs    r2, #0\n"
@@ -133,64 +127,56 @@ __attribute__((naked)) void spela_dsp_dense(SPELA_ARGUMENT const int8_t *weights
     "qadd8   r3, r3, lr\n"                  \
     "str     r3, [r0, r10]\n"
 
-/** Updates the rows listed, an even number of them and not none, block by block of columns.
- *  @param job  wide, its end, the dither's multiplier, increment and state; the state is kept */
-__attribute__((naked)) void spela_dsp_update(SPELA_ARGUMENT int8_t *weights,
-                                             SPELA_ARGUMENT const spela_row_update_t *updates,
-                                             SPELA_ARGUMENT const spela_row_update_t *end,
-                                             SPELA_ARGUMENT uint32_t *job) {
+/* Block by block of columns; blocks whose inputs are all zero only have their numbers drawn. */
+__attribute__((naked)) void spela_update_int8(SPELA_ARGUMENT int8_t *weights,
+                                              SPELA_ARGUMENT const spela_shape_t *shape,
+                                              SPELA_ARGUMENT spela_update_t *update) {
+    /* sp: rows, wide, its end, state, multiplier, increment, update */
     __asm__ volatile(
-        "push    {r1, r3-r11, lr}\n"
+        "push    {r2, r4-r11, lr}\n"
         "mov     r4, #0x00ff00ff\n"
         "mov     r5, #0x01010101\n"
-        "usub8   r4, r4, r5\n" /* GE = 0101 */
-        "1: ldr  r3, [sp, #4]\n"
-        "ldmia   r3, {r1, r5, r10, r11, r12}\n" /* wide, end, multiplier, increment, state */
+        "usub8   r4, r4, r5\n"             /* GE = 0101, and nothing below sets it again */
+        "ldr     r5, [r1, #4]\n"           /* columns */
+        "ldmia   r2, {r4, r9-r12, lr}\n"   /* wide, rows, rows_end, state, multiplier, increment */
+        "mov     r2, r10\n"
+        "add     r10, r4, r5, lsl #1\n"
+        "mov     r3, r9\n"
+        "mov     r9, r4\n"
+        "push    {r3, r9-r12, lr}\n"
+        "1: ldrd r1, r5, [sp, #4]\n"
+        "ldrd    r12, r10, [sp, #12]\n"
+        "ldr     r11, [sp, #20]\n"
         "mla     r6, r12, r10, r11\n"
         "mla     r7, r6, r10, r11\n"
         "mla     r8, r7, r10, r11\n"
         "mla     r9, r8, r10, r11\n"
         "ldrd    r4, r5, [r1], #8\n"
-        "str     r1, [r3]\n"
-        "str     r9, [r3, #16]\n"
-        "orrs    r10, r4, r5\n"
+        "str     r1, [sp, #4]\n"
+        "str     r9, [sp, #12]\n"
+        "orrs    r3, r4, r5\n"
         "beq     3f\n"
         "lsl     r5, r5, #8\n"
         "bic     r5, r5, #0x00ff0000\n"
         "lsr     r6, r6, #16\n"
-        "lsr     r7, r7, #8\n" /* what lies below the dither's bits cannot carry into a step */
+        "lsr     r7, r7, #8\n"             /* what lies below the dither cannot carry into a step */
         "lsr     r8, r8, #16\n"
         "lsr     r9, r9, #8\n"
         "ldr     r1, [sp]\n"
         "2:\n" SPELA_ROW SPELA_ROW
         "cmp     r1, r2\n"
         "bne     2b\n"
-        "ldr     r3, [sp, #4]\n"
-        "3: ldrd r4, r5, [r3]\n"
+        "3: ldrd r4, r5, [sp, #4]\n"
         "adds    r0, #16\n"
         "cmp     r4, r5\n"
         "bne     1b\n"
-        "pop     {r1, r3-r11, pc}\n");
+        "ldr     r3, [sp, #12]\n"
+        "ldr     r2, [sp, #24]\n"
+        "str     r3, [r2, #12]\n"
+        "add     sp, #28\n"
+        "pop     {r4-r11, pc}\n");
 }
 
 /* clang-format on */
-
-void spela_dense_int8(const int8_t *weights, const int16_t *wide, spela_shape_t shape,
-                      int32_t *sums) {
-    spela_dsp_dense(weights, wide, wide + shape.columns, sums, sums + shape.rows);
-}
-
-void spela_update_int8(int8_t *weights, const int16_t *wide, spela_shape_t shape,
-                       spela_row_update_t *updates, uint32_t count, spela_dither_t *dither) {
-    const spela_row_update_t nothing = {0U, 0};
-    while (count == 0U || count % 2U != 0U) {
-        updates[count] = nothing; /* rows is a multiple of 4: there is room */
-        count++;
-    }
-    uint32_t job[5] = {(uint32_t)wide, (uint32_t)(wide + shape.columns), dither->multiplier,
-                       dither->increment, dither->state};
-    spela_dsp_update(weights, updates, updates + count, job);
-    dither->state = job[4];
-}
 
 #endif /* SPELA_DSP_KERNELS */

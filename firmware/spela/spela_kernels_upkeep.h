@@ -3,9 +3,9 @@
  * spela_kernels_body.h is.
  */
 
-bool SPELA_NAME(spela_relieve)(SPELA_WEIGHT *weights, spela_shape_t shape, uint32_t limit) {
+bool SPELA_NAME(spela_relieve)(SPELA_WEIGHT *weights, const spela_shape_t *shape, uint32_t limit) {
     const int32_t high = (int32_t)(UINT32_C(1) << (SPELA_BITS(shape) - 1U)) - 1;
-    const uint32_t size = shape.rows * shape.columns;
+    const uint32_t size = shape->rows * shape->columns;
     uint32_t saturated = 0U;
     for (uint32_t i = 0U; i < size; i++) {
         if (weights[i] == high || weights[i] == -high - 1) {

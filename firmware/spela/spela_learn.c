@@ -41,14 +41,19 @@ static bool find_direction(const spela_t *network, uint32_t index, spela_inverse
     return true;
 }
 
-/** The shift by which tangent * rate becomes a multiplier. */
+/** The shift by which tangent * rate becomes a multiplier. The learning rate is held for
+ *  rate_halvings intervals, the last of which ends with the first halving; then it halves once an
+ *  interval. */
 static uint32_t multiplier_shift(const spela_t *network, uint32_t index, uint32_t output_shift,
                                  uint32_t exponent) {
     const spela_model_t *const model = network->model.pointer;
     uint32_t decay = 0U;
     if (model->halve_rate_every != 0U) {
-        decay = network->samples / model->halve_rate_every;
-        decay = decay < model->rate_halvings ? decay : model->rate_halvings;
+        const uint32_t intervals = network->samples / model->halve_rate_every;
+        if (intervals >= model->rate_halvings) {
+            decay = intervals - model->rate_halvings + 1U; /* <= 2^32 - 1: the interval is >= 1 */
+            decay = decay < model->rate_halvings ? decay : model->rate_halvings;
+        }
     }
     /* 27 + 24 + 30 + 255 at most beside the rate's own shift, which is an int16 */
     const int32_t shift = 27 + spela_layer(network, index)->rate_shift + (int32_t)output_shift -
@@ -57,11 +62,11 @@ static uint32_t multiplier_shift(const spela_t *network, uint32_t index, uint32_
     return shift < 0 ? 0U : (uint32_t)shift;
 }
 
-/** Lists the rows to update with their multipliers; returns how many. */
+/** Lists the rows to update with their multipliers, in pairs and at least one; returns how many. */
 static uint32_t list_rows(spela_t *network, uint32_t index, uint32_t output_shift,
                           const spela_direction_t *direction) {
     const spela_layer_t *const layer = spela_layer(network, index);
-    const spela_shape_t shape = spela_weight_shape(layer);
+    const uint32_t columns = spela_padded(layer->inputs);
     const int8_t *const activation = spela_at(network, network->layers[index].activation_offset);
     /* lie in the rows' second half: rows[count] is written when sums[j], j >= count, is used up */
     const int32_t *const sums = spela_at(network, network->sums_offset);
@@ -105,10 +110,15 @@ static uint32_t list_rows(spela_t *network, uint32_t index, uint32_t output_shif
             count_up(&network->multipliers_clipped);
         }
         if (multiplier != 0) {
-            rows[count].offset = spela_row_offset(shape, j);
+            rows[count].offset = spela_row_offset(j, columns);
             rows[count].multiplier = multiplier;
             count++;
         }
+    }
+    while (count == 0U || count % 2U != 0U) { /* units are padded: there is room */
+        rows[count].offset = 0U;
+        rows[count].multiplier = 0; /* which changes nothing */
+        count++;
     }
     return count;
 }
@@ -117,22 +127,23 @@ static void update_layer(spela_t *network, uint32_t index, uint32_t count) {
     const spela_model_t *const model = network->model.pointer;
     const spela_layer_t *const layer = spela_layer(network, index);
     const spela_shape_t shape = spela_weight_shape(layer);
+    const spela_row_update_t *const rows = spela_at(network, network->rows_offset);
     spela_layer_state_t *const state = &network->layers[index];
-    spela_row_update_t *const rows = spela_at(network, network->rows_offset);
     void *const weights = spela_at(network, state->weights_offset);
-    const bool nearest = spela_has_flag(model, (uint32_t)SPELA_FLAG_ROUND_NEAREST);
 
-    spela_dither_t dither = {network->dither_state, SPELA_LCG_MULTIPLIER, SPELA_LCG_INCREMENT};
-    if (nearest) {
-        dither.state = UINT32_C(0x80000000);
-        dither.multiplier = 1U;
-        dither.increment = 0U;
+    spela_update_t update = {spela_wide(network, index), rows, rows + count, 0U, 0U, 0U};
+    if (spela_has_flag(model, (uint32_t)SPELA_FLAG_ROUND_NEAREST)) {
+        update.state = UINT32_C(0x80000000);
+        update.multiplier = 1U;
+        SPELA_KERNEL(model, spela_update, weights, &shape, &update);
+    } else {
+        update.state = network->dither_state;
+        update.multiplier = SPELA_LCG_MULTIPLIER;
+        update.increment = SPELA_LCG_INCREMENT;
+        SPELA_KERNEL(model, spela_update, weights, &shape, &update);
+        network->dither_state = update.state;
     }
-    SPELA_KERNEL(model, spela_update, weights, spela_wide(network, index), shape, rows, count,
-                 &dither);
-    if (!nearest) {
-        network->dither_state = dither.state;
-    }
+
     count_up(&network->layer_updates);
     state->updates++;
     if (state->updates == SPELA_SCAN_INTERVAL) {
@@ -141,7 +152,7 @@ static void update_layer(spela_t *network, uint32_t index, uint32_t count) {
          * multiplier_shift, the scale of its later updates. Sizes are below 2^28. */
         const uint32_t limit = (uint32_t)layer->units * layer->inputs / SPELA_SATURATED_SHARE;
         if (state->halvings < SPELA_HALVINGS_MAX &&
-            SPELA_KERNEL(model, spela_relieve, weights, shape, limit)) {
+            SPELA_KERNEL(model, spela_relieve, weights, &shape, limit)) {
             state->halvings++;
             count_up(&network->halvings);
         }
@@ -168,7 +179,7 @@ spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs
         const spela_inverse_norm_t inverse = spela_inverse_norm(output.squared_norm);
         spela_score(network, i);
         if (i == model->layer_count - 1U && result != NULL) {
-            *result = spela_answer(network, i, inverse);
+            spela_answer(network, i, inverse, result);
         }
         if (find_direction(network, i, inverse, label, &direction)) {
             update_layer(network, i, list_rows(network, i, output.shift, &direction));

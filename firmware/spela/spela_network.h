@@ -30,7 +30,7 @@ struct spela {
     uint32_t sums_offset;    /**< int32 [widest layer, padded]; then act(sum) in their place */
     uint32_t rows_offset;    /**< spela_row_update_t [widest layer, padded]; ends with the sums */
     uint32_t wide_offset[2]; /**< inputs of even and of odd layers, as spela_widen makes them; an
-                                  activation is the input of the next layer, and of its scores */
+                                  activation is the input of its scores and of the next layer */
     spela_layer_state_t layers[]; /**< [layer_count] */
 };
 
@@ -55,6 +55,13 @@ static inline const spela_layer_t *spela_layer(const spela_t *network, uint32_t 
 static inline bool spela_has_flag(const spela_model_t *model, uint32_t flag) {
     return (model->flags & flag) != 0U;
 }
+
+/** Whether weights are learned; spela_init sees to it that such a build has such a model. */
+#ifdef SPELA_INFERENCE_ONLY
+#define SPELA_LEARNS(model) false
+#else
+#define SPELA_LEARNS(model) (!spela_has_flag((model), (uint32_t)SPELA_FLAG_INFERENCE_ONLY))
+#endif
 
 /* The width of the weights: that of the model, unless the build is for one width, which spela_init
  * checks. No kernel of another width is called then, at any optimisation level. */
@@ -88,8 +95,9 @@ static inline uint32_t spela_element(uint32_t j) {
 
 /** A layer's weights: in the arena, or in flash when they are not learned. */
 static inline const void *spela_weights(const spela_t *network, uint32_t index) {
-    const uint32_t offset = network->layers[index].weights_offset;
-    return offset == 0U ? spela_layer(network, index)->weights : spela_at(network, offset);
+    return SPELA_LEARNS(network->model.pointer)
+               ? spela_at(network, network->layers[index].weights_offset)
+               : spela_layer(network, index)->weights;
 }
 
 /** A layer's inputs, wide; for index = layer_count, the last layer's activation. */
@@ -117,6 +125,7 @@ void spela_score(spela_t *network, uint32_t index);
 uint16_t spela_best_class(const spela_t *network, uint32_t other_than);
 
 /** What exit `index` says of the scores just made, its activation's length being given. */
-spela_result_t spela_answer(const spela_t *network, uint32_t index, spela_inverse_norm_t inverse);
+void spela_answer(const spela_t *network, uint32_t index, spela_inverse_norm_t inverse,
+                  spela_result_t *result);
 
 #endif /* SPELA_NETWORK_H */

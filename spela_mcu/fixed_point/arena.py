@@ -28,16 +28,17 @@ def weight_bytes(plan: FixedPointPlan) -> int:
 
 def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
     """Bytes of the arena beyond weights: the instance, activations, sums, scores, inputs."""
-    widths = [plan.inputs, *(layer.units for layer in plan.layers)]
+    widest = padded(max(layer.units for layer in plan.layers))
     rows = 4 if inference_only else ROW_UPDATE_BYTES  # the list of rows takes the sums' place
     return (
         INSTANCE_BYTES
         + len(plan.layers) * LAYER_STATE_BYTES
         + _taken(4 * padded(plan.classes))
-        + rows * padded(max(widths[1:]))
-        # inputs of the layers, activations as those of the next: even and odd ones take turns
-        + sum(_rounded_up(2 * padded(max(widths[parity::2])), WIDE_UNIT_BYTES) for parity in (0, 1))
-        + sum(_taken(units) for units in widths[1:])
+        + rows * widest
+        # layers' inputs, the activation of the one before: two places that take turns
+        + _rounded_up(2 * max(padded(plan.inputs), widest), WIDE_UNIT_BYTES)
+        + _rounded_up(2 * widest, WIDE_UNIT_BYTES)
+        + sum(_taken(layer.units) for layer in plan.layers)
     )
 
 
