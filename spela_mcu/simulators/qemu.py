@@ -67,6 +67,7 @@ class QemuMachine(StreamMachine):
         self._process = QemuProcess(known.machine, build.elf, counts)
         self._uart = self._process.uart
         self._gdb = GdbTarget(self._process.stub)
+        self._sent_early = bytearray()  # by the firmware, before a stop that was waited for
         self._entries: dict[int, str] = {}
         self._calls: list[Call] = []
 
@@ -121,6 +122,9 @@ class QemuMachine(StreamMachine):
                 if not self._count_call(deadline):
                     return b""
                 self._gdb.resume()
+                if self._sent_early:
+                    data, self._sent_early = bytes(self._sent_early), bytearray()
+                    return data
 
     def _wait(self, deadline: float) -> tuple[bytes, bool]:
         """What comes next: bytes from the UART, or a stop of the core; neither: the deadline."""
@@ -143,15 +147,14 @@ class QemuMachine(StreamMachine):
         """Whether it comes to an instruction in time; a fault on the way is told."""
         self._gdb.set_breakpoint(address)
         self._gdb.resume()
-        said = bytearray()
         stopped = False
         while not stopped:
             data, stopped = self._wait(deadline)
             if not data and not stopped:
                 return False
-            said += data
-            if ends_an_answer(said):
-                self._check_for_fault(bytes(said))
+            self._sent_early += data
+            if ends_an_answer(self._sent_early):
+                self._check_for_fault(bytes(self._sent_early))
         self._gdb.clear_breakpoint(address)
         return True
 
