@@ -21,12 +21,13 @@ CPPCHECK := $(BIN)/cppcheck --quiet --force --std=c99 --language=c --error-exitc
 	-D BOARD_UART_CLOCK_HZ=16000000U -D BOARD_UART_BAUD=115200U
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint experiments clean
 
 help:
 	@echo 'make demo   train, generate, build, simulate and verify examples/digits; prints a summary'
 	@echo 'make test   run the tests'
 	@echo 'make lint   check the style of the Python and C sources, and their types'
+	@echo 'make experiments  list the studies of docs/accuracy.md; STUDIES="mnist drift" runs some'
 	@echo 'make clean  remove .venv, caches and what the examples made'
 
 demo: $(call installed,$(DEMO_EXTRAS))
@@ -41,6 +42,15 @@ lint: $(call installed,$(TEST_EXTRAS))
 	$(BIN)/mypy
 	$(C_FILES) | xargs -0 $(BIN)/clang-format --dry-run --Werror
 	$(CPPCHECK) firmware
+
+# What is measured already is not measured again. All of them take a day on two cores.
+experiments: $(call installed,$(TEST_EXTRAS))
+ifdef STUDIES
+	$(BIN)/python -m experiments.run $(STUDIES)
+	$(BIN)/python -m experiments.tables
+else
+	$(BIN)/python -m experiments.run
+endif
 
 clean:
 	rm -rf $(VENV) $(VENV)-bootstrap build dist examples/*/build .coverage* .*_cache .hypothesis
