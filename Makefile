@@ -22,7 +22,7 @@ CPPCHECK := $(BIN)/cppcheck --quiet --force --std=c99 --language=c --error-exitc
 RP2040_UART := firmware/ports/uart_rp2040_uart.c
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint matrix benchmarks clean
+.PHONY: help demo test lint matrix experiments benchmarks clean
 
 help:
 	@echo 'make demo   train, generate, build, simulate and verify examples/digits; prints a summary'
@@ -31,6 +31,7 @@ help:
 	@echo 'make matrix run the proof on every core, simulator, compiler and level: docs/matrix.md'
 	@echo 'make benchmarks [CMSIS_NN=DIR] [AIFES=DIR]'
 	@echo '            measure again what docs/performance.md says, beside checkouts of peers'
+	@echo 'make experiments  list the studies of docs/accuracy.md; STUDIES="mnist drift" runs some'
 	@echo 'make clean  remove .venv, caches and what the examples made'
 
 demo: $(call installed,$(DEMO_EXTRAS))
@@ -58,6 +59,15 @@ benchmarks: $(call installed,$(DEMO_EXTRAS))
 	$(BIN)/python -m benchmarks.examples examples/mnist/model.yaml --markdown $(PERFORMANCE)
 	$(BIN)/python -m benchmarks.scaling --picture docs/scaling.png --markdown $(PERFORMANCE)
 	$(BIN)/python -m benchmarks.speed --markdown $(PERFORMANCE)
+
+# What is measured already is not measured again. All of them take a day on two cores.
+experiments: $(call installed,$(TEST_EXTRAS))
+ifdef STUDIES
+	$(BIN)/python -m experiments.run $(STUDIES)
+	$(BIN)/python -m experiments.tables
+else
+	$(BIN)/python -m experiments.run
+endif
 
 clean:
 	rm -rf $(VENV) $(VENV)-bootstrap build dist examples/*/build .coverage* .*_cache .hypothesis

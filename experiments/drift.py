@@ -19,6 +19,7 @@ from spela_mcu.data.source_python import module_of
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import float_embeddings, make_plan
 from spela_mcu.reference.network import FloatNetwork
+from spela_mcu.reference.run import training_digest
 from spela_mcu.reference.training import train
 from spela_mcu.simulation.host import HostNetwork
 from spela_mcu.spec.model import ModelSpec
@@ -113,13 +114,19 @@ def _dataset(
     return Dataset("gestures", shape, names, scaling, learned, validation, test)
 
 
+_networks: dict[str, FloatNetwork] = {}
+
+
 def _trained(spec: ModelSpec, dataset: Dataset) -> IntegerNetwork:
-    """The integer network that starts from a trained float one."""
+    """The integer network that starts from a trained float one; rows of a seed share that."""
     training = spec.training.model_copy(update={"seed": spec.network.seed})
     seeded = spec.model_copy(update={"training": training})
     embeddings = float_embeddings(seeded, dataset.classes)
-    network: FloatNetwork = train(seeded, dataset, embeddings, progress=False).network
-    weights = [layer.weight for layer in network.layers]
+    key = training_digest(seeded, dataset, embeddings)
+    if key not in _networks:
+        _networks.clear()
+        _networks[key] = train(seeded, dataset, embeddings, progress=False).network
+    weights = [layer.weight for layer in _networks[key].layers]
     plan = make_plan(seeded, dataset.inputs, dataset.classes, weights)
     return IntegerNetwork.quantized(plan, weights)
 

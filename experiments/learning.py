@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,8 @@ def learn(task: Task) -> dict[str, float]:
     Options: `by`, who learns: chip (the firmware's C), per_weight (numpy, a random number for
     every weight), float (like the chip, sample by sample), batches (the float reference's
     training) or backprop; `share` of the training samples; `epochs`; `embeddings`: first, to take
-    the first arrangement drawn instead of the best.
+    the first arrangement drawn instead of the best; `shift`: pictures are shifted at random by
+    at most so many pixels (chip, per_weight and float).
     """
     spec, dataset = prepared(task)
     by, epochs = task.options["by"], task.options.get("epochs", spec.learning.epochs)
@@ -51,16 +52,22 @@ def learn(task: Task) -> dict[str, float]:
     plan = make_plan(spec, dataset.inputs, dataset.classes)
     if task.options.get("embeddings") == "first":
         plan = _first_embeddings(spec, plan)
+    stream = Stream(dataset, epochs, spec.network.seed, task.options.get("shift", 0))
     if by in {"float", "batches"}:
-        network = _float_learned(spec, dataset, plan, epochs, in_batches=by == "batches")
+        in_batches = by == "batches"
+        network = (
+            _trained_in_batches(spec, stream) if in_batches else _float_alike(spec, plan, stream)
+        )
         return shares(np.stack(network.forward(dataset.test.x)), dataset.test.y)
     if by == "per_weight":
-        numpy_network = IndependentDitherNetwork.untrained(plan)
-        _stream_to(numpy_network, dataset, epochs, spec.network.seed)
-        weights = [state.weights for state in numpy_network.layers]
+        drawing = IndependentDitherNetwork.untrained(plan)
+        for x, y in stream:
+            drawing.partial_fit(quantize_inputs(x), y)
+        weights = [state.weights for state in drawing.layers]
     else:
         chip = HostNetwork(plan, None)
-        _stream_to(chip, dataset, epochs, spec.network.seed)
+        for x, y in stream:
+            chip.partial_fit(quantize_inputs(x), y)
         weights = [chip.weights(index) for index in range(len(plan.layers))]
     return shares(exit_cosines(plan, weights, quantize_inputs(dataset.test.x)), dataset.test.y)
 
@@ -107,38 +114,77 @@ def part_of(split: Split, share: float | None, seed: int) -> Split:
     return Split(split.x[rows], split.y[rows])
 
 
-def _stream_to(network: Any, dataset: Dataset, epochs: int, seed: int) -> None:  # noqa: ANN401
-    train = dataset.train
-    order = learning_stream(len(train), epochs * len(train), seed)
-    for start in range(0, len(order), SAMPLES_AT_ONCE):
-        rows = order[start : start + SAMPLES_AT_ONCE]
-        network.partial_fit(quantize_inputs(train.x[rows]), train.y[rows])
+@dataclass(frozen=True)
+class Stream:
+    """The training samples in the order in which a chip learns them.
+
+    Attributes:
+        shift: pictures are shifted by at most so many pixels each way, anew each time.
+    """
+
+    dataset: Dataset
+    epochs: int
+    seed: int
+    shift: int = 0
+
+    def __len__(self) -> int:
+        return self.epochs * len(self.dataset.train)
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+        """Samples and labels, in parts."""
+        train = self.dataset.train
+        order = learning_stream(len(train), len(self), self.seed)
+        rng = np.random.default_rng([self.seed, 1])
+        for start in range(0, len(order), SAMPLES_AT_ONCE):
+            rows = order[start : start + SAMPLES_AT_ONCE]
+            x = train.x[rows]
+            yield (self._shifted(x, rng) if self.shift else x), train.y[rows]
+
+    def _shifted(self, x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        zero = self.dataset.scaling.offset * self.dataset.scaling.scale  # a raw 0 is at -zero
+        pictures = (x + zero).reshape(len(x), *self.dataset.input_shape)
+        _, height, width = pictures.shape
+        room = ((0, 0), (self.shift, self.shift), (self.shift, self.shift))
+        framed = np.pad(pictures, room)
+        corners = rng.integers(0, 2 * self.shift + 1, (len(x), 2))
+        down = corners[:, :1] + np.arange(height)
+        right = corners[:, 1:] + np.arange(width)
+        sample = np.arange(len(x))[:, np.newaxis, np.newaxis]
+        moved = framed[sample, down[:, :, np.newaxis], right[:, np.newaxis, :]]
+        return np.asarray(moved.reshape(len(x), -1) - zero, np.float32)
 
 
-def _float_learned(
-    spec: ModelSpec, dataset: Dataset, plan: FixedPointPlan, epochs: int, *, in_batches: bool
-) -> FloatNetwork:
-    """A float network: from the chip's weights over the chip's stream, or trained in batches."""
-    embeddings = float_embeddings(spec, dataset.classes)
-    if in_batches:
-        # All epochs, and the last one's weights: the few validation samples decide nothing.
-        training = spec.training.model_copy(
-            update={"epochs": epochs, "patience": epochs, "seed": spec.network.seed}
-        )
-        fixed = spec.model_copy(update={"training": training})
-        last = replace(dataset, validation=Split(dataset.train.x[:1] * 0, dataset.train.y[:1]))
-        return train_in_batches(fixed, last, embeddings, progress=False).network
-    network = FloatNetwork.untrained(spec.network, dataset.inputs, dataset.classes, embeddings)
+def _float_alike(spec: ModelSpec, plan: FixedPointPlan, stream: Stream) -> FloatNetwork:
+    """A float network that learns the chip's stream from the chip's weights at its rates."""
+    embeddings = float_embeddings(spec, plan.classes)
+    network = FloatNetwork.untrained(spec.network, plan.inputs, plan.classes, embeddings)
     start = IntegerNetwork.untrained(plan).initial
     for layer, formats, weights in zip(network.layers, plan.layers, start, strict=True):
         layer.weight[:] = weights / formats.weight_scale
-    train = dataset.train
-    order = learning_stream(len(train), epochs * len(train), spec.network.seed)
-    rates = online_learning_rates(spec.learning, len(order))
-    for first in range(0, len(order), SAMPLES_AT_ONCE):
-        rows = order[first : first + SAMPLES_AT_ONCE]
-        network.learn_online(train.x[rows], train.y[rows], rates[first : first + SAMPLES_AT_ONCE])
+    rates, learned = online_learning_rates(spec.learning, len(stream)), 0
+    for x, y in stream:
+        network.learn_online(x, y, rates[learned : learned + len(y)])
+        learned += len(y)
     return network
+
+
+def _trained_in_batches(spec: ModelSpec, stream: Stream) -> FloatNetwork:
+    """The float reference's training over all epochs: the weights of the last, not of the best.
+
+    The best is of equals the last; and a network finds the same in a validation sample of zeros
+    (class 0, with no cosine at all) after every epoch.
+    """
+    training = spec.training.model_copy(
+        update={"epochs": stream.epochs, "patience": stream.epochs, "seed": stream.seed}
+    )
+    dataset = stream.dataset
+    zeros = Split(np.zeros((1, dataset.inputs), np.float32), np.zeros(1, np.int64))
+    return train_in_batches(
+        spec.model_copy(update={"training": training}),
+        replace(dataset, validation=zeros),
+        float_embeddings(spec, dataset.classes),
+        progress=False,
+    ).network
 
 
 def exit_cosines(

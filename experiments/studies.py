@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from experiments.tasks import Task
@@ -18,7 +20,6 @@ class Row:
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
-    model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Study:
     """One table.
 
     Attributes:
-        model: of rows that name no other.
+        model: the model.yaml from which the rows start.
         seeds: runs a row.
         reference: the row against which the others stand, seed by seed; None for none.
         measure: see `experiments.run.MEASURES`.
@@ -41,12 +42,14 @@ class Study:
 
     def tasks(self, name: str, seeds: int | None = None) -> list[Task]:
         """Every run, all rows of one seed before the next seed."""
+        digest = hashlib.sha256(Path(self.model).read_bytes()).hexdigest()[:16]
         return [
             Task(
                 study=name,
                 row=row.name,
                 measure=self.measure,
-                model=row.model or self.model,
+                model=self.model,
+                model_digest=digest,
                 settings=row.settings,
                 options={"by": "chip", **row.options} if self.measure == "learn" else row.options,
                 seed=seed,
@@ -115,12 +118,18 @@ STUDIES: dict[str, Study] = {
     ),
     "mnist": Study(
         "10,000 digits of MNIST, 784-128-34, int8 learned from scratch beside float", MNIST,
-        (*_FORMATS, _PER_WEIGHT), seeds=5, reference="float",
+        (
+            *_FORMATS, _PER_WEIGHT,
+            Row("int8, shifted by up to a pixel", options={"shift": 1}),
+            Row("float, shifted by up to a pixel", options={"by": "float", "shift": 1}),
+        ),
+        seeds=5, reference="float",
     ),
     "mnist_wide": Study(
         "10,000 digits of MNIST, 784-1000-34", MNIST,
         (
             Row(_INT8, _WIDE),
+            Row("int8, shifted by up to a pixel", _WIDE, {"shift": 1}),
             Row("the paper's loss, float, in batches",
                 {**_PAPER, "training.batch_size": 50, "network.loss": "cosine",
                  "data.scaling": "global"}, {"by": "batches", "epochs": 20}),
@@ -163,7 +172,7 @@ STUDIES: dict[str, Study] = {
             Row("int16", _INT16),
             Row("int8, nearest", _NEAREST),
         ),
-        seeds=5, reference="as it is",
+        seeds=3, reference="as it is",
     ),
     "narrow": Study(
         "Digits: the last layer's width and the choice of embeddings, int8", DIGITS,

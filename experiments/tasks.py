@@ -29,6 +29,7 @@ class Task:
         row: its row in the study's table.
         measure: what is done, a name in `experiments.run.MEASURES`.
         model: a model.yaml, relative to the repository's root.
+        model_digest: of that file, so that a changed one is measured anew.
         settings: values at dotted keys that replace model.yaml's.
         options: further arguments of the measure.
         seed: of weights, embeddings and order.
@@ -38,6 +39,7 @@ class Task:
     row: str
     measure: str
     model: str
+    model_digest: str
     settings: dict[str, Any]
     options: dict[str, Any]
     seed: int

@@ -5,14 +5,26 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from experiments import from_scratch
-from experiments.from_scratch import CONTENDERS, FLOAT, PER_WEIGHT, Task, at_start, changed, learned
+from experiments import run as run_module
+from experiments import tables, tasks
+from experiments.drift import LEARNED, drift
 from experiments.independent_dither import IndependentDitherNetwork
-from spela_mcu.data.dataset import quantize_inputs
+from experiments.learning import Stream, exit_cosines, learn, part_of, prepared, shares
+from experiments.studies import STUDIES, Row, Study
+from experiments.tasks import (
+    Record,
+    Task,
+    append_record,
+    changed,
+    read_records,
+    results_file,
+    still_to_do,
+)
+from spela_mcu.data.dataset import Dataset, InputScaling, Split, quantize_inputs
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.network import IntegerNetwork
+from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.pipeline import Overrides, learning_stream, prepare
-from spela_mcu.reference.training import online_learning_rates
 
 MODEL = """
 name: iris
@@ -24,8 +36,12 @@ network:
   layers:
     - units: 8
     - units: 6
+training:
+  epochs: 2
 learning:
   start: untrained
+  epochs: 2
+  halve_rate_every: 18
 """
 
 
@@ -37,95 +53,238 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture
-def run(monkeypatch):
-    """Runs the command; in this process, since others would import torch first."""
-    monkeypatch.setattr(from_scratch, "PROCESSES", 1)
-    return lambda *arguments: CliRunner().invoke(from_scratch.command, list(map(str, arguments)))
+def study(model, monkeypatch):
+    rows = (Row("float", options={"by": "float"}), Row("cosine", {"network.loss": "cosine"}))
+    found = Study("Iris", str(model), rows, seeds=2, reference="float")
+    monkeypatch.setitem(STUDIES, "mnist", found)  # the command knows the studies' names
+    return found
 
 
-def rows(table):
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+def task(model, seed=0, settings=None, measure="learn", **options):
+    return Task("iris", "row", measure, str(model), "", settings or {}, options, seed)
 
 
-def test_the_tables_show_every_contender_and_the_json_every_run(run, model, tmp_path):
-    file = tmp_path / "found.json"
-    done = run(
-        model, "--epochs", 2, "--set", "network.margin=0.2", "--draw-per-weight", "--json", file
+# ------------------------------------------------------------------- studies and results
+
+
+def test_every_study_holds_tasks_that_its_models_take():
+    for name, study in STUDIES.items():
+        found = study.tasks(name, seeds=1)
+        assert len({t.key for t in found}) == len(study.rows)
+        assert study.reference is None or study.reference in [row.name for row in study.rows]
+        for one in found:
+            assert one.measure in run_module.MEASURES
+            changed(prepare_spec(one.model), one.settings)
+
+
+def prepare_spec(model):
+    from pathlib import Path
+
+    from spela_mcu.spec.load import load_spec
+
+    return load_spec(Path(model))
+
+
+def test_what_has_a_result_is_not_measured_again(study, tmp_path, monkeypatch):
+    def command():
+        arguments = ["mnist", "--jobs", "1", "--results", str(tmp_path)]
+        return CliRunner().invoke(run_module.command, arguments)
+
+    done = command()
+    assert done.exit_code == 0, done.output
+    file = results_file("mnist", tmp_path)
+    lines = file.read_text().splitlines()
+    assert len(lines) == 4
+    first = json.loads(lines[0])
+    assert first["versions"].keys() == {"spela_mcu", "python", "numpy", "torch"}
+    assert first["command"].startswith("python -m experiments.run")
+    assert first["task"]["seed"] == 0
+
+    measured = []
+    real = run_module.MEASURES["learn"]
+    monkeypatch.setitem(
+        run_module.MEASURES, "learn", lambda t: measured.append((t.row, t.seed)) or real(t)
     )
-    assert done.exit_code == 0, done.stderr
-    head, accuracy, first_epoch, quantization = done.stdout.strip().split("\n\n")
-    assert head.startswith("iris: 4-8-6, loss margin 0.2, learning rate 0.2; 2 x 108 samples")
-    names = [FLOAT, *(name for name in CONTENDERS if name != FLOAT)]
-    heads, _, *body = rows(accuracy)
-    assert heads == ["learned in", "exit 0", "exit 1", "last exit, above float"]
-    assert [row[0] for row in body] == names
-    assert first_epoch == "The first epoch with seed 0:"
-    counted = [name for name in names if name not in (FLOAT, PER_WEIGHT)]
-    assert [row[:2] for row in rows(quantization)[2:]] == [[n, k] for n in counted for k in "01"]
-
-    report = json.loads(file.read_text())
-    assert report["network"]["margin"] == 0.2
-    results = report["results"]
-    runs = [result for result in results if not result["quantization"]]
-    assert len(runs) == len(names) * 3
-    assert len(results) - len(runs) == len(counted)
-    shares = [r["accuracy"] for r in runs if r["task"]["contender"] == "int8, nearest"]
-    mean, deviation = 100 * np.mean(shares, axis=0), 100 * np.std(shares, axis=0, ddof=1)
-    expected = [f"{m:.2f} ± {d:.2f}" for m, d in zip(mean, deviation, strict=True)]
-    assert body[names.index("int8, nearest")][1:3] == expected
+    command()
+    assert measured == []
+    file.write_text("\n".join([*lines[:1], *lines[2:]]) + "\n")
+    command()
+    assert len(measured) == 1
+    # the same bits: what is measured again is what was measured before
+    assert sorted(json.loads(line)["values"]["last exit"] for line in lines) == sorted(
+        r.values["last exit"] for r in read_records(file)
+    )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        (["--set", "network.los=cosine"], "network.los: unknown key"),
-        (["--set", "network.loss=hinge"], "network.loss"),
-        (["--set", "data.seed=1"], "is not KEY=VALUE"),
-        (["--seeds", "2"], "'--seeds'"),
-    ],
-)
-def test_what_cannot_be_measured_is_refused(run, model, arguments, reason):
-    done = run(model, *arguments)
-    assert isinstance(done.exception, SystemExit)
-    assert done.exit_code != 0
-    assert reason in done.stderr
+def test_a_changed_model_is_measured_anew(study, model):
+    before = study.tasks("iris")
+    records = [Record(t, {"last exit": 1.0}) for t in before]
+    assert still_to_do(before, records) == []
+    text = model.read_text()
+    try:
+        model.write_text(text + "# changed\n")
+        assert still_to_do(study.tasks("iris"), records) == study.tasks("iris")
+    finally:
+        model.write_text(text)
 
 
-def test_all_contenders_start_from_the_same_weights(model):
-    prepared = prepare(model, Overrides(start="untrained"))
-    starts = {name: at_start(prepared, Task(name, 3, 1)) for name in CONTENDERS}
-    twin, int16 = starts[FLOAT].float_twin(), starts["int16, stochastic"].network
-    for index, weights in enumerate(starts["int8, stochastic"].network.initial):
-        assert np.array_equal(weights, starts["int8, nearest"].network.initial[index])
-        assert np.array_equal(weights, int16.initial[index] >> 8)
-        scale = starts[FLOAT].plan.layers[index].weight_scale
-        # float32 holds an int8 divided by the scale to 2^-24 of it
-        assert np.allclose(twin.layers[index].weight * scale, weights, rtol=1e-6, atol=0)
+def test_a_damaged_line_is_named(tmp_path, model):
+    file = tmp_path / "iris.jsonl"
+    append_record(file, Record(task(model), {"last exit": 50.0}), "command")
+    assert read_records(file)[0].task == task(model)
+    with file.open("a") as stream:
+        stream.write('{"task": {"study"\n')
+    with pytest.raises(UserError) as caught:
+        read_records(file)
+    assert caught.value.line == 2
 
 
-def test_parts_of_the_stream_change_neither_order_nor_rate(model, monkeypatch):
-    prepared = prepare(model, Overrides(start="untrained"))
-    spec = changed(prepared.spec, {"learning.halve_rate_every": 60})
-    prepared = replace(prepared, spec=spec)
-    monkeypatch.setattr(from_scratch, "SAMPLES_AT_ONCE", 50)
-    start, train = at_start(prepared, Task(FLOAT, 5, 2)), prepared.dataset.train
-    order = learning_stream(len(train), 2 * len(train), 5)
-    parts = list(from_scratch.stream(start, 2))
-    assert np.array_equal(np.concatenate([x for x, _, _ in parts]), train.x[order])
-    assert np.array_equal(np.concatenate([y for _, y, _ in parts]), train.y[order])
-    twin = start.float_twin()
-    before = twin.accuracy(train.x, train.y)
-    twin.learn_online(train.x[order], train.y[order], online_learning_rates(spec.learning, 216))
-    test = prepared.dataset.test
-    assert twin.accuracy(train.x, train.y) != before
-    assert learned(prepared, Task(FLOAT, 5, 2)).accuracy == twin.accuracy(test.x, test.y)
+def test_the_list_counts_what_is_measured(study, tmp_path):
+    append_record(
+        results_file("mnist", tmp_path), Record(study.tasks("mnist")[0], {"last exit": 1.0}), "c"
+    )
+    listed = CliRunner().invoke(run_module.command, ["--results", str(tmp_path)]).output
+    assert "run mnist             #     1/4 runs: Iris" in listed
+
+
+def test_dask_is_asked_for_with_a_mend_when_absent(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "dask.distributed", None)
+    with pytest.raises(UserError, match="not installed") as caught, run_module.engine("tcp://x:1"):
+        pass
+    assert "pip install" in caught.value.mend
 
 
 def test_unknown_values_name_their_key(model):
-    spec = prepare(model, Overrides(start="untrained")).spec
+    spec = prepare_spec(model)
     with pytest.raises(UserError) as caught:
         changed(spec, {"learning.learning_rate": -1})
     assert caught.value.key == "learning.learning_rate"
+    with pytest.raises(UserError, match="unknown key"):
+        changed(spec, {"network.los": "cosine"})
+
+
+# ---------------------------------------------------------------------------- tables
+
+
+def test_a_table_holds_means_deviations_and_differences(study):
+    values = {("float", 0): 90, ("float", 1): 92, ("cosine", 0): 88, ("cosine", 1): 92}
+    records = [Record(t, {"last exit": values[t.row, t.seed]}) for t in study.tasks("iris")]
+    stale = replace(study.tasks("iris")[0], row="gone")
+    table = tables.study_table("iris", study, [*records, Record(stale, {"last exit": 1.0})])
+    assert table.splitlines() == [
+        "|  | runs | last exit | last exit, above float |",
+        "| --- | ---: | ---: | ---: |",
+        "| float | 2 | 91.00 ± 1.41 |  |",
+        "| cosine | 2 | 90.00 ± 2.83 | -1.00 ± 1.41 |",
+    ]
+    text = "a\n<!-- study: iris -->\nold\n<!-- end -->\n<!-- study: other -->\nkept\n<!-- end -->\n"
+    written = tables.with_tables(text, {"iris": table})
+    assert "old" not in written
+    assert "kept" in written
+    assert tables.with_tables(written, {"iris": table}) == written
+
+
+def test_the_document_shows_the_results_in_the_repository():
+    """docs/accuracy.md holds what `python -m experiments.tables` would write."""
+    document = tables.DOCUMENT.read_text()
+    found = {
+        name: tables.study_table(name, study, read_records(results_file(name)))
+        for name, study in STUDIES.items()
+        if results_file(name).is_file()
+    }
+    assert tables.with_tables(document, found) == document
+    assert tasks.RESULTS.is_dir()
+
+
+# -------------------------------------------------------------------------- learning
+
+
+def test_the_chip_and_numpy_agree_on_what_is_measured(model):
+    one = task(model, seed=3, by="chip")
+    spec, dataset = prepared(one)
+    network = IntegerNetwork.untrained(make_plan(spec, dataset.inputs, dataset.classes))
+    order = learning_stream(len(dataset.train), 2 * len(dataset.train), 3)
+    network.partial_fit(quantize_inputs(dataset.train.x[order]), dataset.train.y[order])
+    test = quantize_inputs(dataset.test.x)
+    labels = network.predict_exits(test)
+    found = learn(one)
+    right = 100 * (labels == dataset.test.y).mean(axis=1)
+    assert [found["exit 0"], found["last exit"]] == pytest.approx(right.tolist())
+
+    cosines = exit_cosines(network.plan, [state.weights for state in network.layers], test)
+    for n in range(5):
+        for answers, exit_ in zip(network.infer(test[n]), cosines[:, n], strict=True):
+            # Q1.14, and the chip's reciprocal is good to 2^-15
+            assert answers.cosine / 2**14 == pytest.approx(exit_.max(), abs=2**-13)
+
+
+@pytest.mark.parametrize("by", ["float", "batches", "per_weight", "backprop"])
+def test_every_learner_learns(model, by):
+    settings = {"learning.halve_rate_every": 0}
+    found = learn(task(model, by=by, epochs=12, settings=settings))
+    assert max(found.values()) > 55  # a third by chance
+
+
+def test_float_learns_from_the_chips_weights(model):
+    found = learn(task(model, seed=5, by="float"))
+    start = prepare(model, Overrides(start="untrained", seed=5))
+    twin, train = start.float_twin(), start.dataset.train
+    from spela_mcu.reference.training import online_learning_rates
+
+    order = learning_stream(len(train), 2 * len(train), 5)
+    rates = online_learning_rates(start.spec.learning, len(order))
+    assert len(set(rates.tolist())) > 3
+    twin.learn_online(train.x[order], train.y[order], rates)
+    test = start.dataset.test
+    assert found["last exit"] == 100 * twin.accuracy(test.x, test.y)[-1]
+
+
+def test_a_share_of_the_samples_is_drawn_by_seed():
+    split = Split(np.arange(100, dtype=np.float32)[:, None], np.arange(100))
+    few = part_of(split, 0.05, seed=1)
+    assert len(few) == 5
+    assert (few.x[:, 0] == few.y).all()
+    assert not np.array_equal(few.y, part_of(split, 0.05, seed=2).y)
+    assert part_of(split, None, seed=1) is split
+
+
+def test_exits_are_summed():
+    cosines = np.array([[[0.9, 0.0]], [[0.1, 0.3]]])
+    assert shares(cosines, np.array([0])) == {"exit 0": 100, "last exit": 0, "all exits": 100}
+
+
+def test_pictures_are_shifted_with_zeros_from_outside():
+    raw = np.zeros((200, 4, 3), np.float32)
+    raw[:, 1, 1] = 8
+    offset, scale = np.arange(12, dtype=np.float32), np.full(12, 0.125, np.float32)
+    x = ((raw.reshape(200, -1) - offset) * scale).astype(np.float32)
+    split = Split(x, np.arange(200) % 2)
+    scaling = InputScaling(offset, scale)
+    dataset = Dataset("t", (4, 3), ("a", "b"), scaling, split, split, split)
+    ((moved, labels),) = list(Stream(dataset, 1, seed=0, shift=1))
+    pictures = np.rint(moved / scale + offset).reshape(-1, 4, 3)
+    assert (pictures.reshape(200, -1).sum(axis=1) == 8).all()
+    places = {tuple(np.argwhere(picture)[0].tolist()) for picture in pictures}
+    assert places == {(r, c) for r in (0, 1, 2) for c in (0, 1, 2)}
+    ((plain, same),) = list(Stream(dataset, 1, seed=0))
+    assert np.array_equal(labels, same)
+    assert np.array_equal(plain, x[learning_stream(200, 200, 0)])
+
+
+# ----------------------------------------------------------------------------- drift
+
+
+def test_drift_learns_on_from_the_trained_network(tmp_path):
+    model = tmp_path / "model.yaml"
+    model.write_text(
+        "name: t\ndata:\n  source: sklearn\n  test_fraction: 0.5\n  input_range: [0, 16]\n"
+        "network:\n  layers:\n    - units: 24\ntraining:\n  epochs: 2\n"
+    )
+    found = drift(task(model, measure="drift", drift="rotated"))
+    assert list(found) == ["before the drift", "no learning", *(f"{n} learned" for n in LEARNED)]
+    assert found["before the drift"] > found["no learning"]
+    assert found["200 learned"] > found["no learning"]
+    assert drift(task(model, measure="drift", drift="rotated")) == found
 
 
 def test_independent_dither_differs_from_the_product_in_the_dither_alone(model, monkeypatch):
@@ -134,10 +293,10 @@ def test_independent_dither_differs_from_the_product_in_the_dither_alone(model, 
         def integers(self, low, high, shape, dtype):
             return np.full(shape, high // 2, dtype)
 
-    prepared = prepare(model, Overrides(start="untrained"))
-    plan = at_start(prepared, Task("int8, nearest", 1, 1)).plan
+    spec, dataset = prepared(task(model, settings={"fixed_point.rounding": "nearest"}, seed=1))
+    plan = make_plan(spec, dataset.inputs, dataset.classes)
     nearest, independent = IntegerNetwork.untrained(plan), IndependentDitherNetwork.untrained(plan)
-    samples, labels = quantize_inputs(prepared.dataset.train.x), prepared.dataset.train.y
+    samples, labels = quantize_inputs(dataset.train.x), dataset.train.y
     for _ in range(6):  # beyond 256 updates: a layer is halved on the way
         nearest.partial_fit(samples, labels)
     random = IndependentDitherNetwork.untrained(plan)
