@@ -16,11 +16,13 @@
 #include <stdint.h>
 
 /** Sets of int8 kernels, by what the compiler says of the core. */
-#if !defined(SPELA_PORTABLE_KERNELS) && defined(__ARM_FEATURE_DSP)
-#define SPELA_DSP_KERNELS /* Cortex-M4, M7, M33 */
-#else
+#if defined(SPELA_PORTABLE_KERNELS) || !defined(__ARM_ARCH_PROFILE) || __ARM_ARCH_PROFILE != 'M'
 #undef SPELA_PORTABLE_KERNELS
 #define SPELA_PORTABLE_KERNELS
+#elif defined(__ARM_FEATURE_DSP)
+#define SPELA_DSP_KERNELS /* Cortex-M4, M7, M33 */
+#else
+#define SPELA_THUMB_KERNELS /* Cortex-M0, M0+, M3 */
 #endif
 
 /** A weight matrix in memory. Kernels in assembly read it, and the structures below. */
