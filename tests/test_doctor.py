@@ -85,8 +85,22 @@ def test_a_programs_version(monkeypatch, tmp_path, script, version):
     assert bool(found.problem) is (version is None)
 
 
+@pytest.mark.needs_simulator("qemu")
+def test_qemus_plugin_is_built_and_loaded(monkeypatch, tmp_path):
+    assert doctor._qemu_plugin().version == "builds and loads"
+    broken = tmp_path / "qemu-system-arm"
+    broken.write_text("#!/bin/sh\necho 'no plugins here' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    found = doctor._qemu_plugin()
+    assert found.version is None
+    assert "no plugins here" in found.problem
+    assert found.mend
+
+
 def test_examine_without_programs_on_path(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     absent = {entry.name for entry in examine() if entry.version is None}
     assert {"arm-none-eabi-gcc", "host C compiler", "qemu-system-arm", "renode"} <= absent
+    assert "QEMU's plugin" in absent
     assert "ziglang" not in absent

@@ -30,6 +30,7 @@ from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.pipeline import prepare
 from spela_mcu.simulation.host import HostNetwork
+from spela_mcu.simulators.unicorn import UnicornSimulator
 from spela_mcu.spec.load import load_spec
 from spela_mcu.verify import deploy, verify
 
@@ -165,7 +166,9 @@ def test_the_device_leaves_where_the_reference_leaves(tmp_path, start):
     layers = prepared.plan.layers
     assert layers[0].exit_margin > 0
     assert all(layer.reject_cosine != 0 for layer in layers)
-    found = verify(prepared, deploy(prepared, tmp_path / "firmware"), learn_steps=300)
+    found = verify(
+        prepared, deploy(prepared, tmp_path / "firmware"), UnicornSimulator(), learn_steps=300
+    )
     assert_bit_exact(found, 300)
     test = pipeline.quantize_inputs(prepared.dataset.test.x)
     early = answer_early(prepared.plan, all_answers(prepared.network, test))
@@ -196,7 +199,9 @@ def test_a_planted_fault_is_found(tmp_path, fault):
     text = source.read_text()
     assert text.count(right) == 1
     source.write_text(text.replace(right, wrong))
-    found = verify(prepared, build_project(directory, find_compiler()), learn_steps=0)
+    found = verify(
+        prepared, build_project(directory, find_compiler()), UnicornSimulator(), learn_steps=0
+    )
     assert not found.bit_exact
     assert "early exit's" in str(found.difference)
 

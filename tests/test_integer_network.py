@@ -61,7 +61,7 @@ def test_c_equals_numpy_after_every_step(
     loss, weights, activation, rounding, inputs, units, classes
 ):
     spec = make_spec(
-        units, loss, weights, activation=activation, rounding=rounding, halve_rate_every=100
+        units, loss, weights, activation=activation, rounding=rounding, halve_rate_every=20
     )
     plan = make_plan(spec, inputs, classes)
     ours, theirs = IntegerNetwork.untrained(plan), HostNetwork(plan, None)
@@ -201,7 +201,7 @@ def test_learning_in_sklearn_manner():
 
     digits = load_digits()
     samples = np.rint(digits.data * 127 / 16).astype(np.int8)
-    plan = make_plan(make_spec((48, 32), halve_rate_every=3000), 64, 10)
+    plan = make_plan(make_spec((48, 32), halve_rate_every=350), 64, 10)
     network = IntegerNetwork.untrained(plan).fit(samples[:1400], digits.target[:1400], epochs=3)
     # float reaches about 95 % here; this asserts that it learns, not how well
     assert network.score(samples[1400:], digits.target[1400:]) > 0.85

@@ -183,7 +183,9 @@ def test_progress_is_shown_on_a_terminal_alone(monkeypatch, capsys):
 def test_learning_rates_of_the_device_are_halved_on_schedule():
     learning = Learning(learning_rate=0.5, halve_rate_every=3, rate_halvings=2)
     np.testing.assert_array_equal(
-        online_learning_rates(learning, 11), [0.5] * 3 + [0.25] * 3 + [0.125] * 5
+        online_learning_rates(learning, 14), [0.5] * 6 + [0.25] * 3 + [0.125] * 5
     )
+    held = Learning(learning_rate=0.5, halve_rate_every=3, rate_halvings=0)
+    np.testing.assert_array_equal(online_learning_rates(held, 14), [0.5] * 14)
     never = Learning(learning_rate=0.3, halve_rate_every=0)
     np.testing.assert_array_equal(online_learning_rates(never, 4), [0.3] * 4)

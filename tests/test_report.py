@@ -12,10 +12,10 @@ from test_verify import write_model
 from spela_mcu.cli.report import command
 from spela_mcu.data.load import load_dataset
 from spela_mcu.errors import UserError
-from spela_mcu.evaluation.compare import settings_digest
 from spela_mcu.evaluation.measure import curve_steps
 from spela_mcu.evaluation.pictures import reliability
 from spela_mcu.evaluation.rejection import held_out_classes, roc, without
+from spela_mcu.evaluation.standings import settings_digest
 from spela_mcu.evaluation.trade_off import trade_off
 from spela_mcu.fixed_point.early_exit import Answers
 from spela_mcu.fixed_point.plan import make_plan

@@ -173,9 +173,9 @@ FAULTS = {
     "missing UART": ("*(volatile uint32_t *)0x40011004 = 1;", "store to nothing at 0x40011004"),
     "silent UART": ("*(volatile uint32_t *)0x4000440C = 0;", "sends before it is enabled"),
     "baud": ("*(volatile uint32_t *)0x40004408 = 1667;", "runs at 9598 baud, .* at 115200"),
-    "clock": ("*(volatile uint32_t *)0x40023840 = 0;", "clock of the USART is enabled"),
+    "clock": ("*(volatile uint32_t *)0x40023840 = 0;", "used before bit 17 of 0x40023840 is set"),
     "pin": ("*(volatile uint32_t *)0x40020000 = 0;", "before its TX pin is connected"),
-    "register": ("*(volatile uint32_t *)0x40004430 = 0;", "no register at offset 0x30"),
+    "register": ("*(volatile uint32_t *)0x40004430 = 0;", "no register to write at offset 0x30"),
 }
 
 
@@ -341,7 +341,7 @@ def test_a_crash_ends_the_command_with_exit_code_1(project, tmp_path):
     file.write_text(file.read_text().replace("port_init();", "*(volatile int *)1000 = 0;"))
     script = "from spela_mcu.cli.main import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", script, "simulate", str(tmp_path / "p")],
+        [sys.executable, "-c", script, "simulate", str(tmp_path / "p"), "--simulator", "unicorn"],
         capture_output=True,
         text=True,
         check=False,

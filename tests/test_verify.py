@@ -132,7 +132,7 @@ def test_the_device_goes_on_from_trained_weights_with_nearest_rounding(tmp_path)
         units=(14, 10),
         classes=3,
         fixed_point={"rounding": "nearest"},
-        learning={"start": "trained", "halve_rate_every": 30},
+        learning={"start": "trained", "halve_rate_every": 8},
     )
     prepared = prepare(path)
     build = deploy(prepared, tmp_path / "firmware")

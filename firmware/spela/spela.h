@@ -70,13 +70,13 @@ typedef struct {
     const spela_layer_t *layers;
     uint32_t digest;           /**< identifies the model; equal digests, equal tables */
     uint32_t seed;             /**< first state of the dither generator */
-    uint32_t halve_rate_every; /**< the learning rate halves after so many samples; 0: never */
+    uint32_t halve_rate_every; /**< samples between two halvings of the learning rate; 0: none */
     uint16_t classes;
     int16_t margin; /**< theta of the margin loss, Q1.14 */
     uint8_t layer_count;
     uint8_t loss;          /**< a spela_loss_t */
     uint8_t flags;         /**< SPELA_FLAG_* */
-    uint8_t rate_halvings; /**< at most so many halvings of the learning rate */
+    uint8_t rate_halvings; /**< so many halvings, after as many intervals at the full rate */
 } spela_model_t;
 
 /** A network in use. It lives at the start of the arena; its members are private. */

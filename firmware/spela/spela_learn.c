@@ -41,14 +41,19 @@ static bool find_direction(const spela_t *network, uint32_t index, spela_inverse
     return true;
 }
 
-/** The shift by which tangent * rate becomes a multiplier. */
+/** The shift by which tangent * rate becomes a multiplier. The learning rate is held for
+ *  rate_halvings intervals, the last of which ends with the first halving; then it halves once an
+ *  interval. */
 static uint32_t multiplier_shift(const spela_t *network, uint32_t index, uint32_t output_shift,
                                  uint32_t exponent) {
     const spela_model_t *const model = network->model.pointer;
     uint32_t decay = 0U;
     if (model->halve_rate_every != 0U) {
-        decay = network->samples / model->halve_rate_every;
-        decay = decay < model->rate_halvings ? decay : model->rate_halvings;
+        const uint32_t intervals = network->samples / model->halve_rate_every;
+        if (intervals >= model->rate_halvings) {
+            decay = intervals - model->rate_halvings + 1U; /* <= 2^32 - 1: the interval is >= 1 */
+            decay = decay < model->rate_halvings ? decay : model->rate_halvings;
+        }
     }
     /* 27 + 24 + 30 + 255 at most beside the rate's own shift, which is an int16 */
     const int32_t shift = 27 + spela_layer(network, index)->rate_shift + (int32_t)output_shift -

@@ -27,7 +27,9 @@ typedef struct qemu_info_t qemu_info_t; /* not looked into */
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
 
-enum qemu_plugin_cb_flags { QEMU_PLUGIN_CB_NO_REGS };
+enum qemu_plugin_cb_flags {
+    QEMU_PLUGIN_CB_NO_REGS
+};
 
 typedef void (*qemu_plugin_vcpu_tb_trans_cb_t)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
 typedef void (*qemu_plugin_vcpu_udata_cb_t)(unsigned int vcpu_index, void *userdata);
@@ -50,7 +52,7 @@ int qemu_plugin_version = 2;
 
 /* What host and plugin share; the host's side is spela_mcu/simulators/qemu_plugin.py. */
 typedef struct {
-    uint64_t enabled; /* whether code that is translated from now on is counted */
+    uint64_t enabled;    /* whether code that is translated from now on is counted */
     uint64_t executed[]; /* of each halfword of the code: how often one began there */
 } shared_t;
 
@@ -70,6 +72,7 @@ static void on_instruction(unsigned int vcpu_index, void *executed) {
     (*(uint64_t *)executed)++; /* the boards have one core */
 }
 
+/* cppcheck-suppress constParameterCallback ; its type is QEMU's */
 static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
     (void)id;
     if (shared->enabled == 0U) {

@@ -22,7 +22,7 @@ def command(as_json: bool) -> None:
         print_json([board.model_dump(mode="json", by_alias=True) for board in boards])
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("board", "core", "flash", "RAM", "simulators", ""):
+    for heading in ("board", "core", "extensions", "flash", "RAM", "simulators", ""):
         justify: Literal["left", "right"] = "right" if heading in ("flash", "RAM") else "left"
         # A title may wrap, a name that is to be typed must not.
         table.add_column(heading, justify=justify, no_wrap=heading == "board")
@@ -30,6 +30,7 @@ def command(as_json: bool) -> None:
         table.add_row(
             board.id,
             board.core,
+            ", ".join(name for name in ("fpu", "dsp", "mve") if getattr(board, name)),
             f"{board.flash.bytes // 1024} KB",
             f"{board.ram.bytes // 1024} KB",
             ", ".join(board.simulators.names),

@@ -13,7 +13,8 @@ from rich.table import Table
 from spela_mcu.cli.console import print_json, stdout
 from spela_mcu.cli.options import json_option, model_argument, progress_bars
 from spela_mcu.data.load import load_dataset
-from spela_mcu.evaluation.compare import COMPARISON_FILE, Comparison, Standing, compare
+from spela_mcu.evaluation.compare import compare
+from spela_mcu.evaluation.standings import COMPARISON_FILE, Comparison, Standing
 from spela_mcu.pipeline import work_directory
 from spela_mcu.reference.storage import write_whole
 from spela_mcu.spec.load import load_spec

@@ -13,7 +13,7 @@ import click
 from spela_mcu.cli.console import print_json, stdout
 from spela_mcu.cli.options import json_option, progress_bars
 from spela_mcu.errors import UserError
-from spela_mcu.evaluation.compare import COMPARISON_FILE, settings_digest, versions
+from spela_mcu.evaluation.standings import COMPARISON_FILE, settings_digest, versions
 from spela_mcu.pipeline import prepare, work_directory
 from spela_mcu.reference.storage import write_whole
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stderr, stdout
+from spela_mcu.cli.interactive import interact
 from spela_mcu.cli.options import json_option, progress_bars, simulator_option
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import ProjectDirectory, read_project
@@ -42,6 +43,11 @@ Answers = list[tuple[ExitAnswer, ...]]
     "--compiler", type=click.Choice(["auto", "gcc", "zig"]), default="auto", show_default=True,
     help="What to build with, if there is no build yet.",
 )  # fmt: skip
+@click.option(
+    "--interactive",
+    is_flag=True,
+    help="A prompt at the board's serial line, in place of all samples at once.",
+)
 @simulator_option
 @json_option
 def command(
@@ -51,6 +57,7 @@ def command(
     model: Path | None,
     limit: int | None,
     compiler: CompilerChoice,
+    interactive: bool,
     simulator_choice: SimulatorChoice,
     as_json: bool,
 ) -> None:
@@ -60,6 +67,8 @@ def command(
     """
     if input_file is not None and model is not None:
         raise click.UsageError("--input and --data exclude each other")
+    if interactive and as_json:
+        raise click.UsageError("--interactive and --json exclude each other")
     project = read_project(directory)
     samples = (
         read_samples(input_file or directory / SAMPLES, project.inputs)
@@ -70,6 +79,10 @@ def command(
     with stderr.status("building ..."):
         build = build_project(directory, find_compiler(compiler))
     stderr.print(f"simulating {project.board.title} in {simulator} ...")
+    if interactive:
+        with simulator.start(build) as machine:
+            interact(machine, samples)
+        return
     with simulator.start(build) as machine, progress_bars() as progress:
         device = Device(machine)
         answers: Answers = []

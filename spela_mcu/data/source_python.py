@@ -38,13 +38,14 @@ def read(data: PythonData) -> RawData:
             "no such file", mend=f"correct {_KEY}; it is relative to model.yaml", file=file
         )
     with _errors_of_user(place, name, file), _importable(file):
-        module = importlib.import_module(place) if file is None else _module_of(file)
+        module = importlib.import_module(place) if file is None else module_of(file)
         function = _function(module, name, file)
         result = function()
     return _checked(result, name, file)
 
 
-def _module_of(file: Path) -> ModuleType:
+def module_of(file: Path) -> ModuleType:
+    """Imports a file of the user's."""
     name = f"spela_mcu_data_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None

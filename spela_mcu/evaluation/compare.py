@@ -5,18 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import platform
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from spela_mcu import __version__
 from spela_mcu.data.dataset import Dataset
 from spela_mcu.errors import UserError
 from spela_mcu.evaluation.backprop import backpropagated
@@ -29,6 +24,7 @@ from spela_mcu.evaluation.spela import (
     quantized_after_training,
     trained_with_loss,
 )
+from spela_mcu.evaluation.standings import Comparison, Skipped, Standing, versions
 from spela_mcu.evaluation.tflite import NEEDS, of_spela_weights, trained_in_keras
 from spela_mcu.fixed_point.plan import float_embeddings
 from spela_mcu.pipeline import Overrides
@@ -36,9 +32,6 @@ from spela_mcu.reference.run import training_digest
 from spela_mcu.spec.model import ModelSpec
 
 LOSSES = ("margin", "cosine", "log_cosine")
-VERSIONS_OF = ("numpy", "torch", "tensorflow", "tflite-micro")
-
-COMPARISON_FILE = "compare.json"
 
 Progress = Callable[[str, int, int], None]
 
@@ -67,103 +60,6 @@ def contenders(spec: ModelSpec) -> tuple[Contender, ...]:
             needs=NEEDS,
         ),
     )
-
-
-@dataclass(frozen=True)
-class Standing:
-    """One contender over all seeds.
-
-    Attributes:
-        runs: accuracy per exit, one entry a seed.
-    """
-
-    contender: Contender
-    runs: tuple[tuple[float, ...], ...]
-    cost: Cost | None
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        """Mean accuracy of each exit, 0 to 1."""
-        return tuple(np.mean(self.runs, axis=0).tolist())
-
-    @property
-    def spread(self) -> tuple[float, ...] | None:
-        """Standard deviation of each exit over seeds; None with a single one."""
-        if len(self.runs) < 2:
-            return None
-        return tuple(np.std(self.runs, axis=0, ddof=1).tolist())
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A contender that could not run."""
-
-    contender: Contender
-    reason: str
-    mend: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What the contenders came to.
-
-    Attributes:
-        model: the model.yaml.
-        samples: sizes of the training, validation and test part.
-        command: what was typed.
-    """
-
-    model: Path
-    spec: ModelSpec
-    samples: tuple[int, int, int]
-    seeds: tuple[int, ...]
-    standings: tuple[Standing, ...]
-    skipped: tuple[Skipped, ...]
-    versions: dict[str, str]
-    command: str
-
-    @property
-    def above_tflm(self) -> tuple[float, ...] | None:
-        """Points by which our int8 stands above TFLM's for the same float weights, one a seed."""
-        runs = {one.contender.name: one.runs for one in self.standings}
-        if "tflm_of_spela" not in runs:
-            return None
-        pairs = zip(runs["spela_quantized"], runs["tflm_of_spela"], strict=True)
-        return tuple(100 * (ours[-1] - theirs[-1]) for ours, theirs in pairs)
-
-    def to_json(self) -> dict[str, object]:
-        """The comparison as plain data."""
-        train, validation, test = self.samples
-        return {
-            "name": self.spec.name,
-            "model": str(self.model),
-            "command": self.command,
-            "settings": settings_digest(self.spec),
-            "versions": self.versions,
-            "seeds": list(self.seeds),
-            "samples": {"train": train, "validation": validation, "test": test},
-            "contenders": [
-                {
-                    "name": one.contender.name,
-                    "title": one.contender.title,
-                    "accuracy_mean": list(one.mean),
-                    "accuracy_spread": None if one.spread is None else list(one.spread),
-                    "runs": [
-                        {"seed": seed, "accuracy": list(accuracy)}
-                        for seed, accuracy in zip(self.seeds, one.runs, strict=True)
-                    ],
-                    "cost": None if one.cost is None else asdict(one.cost),
-                }
-                for one in self.standings
-            ],
-            "skipped": [
-                {"name": one.contender.name, "title": one.contender.title, "reason": one.reason}
-                for one in self.skipped
-            ],
-            "same_weights_points_above_tflm": (
-                None if self.above_tflm is None else list(self.above_tflm)
-            ),
-        }
 
 
 @dataclass(frozen=True)
@@ -267,23 +163,6 @@ def _able(all_: tuple[Contender, ...]) -> tuple[tuple[Contender, ...], tuple[Ski
         else:
             able.append(contender)
     return tuple(able), tuple(skipped)
-
-
-def versions() -> dict[str, str]:
-    """Of the packages at work, as far as they are installed."""
-    found = {"spela_mcu": __version__, "python": platform.python_version()}
-    for name in VERSIONS_OF:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def settings_digest(spec: ModelSpec) -> str:
-    """Of all sections that decide a comparison, whatever the seed."""
-    sections = spec.model_dump(mode="json", exclude={"exits", "verify"})
-    return hashlib.sha256(json.dumps(sections, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(spec: ModelSpec, dataset: Dataset, versions: dict[str, str]) -> str:

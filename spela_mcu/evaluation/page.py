@@ -171,7 +171,7 @@ def _exits(found: Measurements) -> Table:
 
 
 def _q14(value: int, none: str) -> str:
-    return f"{value / ONE_Q14:.3f}" if value else none
+    return f"{value / ONE_Q14:.4f}" if value else none
 
 
 def _quantization(found: Measurements) -> Table:

@@ -255,6 +255,25 @@ def load_board(board_id: str, directory: Path | None = None) -> Board:
     return read_board((directory or board_directory()) / f"{board_id}.yaml")
 
 
+def find_board(name: str, beside: Path) -> Board:
+    """A board by its name, or by its own file.
+
+    Args:
+        name: what `spela-mcu boards` lists; or, with a slash or ending in .yaml, the path of a
+            board file.
+        beside: the directory that a relative path starts from.
+
+    Raises:
+        UserError: there is no such board, or its file is wrong.
+    """
+    if "/" not in name and not name.endswith(".yaml"):
+        return load_board(name)
+    file = beside / name
+    if not file.is_file():
+        raise UserError(f'there is no board file "{file}"', mend="name one, or a board's name")
+    return read_board(file)
+
+
 def load_boards() -> tuple[Board, ...]:
     """All boards, in alphabetical order."""
     return tuple(load_board(board_id) for board_id in board_ids())

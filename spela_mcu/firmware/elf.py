@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -147,31 +149,46 @@ def _functions_from(elf: ELFFile, folder: str) -> set[int]:
 def _symbols(elf: ELFFile) -> tuple[tuple[Symbol, ...], tuple[tuple[int, int], ...]]:
     table: Any = elf.get_section_by_name(".symtab")
     symbols: list[Symbol] = []
-    marks: list[tuple[int, str]] = []
+    marks: dict[int, list[tuple[int, str]]] = defaultdict(list)  # by section
     for entry in table.iter_symbols():
         kind, name = entry["st_info"]["type"], entry.name
         if name[:2] in ("$t", "$d") and (len(name) == 2 or name[2] == "."):
-            marks.append((entry["st_value"], name[:2]))
+            marks[entry["st_shndx"]].append((entry["st_value"], name[:2]))
         elif name and kind in ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE"):
             is_function = kind == "STT_FUNC"
             address = entry["st_value"] & ~1 if is_function else entry["st_value"]
             symbols.append(Symbol(name, address, entry["st_size"], is_function))
     symbols.sort(key=lambda symbol: (symbol.address, symbol.name))
-    return tuple(symbols), _code_ranges(elf, sorted(marks))
+    return tuple(_sized(symbols)), _code_ranges(elf, marks)
 
 
-def _code_ranges(elf: ELFFile, marks: list[tuple[int, str]]) -> tuple[tuple[int, int], ...]:
-    """Mapping symbols (AAELF32, 5.5.5): $t starts Thumb code, $d starts data."""
+def _sized(symbols: list[Symbol]) -> Iterator[Symbol]:
+    """Second names of functions, which libgcc states without a size, with the first's."""
+    sizes: dict[int, int] = {}
+    for symbol in symbols:
+        if symbol.is_function:
+            sizes[symbol.address] = max(sizes.get(symbol.address, 0), symbol.bytes)
+    for symbol in symbols:
+        has_size = symbol.bytes or not symbol.is_function
+        yield symbol if has_size else replace(symbol, bytes=sizes[symbol.address])
+
+
+def _code_ranges(
+    elf: ELFFile, marks: dict[int, list[tuple[int, str]]]
+) -> tuple[tuple[int, int], ...]:
+    """Mapping symbols (AAELF32, 5.5.5): $t starts Thumb code, $d starts data.
+
+    Sections for the debugger have some as well, at addresses that mean nothing.
+    """
     ranges: list[tuple[int, int]] = []
-    for section in elf.iter_sections():
+    for index, section in enumerate(elf.iter_sections()):
         if not section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR:
             continue
-        start, end = section["sh_addr"], section["sh_addr"] + section["sh_size"]
-        inside = [mark for mark in marks if start <= mark[0] < end]
-        ends = [address for address, _ in inside[1:]] + [end]
+        inside = sorted(marks[index])
+        ends = [address for address, _ in inside[1:]] + [section["sh_addr"] + section["sh_size"]]
         ranges += [
             (address, stop)
             for (address, kind), stop in zip(inside, ends, strict=True)
             if kind == "$t" and stop > address
         ]
-    return tuple(ranges)
+    return tuple(sorted(ranges))

@@ -7,6 +7,7 @@ depends on the compiler and its optimisation level, but hardly on the model.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.boot import boot_bytes
@@ -20,7 +21,13 @@ FAULT_STACK_BYTES = 256
 """Of the stack, kept for telling of a fault that strikes at its deepest (firmware/ports)."""
 
 STACK_BYTES = 512 + FAULT_STACK_BYTES
-"""Reserved for the stack by the linker script; `spela_mcu.firmware.stack` bounds what is used."""
+"""Of any core's stack; `spela_mcu.firmware.stack` bounds what is used."""
+
+VECTOR_STACK_BYTES = 128
+"""Added where there are vector registers: functions that use them keep eight for their caller."""
+
+Architecture = Literal["armv6-m", "armv7-m"]
+"""The small instruction set, and the large one with all that later cores added to it."""
 
 CODE_BYTES: dict[CompilerName, dict[Optimization, tuple[int, int]]] = {
     "gcc": {
@@ -164,8 +171,18 @@ def plan_memory(
         weights=network.arena_bytes - network.buffer_bytes,
         buffers=network.buffer_bytes,
         application=whole - network.arena_bytes + PORT_BYTES.get(board.uart.driver, 0),
-        stack=STACK_BYTES,
+        stack=stack_bytes(board),
     )
+
+
+def architecture(board: Board) -> Architecture:
+    """Which instructions a board's code is made of, as far as its size goes."""
+    return "armv6-m" if board.core in ("cortex-m0", "cortex-m0plus") else "armv7-m"
+
+
+def stack_bytes(board: Board) -> int:
+    """What the linker script reserves for the stack."""
+    return STACK_BYTES + (VECTOR_STACK_BYTES if board.mve else 0)
 
 
 def application_bytes(arena_bytes: int, inputs: int) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spela_mcu import __version__
 from spela_mcu.firmware.board import Board
-from spela_mcu.firmware.memory import STACK_BYTES, application_bytes
+from spela_mcu.firmware.memory import application_bytes, stack_bytes
 from spela_mcu.firmware.model import ModelSource
 from spela_mcu.firmware.templates import render
 from spela_mcu.firmware.toolchain import Optimization, core_flags
@@ -76,7 +76,6 @@ class _View:
     library_sources: tuple[str, ...]
     application_sources: tuple[str, ...]
     has_samples: bool
-    stack_bytes: int = STACK_BYTES
 
     @property
     def banner(self) -> str:
@@ -93,6 +92,10 @@ class _View:
     @property
     def application_bytes(self) -> int:
         return application_bytes(self.model.arena_bytes, self.model.inputs)
+
+    @property
+    def stack_bytes(self) -> int:
+        return stack_bytes(self.board)
 
     @property
     def defines(self) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ where it stood on entry; calls then add up along the call graph.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+from spela_mcu.firmware.disassembly import Instruction, instructions
 from spela_mcu.firmware.elf import Elf, Symbol
 
 ENTRY = "Reset_Handler"
@@ -20,7 +20,15 @@ _PUSH_ONE = re.compile(r"\[sp, #-(0x[0-9a-f]+|\d+)\]!$")
 _POP_ONE = re.compile(r"\[sp\], #(0x[0-9a-f]+|\d+)$")
 _ADJUST = re.compile(r"sp, (?:sp, )?#(0x[0-9a-f]+|\d+)$")
 _CONDITIONS = "eq|ne|hs|cs|lo|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le"
-_BRANCH = re.compile(rf"(b({_CONDITIONS})?|cbn?z)$")
+_BRANCH = re.compile(rf"(b({_CONDITIONS})?|cbn?z|wls|le)$")
+_REGISTERS = re.compile(r"\b([rsd])\d+|\b(?:lr|pc|sb|sl|fp|ip)\b")
+_SETS_SP = re.compile(r"(add|sub|mov|ldr|and|bic)s?w?$")
+
+RESTARTS = "Fault_Handler"
+"""The one function that may set the stack pointer: to its top, when the stack has overflowed."""
+
+FRAME_POINTER = "sp, r7"
+"""Operands of what gcc -O0 ends functions with: back to where the stack stood."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +42,6 @@ class StackBound:
 
     bytes: int
     path: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Instruction:
-    address: int
-    size: int
-    name: str
-    operands: str
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,7 @@ def stack_frames(elf: Elf) -> dict[str, Frame]:
 
 
 def _frame(elf: Elf, function: Symbol) -> Frame:
-    steps = {step.address: step for step in _instructions(elf, function)}
-    end = function.address + function.bytes
+    steps = own = _steps(elf, function)
     depths: dict[int, int] = {}  # behind every instruction met so far
     calls: list[tuple[int, str]] = []
     waiting = [(function.address, 0)]
@@ -104,10 +103,18 @@ def _frame(elf: Elf, function: Symbol) -> Frame:
             step = steps[address]
             depth += _pushed(step)
             depths[address] = depth
+            if _moves_by_register(step) and function.name != RESTARTS:
+                raise ValueError(f"{function.name} moves its stack at 0x{address:x}: {step}")
             if step.name == "bl" or _BRANCH.match(step.name):
                 target = _target(step)
-                if step.name == "bl" or not function.address <= target < end:
+                if step.name != "bl" and target not in steps and _is_within(elf, target):
+                    # libgcc's divisions share an end: what lies there belongs to each of them.
+                    steps = _steps(elf, elf.function_at(target)) | steps
+                # On ARMv6-M, BL is a jump as well, where B does not reach: never to a start.
+                if target not in steps or (step.name == "bl" and target == function.address):
                     calls.append((depth, _name_at(elf, target)))
+                    if calls[-1][1].startswith("__gnu_thumb1_case"):
+                        at_tables = max(at_tables, depth)  # it returns into a jump table
                 else:
                     waiting.append((target, depth))
             elif step.name == "blx":
@@ -118,30 +125,30 @@ def _frame(elf: Elf, function: Symbol) -> Frame:
                 break
             address += step.size
         if not waiting:  # what no branch leads to, a jump table does
-            waiting = [(address, at_tables) for address in steps if address not in depths][:1]
+            waiting = [(address, at_tables) for address in own if address not in depths][:1]
     return Frame(max(depths.values(), default=0), tuple(calls))
 
 
-def _instructions(elf: Elf, function: Symbol) -> Iterator[_Instruction]:
-    import capstone
-
-    mode = capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS
-    disassembler = capstone.Cs(capstone.CS_ARCH_ARM, mode)
-    for start, stop in elf.code_ranges:
-        first = max(start, function.address)
-        last = min(stop, function.address + function.bytes)
-        if first < last:
-            code = elf.read(first, last - first)
-            for address, size, name, operands in disassembler.disasm_lite(code, first):
-                yield _Instruction(address, size, name.removesuffix(".w"), operands)
+def _steps(elf: Elf, function: Symbol | None) -> dict[int, Instruction]:
+    if function is None:
+        return {}
+    end = function.address + function.bytes
+    return {step.address: step for step in instructions(elf, function.address, end)}
 
 
-def _pushed(step: _Instruction) -> int:
+def _is_within(elf: Elf, address: int) -> bool:
+    """Whether an address lies in a function, but not at its start."""
+    function = elf.function_at(address)
+    return function is not None and function.address != address
+
+
+def _pushed(step: Instruction) -> int:
     """Bytes by which an instruction lowers the stack pointer."""
     name, operands = step.name, step.operands
-    if name in ("push", "pop"):
-        size = 4 * (operands.count(",") + 1)
-        return size if name == "push" else -size
+    if name in ("push", "pop", "vpush", "vpop"):
+        registers = (match[1] for match in _REGISTERS.finditer(operands))
+        size = sum(8 if kind == "d" else 4 for kind in registers)
+        return size if name.endswith("push") else -size
     if name in ("stmdb", "ldm") and operands.startswith("sp!"):
         size = 4 * operands.count(",")
         return size if name == "stmdb" else -size
@@ -155,21 +162,30 @@ def _pushed(step: _Instruction) -> int:
     return 0
 
 
-def _ends(step: _Instruction) -> bool:
+def _ends(step: Instruction) -> bool:
     """Whether what follows in memory is not what is executed next."""
     if step.name in ("pop", "ldm", "ldr", "mov", "add"):
         return "pc" in step.operands.split(", [")[0]
     return step.name in ("b", "bx", "tbb", "tbh", "udf")
 
 
-def _jumps_by_table(step: _Instruction) -> bool:
+def _moves_by_register(step: Instruction) -> bool:
+    """Whether an instruction moves the stack pointer by what only a run would show."""
+    if step.name == "mov" and step.operands == FRAME_POINTER:
+        return False
+    sets = _SETS_SP.match(step.name) and step.operands.startswith("sp, ")
+    return bool(sets) and not _ADJUST.match(step.operands)
+
+
+def _jumps_by_table(step: Instruction) -> bool:
     loads_pc = (
         step.name == "ldr" and step.operands.startswith("pc, [") and "sp" not in step.operands
     )
-    return loads_pc or step.name in ("tbb", "tbh")
+    moves_pc = step.name in ("mov", "add") and re.match(r"pc, (?!lr$)", step.operands) is not None
+    return loads_pc or moves_pc or step.name in ("tbb", "tbh")
 
 
-def _target(step: _Instruction) -> int:
+def _target(step: Instruction) -> int:
     match = _TARGET.search(step.operands)
     if match is None:
         raise ValueError(f"a branch without a target at 0x{step.address:x}: {step}")

@@ -230,9 +230,12 @@ class IntegerNetwork:
         return self
 
     def _rate_halvings(self) -> int:
+        """Held for `rate_halvings` intervals, then one halving an interval."""
         if self.plan.halve_rate_every == 0:
             return 0
-        return min(self.samples // self.plan.halve_rate_every, self.plan.rate_halvings)
+        most = self.plan.rate_halvings
+        intervals = self.samples // self.plan.halve_rate_every
+        return min(max(intervals - most + 1, 0), most)
 
     def _learn_layer(self, index: int, inputs: Int64, output: Output, label: int) -> None:
         plan, layer, state = self.plan, self.plan.layers[index], self.layers[index]

@@ -68,7 +68,8 @@ class FixedPointPlan:
 
     Attributes:
         margin: theta, Q1.14.
-        halve_rate_every: samples after which the rate halves; 0 for never.
+        halve_rate_every: samples between two halvings of the rate; 0 for none.
+        rate_halvings: how many; the rate is held for as many intervals before the first.
         dither_seed: first state of the generator of stochastic rounding.
     """
 

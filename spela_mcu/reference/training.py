@@ -61,12 +61,14 @@ class TrainingResult:
 def online_learning_rates(learning: Learning, steps: int) -> NDArray[np.float64]:
     """The learning rate of each of the device's first steps, float64 [steps].
 
-    It is halved after every `halve_rate_every` samples, at most `rate_halvings` times.
+    It is held for `rate_halvings` intervals of `halve_rate_every` samples, and then halved
+    after each, the last of the held ones included, `rate_halvings` times.
     """
     halvings = np.zeros(steps, dtype=np.int64)
     if learning.halve_rate_every:
-        passed = np.arange(steps) // learning.halve_rate_every
-        halvings = np.minimum(passed, learning.rate_halvings)
+        most = learning.rate_halvings
+        intervals = np.arange(steps) // learning.halve_rate_every
+        halvings = np.clip(intervals - most + 1, 0, most)
     return np.ldexp(learning.first_rate, -halvings)
 
 

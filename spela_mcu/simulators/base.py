@@ -73,6 +73,14 @@ class Machine(ABC):
             SimulationError: a fault, an access to nothing, or no end in time.
         """
 
+    def pass_bytes(self, data: bytes) -> bytes:
+        """Sends any bytes, a whole request or not; what comes in answer, or nothing.
+
+        Raises:
+            SimulationError: as `exchange`, but not if there is no answer.
+        """
+        return self.exchange(data)
+
     @abstractmethod
     def read_memory(self, address: int, length: int) -> bytes:
         """Bytes of flash or RAM.

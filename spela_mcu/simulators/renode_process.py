@@ -141,6 +141,9 @@ class RenodeProcess:
                 ) from error
             except OSError as error:
                 raise self._ended() from error
+            except BaseException:  # Ctrl-C: what is on its way answers no question of the future
+                self._process.kill()
+                raise
         if failed:
             raise RenodeError(answer.decode(errors="replace").strip())
         return answer

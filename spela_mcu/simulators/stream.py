@@ -21,6 +21,7 @@ from spela_mcu.simulators.base import EXCHANGE_TIMEOUT_S, Machine, SimulationErr
 from spela_mcu.simulators.failure import failure
 
 BOOT_TIMEOUT_S = 20.0
+SILENCE_S = 1.0
 
 
 class StreamMachine(Machine):
@@ -60,6 +61,18 @@ class StreamMachine(Machine):
         except SimulationError as error:
             self._failed = error
             raise
+        return bytes(answer)
+
+    def pass_bytes(self, data: bytes) -> bytes:
+        """See `Machine`; after SILENCE_S without an answer there is none."""
+        deadline = time.monotonic() + SILENCE_S
+        answer = bytearray()
+        self._send(data, deadline)
+        while not ends_an_answer(answer):
+            received = self._receive(deadline)
+            if not received:
+                break
+            answer += received
         return bytes(answer)
 
     @abstractmethod

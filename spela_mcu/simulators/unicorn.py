@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 from collections import Counter
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spela_mcu.firmware.board import Core
 from spela_mcu.firmware.build import Build
+from spela_mcu.firmware.disassembly import instruction_sizes
 from spela_mcu.simulators.base import (
     EXCHANGE_TIMEOUT_S,
     STACK_PAINT,
@@ -26,9 +28,6 @@ from spela_mcu.simulators.counting import call_of, entries_of
 from spela_mcu.simulators.failure import REGISTERS, failure
 from spela_mcu.simulators.unicorn_uarts import PAGE, uart_model
 from spela_mcu.simulators.watchdog import Watchdog
-
-if TYPE_CHECKING:
-    from capstone import Cs
 
 BOOT_TIMEOUT_S = 20.0
 NOWHERE = 0xFFFFFFFE
@@ -116,7 +115,6 @@ class UnicornMachine(Machine):
         self._entries: dict[int, str] = {}
         self._calls: list[Call] = []
         self._block_instructions: dict[tuple[int, int], tuple[int, ...]] = {}
-        self._disassembler: Cs | None = None
         for address, data in self._elf.load_segments:
             uc.mem_write(address, data)
         bottom, top = self.stack_region()
@@ -259,14 +257,7 @@ class UnicornMachine(Machine):
         """Addresses of a block's instructions."""
         key = (address, size)
         if key not in self._block_instructions:
-            if self._disassembler is None:
-                import capstone
-
-                mode = capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS
-                self._disassembler = capstone.Cs(capstone.CS_ARCH_ARM, mode)
-            code = self.read_memory(address, size)
-            instructions = [i[:2] for i in self._disassembler.disasm_lite(code, address)]
-            if sum(length for _, length in instructions) != size:
-                raise self._failure(f"cannot disassemble the block at 0x{address:08x}")
-            self._block_instructions[key] = tuple(at for at, _ in instructions)
+            sizes = instruction_sizes(self.read_memory(address, size))
+            starts = itertools.accumulate(sizes, initial=address)
+            self._block_instructions[key] = tuple(starts)[:-1]
         return self._block_instructions[key]

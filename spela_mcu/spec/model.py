@@ -286,9 +286,14 @@ class Learning(Section):
         description="of the first sample; when absent 0.2 (start: untrained) or 0.02 (trained)",
     )
     halve_rate_every: int = Field(
-        0, ge=0, description="halve the learning rate after this many samples; 0: never"
+        0, ge=0, description="samples between two halvings of the learning rate; 0: never halved"
     )
-    rate_halvings: int = Field(6, ge=0, le=15, description="at most this many such halvings")
+    rate_halvings: int = Field(
+        6,
+        ge=0,
+        le=15,
+        description="number of halvings; before them the rate is held for as many intervals",
+    )
 
     @property
     def first_rate(self) -> float:
@@ -323,7 +328,9 @@ class Exits(Section):
 class Target(Section):
     """Where the firmware runs and how it is built."""
 
-    board: str = Field("stm32f4_discovery", description="name of the board")
+    board: str = Field(
+        "stm32f4_discovery", description="name of a board, or path of a board file of your own"
+    )
     compiler: Literal["auto", "gcc", "zig"] = Field(
         "auto", description="auto: arm-none-eabi-gcc when it is on PATH, else zig"
     )

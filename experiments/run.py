@@ -1,0 +1,134 @@
+"""Runs studies: every table of docs/accuracy.md, from the repository's root.
+
+python -m experiments.run              # what there is, and how much of it is measured
+python -m experiments.run mnist drift  # these studies; what is measured is not repeated
+python -m experiments.run --all
+python -m experiments.tables           # the tables into docs/accuracy.md
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from joblib import Parallel, delayed, parallel_config
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+
+from experiments.drift import drift, wearer
+from experiments.learning import learn
+from experiments.studies import STUDIES
+from experiments.tasks import (
+    RESULTS,
+    Record,
+    Task,
+    append_record,
+    read_records,
+    results_file,
+    still_to_do,
+)
+from spela_mcu.errors import UserError
+
+MEASURES: dict[str, Callable[[Task], dict[str, float]]] = {
+    "learn": learn,
+    "drift": drift,
+    "wearer": wearer,
+}
+
+
+def measure(task: Task) -> Record:
+    """Does one task."""
+    return Record(task, MEASURES[task.measure](task))
+
+
+def run(tasks: list[Task], jobs: int, directory: Path, command: str) -> None:
+    """Does tasks in parallel; each result is in its file as soon as it is there."""
+    console = Console(stderr=True)
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        results = Parallel(jobs, return_as="generator_unordered")(
+            delayed(measure)(task) for task in tasks
+        )
+        for record in bar.track(results, total=len(tasks), description="runs"):
+            append_record(results_file(record.task.study, directory), record, command)
+
+
+@contextmanager
+def engine(dask: str | None) -> Iterator[None]:
+    """Where joblib's work goes: this machine, or the workers of a Dask scheduler.
+
+    Raises:
+        UserError: Dask is not installed, or nothing answers at the address.
+    """
+    if dask is None:
+        yield
+        return
+    try:
+        from dask.distributed import Client
+    except ImportError:
+        raise UserError(
+            "dask.distributed is not installed", mend="pip install distributed", key="--dask"
+        ) from None
+    try:
+        client = Client(dask, timeout=10)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"no Dask scheduler answers at {dask}: {error}",
+            mend="start one with `dask scheduler`, and workers from this directory",
+            key="--dask",
+        ) from error
+    with client, parallel_config(backend="dask"):
+        yield
+
+
+@click.command()
+@click.argument("studies", nargs=-1, type=click.Choice(list(STUDIES)), metavar="[STUDY]...")
+@click.option("--all", "everything", is_flag=True, help="All studies.")
+@click.option("--seeds", type=click.IntRange(1), help="Runs a row [default: the study's].")
+@click.option("--row", "rows", multiple=True, help="Only this row (repeatable).")
+@click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Processes.")
+@click.option("--dask", metavar="ADDRESS", help="A Dask scheduler to run on, tcp://HOST:PORT.")
+@click.option(
+    "--results", type=click.Path(file_okay=False, path_type=Path), default=RESULTS,
+    help="Directory of the results [default: experiments/results].",
+)  # fmt: skip
+def command(
+    *,
+    studies: tuple[str, ...],
+    everything: bool,
+    seeds: int | None,
+    rows: tuple[str, ...],
+    jobs: int,
+    dask: str | None,
+    results: Path,
+) -> None:
+    """Measure STUDIES; what has a result is not measured again. Without any: list them."""
+    try:
+        if not studies and not everything:
+            _list(results)
+            return
+        tasks = []
+        for name in STUDIES if everything else studies:
+            wanted = STUDIES[name].tasks(name, seeds)
+            missing = still_to_do(wanted, read_records(results_file(name, results)))
+            tasks += [task for task in missing if not rows or task.row in rows]
+        with engine(dask):
+            run(tasks, jobs, results, "python -m experiments.run " + " ".join(sys.argv[1:]))
+    except UserError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _list(results: Path) -> None:
+    for name, study in STUDIES.items():
+        tasks = study.tasks(name)
+        missing = still_to_do(tasks, read_records(results_file(name, results)))
+        done = f"{len(tasks) - len(missing)}/{len(tasks)}"
+        click.echo(f"python -m experiments.run {name:<17} # {done:>7} runs: {study.title}")
+    click.echo("python -m experiments.tables                # the tables into docs/accuracy.md")
+
+
+if __name__ == "__main__":
+    command()

@@ -1,0 +1,196 @@
+"""Which runs make up which table of docs/accuracy.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from experiments.tasks import Task
+
+FASHION, MNIST = "experiments/models/fashion.yaml", "experiments/models/mnist.yaml"
+DIGITS, GESTURES = "examples/digits/model.yaml", "examples/gestures/model.yaml"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: what it differs in from the study's model."""
+
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """One table.
+
+    Attributes:
+        model: of rows that name no other.
+        seeds: runs a row.
+        reference: the row against which the others stand, seed by seed; None for none.
+        measure: see `experiments.run.MEASURES`.
+    """
+
+    title: str
+    model: str
+    rows: tuple[Row, ...]
+    seeds: int
+    reference: str | None = None
+    measure: str = "learn"
+
+    def tasks(self, name: str, seeds: int | None = None) -> list[Task]:
+        """Every run, all rows of one seed before the next seed."""
+        return [
+            Task(
+                study=name,
+                row=row.name,
+                measure=self.measure,
+                model=row.model or self.model,
+                settings=row.settings,
+                options={"by": "chip", **row.options} if self.measure == "learn" else row.options,
+                seed=seed,
+            )
+            for seed in range(seeds or self.seeds)
+            for row in self.rows
+        ]
+
+
+def _layers(*units: int, **others: Any) -> dict[str, Any]:  # noqa: ANN401
+    return {"network.layers": [{"units": u, **others} for u in units]}
+
+
+_INT8 = "int8"
+_FLOAT = Row("float", options={"by": "float"})
+_INT16 = {"fixed_point.weights": "int16"}
+_NEAREST = {"fixed_point.rounding": "nearest"}
+
+_FORMATS = (
+    _FLOAT,
+    Row(_INT8),
+    Row("int16", _INT16),
+    Row("int8, nearest", _NEAREST),
+)
+_PER_WEIGHT = Row("int8, a random number a weight", options={"by": "per_weight"})
+
+_WIDE = _layers(1000, 34)
+_PAPER = {**_WIDE, "training.learning_rate": 2.5, "training.decay": 0.9}
+
+
+def _few_shot(samples: int) -> tuple[Row, ...]:
+    """1 % and 5 % of so many training samples, five passes; SPELA's rate halves after each pass."""
+    learners = {
+        "margin, int8": ({}, {"by": "chip"}),
+        "cosine, float": ({"network.loss": "cosine"}, {"by": "float"}),
+        "backpropagation": ({}, {"by": "backprop"}),
+    }
+    return tuple(
+        Row(
+            f"{100 * share:.0f} %: {name}",
+            {**_WIDE, **settings, "learning.halve_rate_every": round(share * samples)},
+            {**options, "share": share, "epochs": 5},
+        )
+        for share in (0.01, 0.05)
+        for name, (settings, options) in learners.items()
+    )
+
+
+STUDIES: dict[str, Study] = {
+    "fashion": Study(
+        "Fashion-MNIST, 784-128-34, int8 learned from scratch beside float", FASHION,
+        _FORMATS, seeds=3, reference="float",
+    ),
+    "fashion_wide": Study(
+        "Fashion-MNIST, 784-1000-34", FASHION,
+        (
+            Row(_INT8, _WIDE),
+            Row("the paper's loss, float, in batches",
+                {**_PAPER, "network.loss": "cosine", "data.scaling": "global"},
+                {"by": "batches", "epochs": 20}),
+            Row("margin, float, in batches", {**_PAPER, "training.learning_rate": 1.0},
+                {"by": "batches", "epochs": 20}),
+            Row("backpropagation", _WIDE, {"by": "backprop", "epochs": 20}),
+        ),
+        seeds=3,
+    ),
+    "mnist": Study(
+        "10,000 digits of MNIST, 784-128-34, int8 learned from scratch beside float", MNIST,
+        (*_FORMATS, _PER_WEIGHT), seeds=5, reference="float",
+    ),
+    "mnist_wide": Study(
+        "10,000 digits of MNIST, 784-1000-34", MNIST,
+        (
+            Row(_INT8, _WIDE),
+            Row("the paper's loss, float, in batches",
+                {**_PAPER, "training.batch_size": 50, "network.loss": "cosine",
+                 "data.scaling": "global"}, {"by": "batches", "epochs": 20}),
+            Row("margin, float, in batches",
+                {**_PAPER, "training.batch_size": 50, "training.learning_rate": 1.0},
+                {"by": "batches", "epochs": 20}),
+            Row("backpropagation", _WIDE, {"by": "backprop", "epochs": 20}),
+        ),
+        seeds=3,
+    ),
+    "digits": Study(
+        "Digits, 64-48-32, int8 learned from scratch beside float", DIGITS,
+        (*_FORMATS, _PER_WEIGHT), seeds=12, reference="float",
+    ),
+    "few_shot_fashion": Study(
+        "Few samples of Fashion-MNIST, 784-1000-34, 5 passes", FASHION, _few_shot(60_000), seeds=3,
+    ),
+    "few_shot_mnist": Study(
+        "Few samples of MNIST's 8,000, 784-1000-34, 5 passes", MNIST, _few_shot(8_000), seeds=3,
+    ),
+    "effects": Study(
+        "One thing changed at a time: MNIST's 8,000, int8, 784-128-34", MNIST,
+        (
+            Row("as it is"),
+            Row("loss cosine", {"network.loss": "cosine"}),
+            Row("loss log_cosine", {"network.loss": "log_cosine"}),
+            *(Row(f"margin {m}", {"network.margin": m}) for m in (0.1, 0.3, 0.4)),
+            *(Row(f"scaling {s}", {"data.scaling": s}) for s in ("global",)),
+            *(Row(f"embedding {e}", {"network.embedding": e}) for e in ("orthogonal", "random")),
+            *(Row(f"{w}-34", _layers(w, 34)) for w in (32, 64, 256)),
+            *(Row(f"128-{w}", _layers(128, w)) for w in (16, 64, 128)),
+            Row("128 alone", _layers(128)),
+            Row("128-64-34", _layers(128, 64, 34)),
+            *(Row(f"leaky_relu, slope 2^-{s}",
+                  _layers(128, 34, activation="leaky_relu", negative_slope=2.0**-s))
+              for s in (3, 7)),
+            Row("rate 0.1", {"learning.learning_rate": 0.1}),
+            Row("rate 0.5", {"learning.learning_rate": 0.5}),
+            Row("rate never halved", {"learning.halve_rate_every": 0}),
+            Row("int16", _INT16),
+            Row("int8, nearest", _NEAREST),
+        ),
+        seeds=5, reference="as it is",
+    ),
+    "narrow": Study(
+        "Digits: the last layer's width and the choice of embeddings, int8", DIGITS,
+        tuple(
+            Row(f"48-{width}, {words}", _layers(48, width), options)
+            for width in (12, 16, 32, 64)
+            for words, options in (
+                ("best of 32", {}), ("the first", {"embeddings": "first"}),
+            )
+        ),
+        seeds=12,
+    ),
+    "drift": Study(
+        "Drift: MNIST's digits, trained in float, going on in int8", MNIST,
+        tuple(
+            Row(f"{drift}, rate {rate}",
+                {"learning.start": "trained", "learning.learning_rate": rate,
+                 "training.epochs": 10},
+                {"drift": drift})
+            for drift in ("rotated", "noisier", "rescaled") for rate in (0.02, 0.1)
+        ),
+        seeds=5, measure="drift",
+    ),
+    "wearer": Study(
+        "A new wearer: gestures, trained on the nine others in float, going on in int8", GESTURES,
+        tuple(Row(f"rate {r}", {"learning.learning_rate": r}) for r in (0.01, 0.03, 0.1)),
+        seeds=10, measure="wearer",
+    ),
+}  # fmt: skip
+"""By the name that the command takes; the cheap ones of them take seconds a run."""

@@ -1,0 +1,53 @@
+"""Prints what CODE_BYTES in spela_mcu/firmware/memory.py should be, measured on every core.
+
+    python tests/measure_code.py
+
+Builds the toy some 180 times, which takes minutes; run it when the runtime or a compiler changes.
+"""
+
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+from toy import build_toy, toy
+
+from spela_mcu.firmware.boot import boot_bytes
+from spela_mcu.firmware.memory import architecture
+from spela_mcu.firmware.toolchain import OPTIMIZATIONS
+
+BOARDS = (
+    *("microbit", "nucleo-g071rb", "pico"),
+    *("bluepill", "stm32f4_discovery", "nrf52840dk", "nucleo-h743zi", "stm32l552", "mps3-an547"),
+)
+HEADROOM = 1.08
+"""For other versions of the compilers, other drivers and other models."""
+
+
+def code_bytes(board, compiler, optimization, inference_only, directory):
+    """Of the linked toy: all of flash but the model's tables and what lies before the vectors."""
+    case = toy(board, drawn=False, inference_only=inference_only)
+    build = build_toy(case, directory, compiler, optimization)
+    return build.flash_bytes - case.project.model.table_bytes - boot_bytes(build.project.board)
+
+
+def measure(directory):
+    """The largest of each architecture, compiler and level: learning, inference only."""
+    largest = defaultdict(lambda: [0, 0])
+    for board in BOARDS:
+        for inference_only in (False, True):
+            for compiler in ("gcc", "zig"):
+                for level in OPTIMIZATIONS:
+                    place = directory / f"{board}-{inference_only}"
+                    code = code_bytes(board, compiler, level, inference_only, place)
+                    entry = largest[architecture(toy(board).project.board), compiler, level]
+                    entry[inference_only] = max(entry[inference_only], code)
+        print(f"# {board} done", file=sys.stderr)
+    return largest
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        for (core, compiler, level), sizes in sorted(measure(Path(scratch)).items()):
+            bounds = tuple(round(size * HEADROOM + 50, -2) for size in sizes)
+            print(f'{core} {compiler} "{level}": {tuple(map(int, bounds))},  # {tuple(sizes)}')
