@@ -176,7 +176,7 @@ def test_the_device_leaves_where_the_reference_leaves(tmp_path, start):
 
 
 FAULTS = {
-    "a margin that is just met": ("answer.margin >= layer", "answer.margin > layer"),
+    "a margin that is just met": ("answer.margin < layer", "answer.margin <= layer"),
     "a cosine that is just reached": ("answer.cosine < layer", "answer.cosine <= layer"),
     "scores of another exit": ("spela_score(network, i)", "spela_score(network, last)"),
 }
@@ -194,7 +194,7 @@ def test_a_planted_fault_is_found(tmp_path, fault):
     prepared = dataclasses.replace(prepared, plan=plan, network=network)
     directory = tmp_path / "firmware"
     deploy(prepared, directory)
-    source = directory / "spela" / "spela_exit.c"
+    source = directory / "spela" / "spela.c"
     right, wrong = FAULTS[fault]
     text = source.read_text()
     assert text.count(right) == 1

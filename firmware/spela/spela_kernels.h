@@ -16,11 +16,15 @@
 #include <stdint.h>
 
 /** Sets of int8 kernels, by what the compiler says of the core. */
-#if !defined(SPELA_PORTABLE_KERNELS) && defined(__ARM_FEATURE_DSP)
-#define SPELA_DSP_KERNELS /* Cortex-M4, M7, M33 */
-#else
+#if defined(SPELA_PORTABLE_KERNELS) || !defined(__ARM_ARCH_PROFILE) || __ARM_ARCH_PROFILE != 'M'
 #undef SPELA_PORTABLE_KERNELS
 #define SPELA_PORTABLE_KERNELS
+#elif defined(__ARM_FEATURE_MVE)
+#define SPELA_MVE_KERNELS /* Cortex-M55, M85 */
+#elif defined(__ARM_FEATURE_DSP)
+#define SPELA_DSP_KERNELS /* Cortex-M4, M7, M33 */
+#else
+#define SPELA_THUMB_KERNELS /* Cortex-M0, M0+, M3 */
 #endif
 
 /** A weight matrix in memory. Kernels in assembly read it, and the structures below. */
@@ -58,9 +62,11 @@ void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide);
 
 /** One of the inputs that spela_widen was given. */
 static inline int32_t spela_input(const int16_t *wide, uint32_t column) {
-#ifdef SPELA_DSP_KERNELS
+#if defined(SPELA_DSP_KERNELS)
     /* a block's inputs lie in the order 0, 2, 1, 3 */
     return wide[(column & ~UINT32_C(3)) + 2U * (column & 1U) + ((column >> 1) & 1U)];
+#elif defined(SPELA_MVE_KERNELS)
+    return ((const int8_t *)wide)[column];
 #else
     return wide[column];
 #endif
