@@ -26,6 +26,7 @@ from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.pipeline import Prepared
 from spela_mcu.simulation.device import Device
 from spela_mcu.simulators.base import Call, Machine, SimulationError, Simulator
+from spela_mcu.simulators.counting import CountingError
 
 COUNTED_STEPS = 16
 """Learning steps whose instructions are counted, spread evenly over the stream."""
@@ -49,7 +50,8 @@ class Verification:
     Attributes:
         curve: the device's learning curve, if checkpoints were asked for.
         float_reference: accuracy of the fully trained float network per exit, if there is one.
-        infer_instructions: of one spela_infer.
+        not_counted: why no instructions were counted; empty if they were.
+        infer_instructions: of one spela_infer; None if they were not counted.
         learn_instructions: of one spela_learn, the mean of those counted; None without learning.
         stack_bytes: the most that the stack ever held.
     """
@@ -64,7 +66,8 @@ class Verification:
     device_accuracy: Accuracies
     curve: tuple[CurvePoint, ...]
     float_reference: Accuracies | None
-    infer_instructions: int
+    not_counted: str
+    infer_instructions: int | None
     learn_instructions: int | None
     stack_bytes: int
 
@@ -114,6 +117,7 @@ class Verification:
             "flash_bytes": self.build.flash_bytes,
             "ram_bytes": self.build.ram_bytes,
             "stack_bytes": self.stack_bytes,
+            "not_counted": self.not_counted or None,
             "infer_instructions": self.infer_instructions,
             "learn_instructions": self.learn_instructions,
             "infer_macs": self.prepared.plan.macs,
@@ -162,7 +166,8 @@ def verify(
         device = Device(machine)
         if device.info().digest != prepared.source().digest:
             raise SimulationError("the build is of another model", mend="build it again")
-        counter = _StepCounter(machine, learn_steps)
+        not_counted = _why_not_counted(machine)
+        counter = _StepCounter(machine, 0 if not_counted else learn_steps)
         curve = _Curve(prepared, device, learn_steps, checkpoints)
         curve.measure(0)
 
@@ -174,8 +179,10 @@ def verify(
         counter.before(0)
         learning = compare_learning(prepared, device, learn_steps, on_step)
         counter.stop()
-        with machine.counting("spela_infer") as inferences:
-            device.infer_last(test[0])
+        inferences: list[Call] = []
+        if not not_counted:
+            with machine.counting("spela_infer") as inferences:
+                device.infer_last(test[0])
         inference = compare_inference(
             prepared.network,
             device,
@@ -195,7 +202,8 @@ def verify(
         device_accuracy=accuracies(inference.labels == labels),
         curve=tuple(curve.points),
         float_reference=_trained_accuracy(prepared, len(test)),
-        infer_instructions=inferences[0].instructions,
+        not_counted=not_counted,
+        infer_instructions=inferences[0].instructions if inferences else None,
         learn_instructions=counter.mean,
         stack_bytes=stack_bytes,
     )
@@ -208,12 +216,22 @@ def _trained_accuracy(prepared: Prepared, samples: int) -> Accuracies | None:
     return prepared.trained.accuracy(test.x, test.y)
 
 
+def _why_not_counted(machine: Machine) -> str:
+    """What keeps a machine from counting instructions; empty if nothing does."""
+    try:
+        with machine.counting("spela_infer"):
+            return ""
+    except CountingError as error:
+        return f"{error.reason}; {error.mend}"
+
+
 class _StepCounter:
     """Counts the instructions of some learning steps: counting every one would take minutes."""
 
     def __init__(self, machine: Machine, steps: int) -> None:
         self._machine = machine
-        self._counted = set(np.linspace(0, steps - 1, COUNTED_STEPS, dtype=int).tolist())
+        counted = np.linspace(0, steps - 1, COUNTED_STEPS if steps else 0, dtype=int)
+        self._counted = set(counted.tolist())
         self._counting = False
         self.calls: list[Call] = []
 

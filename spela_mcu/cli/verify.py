@@ -79,6 +79,8 @@ def command(
     else:
         stdout.print(accuracy_table(found))
         stdout.print(verdict(found), soft_wrap=True)
+        if found.not_counted:
+            stderr.print(f"instructions were not counted: {found.not_counted}", soft_wrap=True)
     context.exit(0 if found.passed else 1)
 
 
