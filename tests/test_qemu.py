@@ -295,10 +295,10 @@ def test_a_firmware_that_does_not_answer_is_given_up(broken, monkeypatch, line, 
 
 
 def test_a_hang_while_counting_is_given_up_and_stays_so(machine):
-    entry = machine.build.read_elf().by_name["spela_infer_exit"].address
+    entry = machine.build.read_elf().by_name["spela_infer"].address
     machine._gdb.write_memory(entry, b"\xfe\xe7")  # an endless loop
     frame = encode_frame(request(Command.INFER_LAST, data=X[0].tobytes()))
-    words = r"no answer within 0\.5 s, in spela_infer_exit"
+    words = r"no answer within 0\.5 s, in spela_infer"
     with pytest.raises(SimulationError, match=words), machine.counting("spela_infer"):
         machine.exchange(frame, 0.5)
     for work in (Device(machine).info, machine.stack_high_water_bytes):
@@ -307,10 +307,10 @@ def test_a_hang_while_counting_is_given_up_and_stays_so(machine):
 
 
 def test_a_fault_while_counting_is_told(machine):
-    entry = machine.build.read_elf().by_name["spela_infer_exit"].address
+    entry = machine.build.read_elf().by_name["spela_infer"].address
     machine._gdb.write_memory(entry, b"\x00\xde")  # udf
     with (
-        pytest.raises(SimulationError, match="undefined instruction, in spela_infer_exit"),
+        pytest.raises(SimulationError, match="undefined instruction, in spela_infer"),
         machine.counting("spela_infer"),
     ):
         Device(machine).infer_last(X[0])
