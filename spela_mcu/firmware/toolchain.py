@@ -23,8 +23,8 @@ GCC = "arm-none-eabi-gcc"
 
 # No object may hold a floating-point instruction, nor need a library that emulates one. gcc has
 # MVE's integer half only where the calling convention knows floating-point registers.
-# An M55 without MVE is taken for an M33, whose code it runs: the little that ARMv8.1-M adds to it is
-# what Renode 1.16.1 gets wrong (docs/simulators.md).
+# An M55 without MVE is taken for an M33, whose code it runs: the little that ARMv8.1-M adds to it
+# is what Renode 1.16.1 gets wrong (docs/simulators.md).
 _GCC_CPU: dict[Core, tuple[str, ...]] = {
     "cortex-m0": ("cortex-m0",),
     "cortex-m0plus": ("cortex-m0plus",),
