@@ -1,0 +1,208 @@
+/*
+ * Runs cases through the kernels of the core that this is compiled for, on that core or in a
+ * simulator of it, and holds the results against those that come with the cases.
+ *
+ * Either run_cases is called, or the program is started by its vector table: then the cases lie at
+ * CASES, and it tells the result by semihosting.
+ */
+#include "spela_kernels.h"
+
+#define CASES ((const uint32_t *)0x20040000U)
+
+#define BYTES_MAX 0x4000U /* of any array of a case */
+#define GUARD     32U     /* bytes around each, which nobody may touch */
+#define GUARDED   0xA5U
+
+enum {
+    AGREE = 0,
+    INPUTS = 1,
+    SUMS = 2,
+    WEIGHTS = 3,
+    STATE = 4,
+    RELIEVED = 5,
+    HALVED = 6,
+    STRAY = 7
+};
+
+typedef struct {
+    uint8_t before[GUARD];
+    uint8_t data[BYTES_MAX];
+    uint8_t behind[GUARD];
+} guarded_t;
+
+/* What precedes a case's arrays: the inputs, the weights, the sums expected, the rows to update,
+ * the weights expected after that, and those after relieving. Each begins at a word. */
+typedef struct {
+    uint32_t rows;
+    uint32_t columns;
+    uint32_t weight_bits;
+    uint32_t is_int16;
+    uint32_t inputs; /* at most so many as columns */
+    uint32_t updates;
+    uint32_t state;
+    uint32_t multiplier;
+    uint32_t increment;
+    uint32_t state_after;
+    uint32_t limit;
+    uint32_t is_relieved;
+} case_t;
+
+static guarded_t wide __attribute__((aligned(16)));
+static guarded_t weights __attribute__((aligned(16)));
+static guarded_t sums __attribute__((aligned(16)));
+static guarded_t inputs __attribute__((aligned(16)));
+
+uint32_t run_cases(const uint32_t *words);
+
+static void guard(guarded_t *array, uint32_t used) {
+    for (uint32_t i = 0U; i < GUARD; i++) {
+        array->before[i] = GUARDED;
+        array->data[used + i] = GUARDED;
+    }
+}
+
+static bool is_guarded(const guarded_t *array, uint32_t used) {
+    for (uint32_t i = 0U; i < GUARD; i++) {
+        if (array->before[i] != GUARDED || array->data[used + i] != GUARDED) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static const uint8_t *take(const uint32_t **words, uint32_t bytes) {
+    const uint8_t *const start = (const uint8_t *)*words;
+    *words += (bytes + 3U) / 4U;
+    return start;
+}
+
+static void copy(uint8_t *to, const uint8_t *from, uint32_t bytes) {
+    for (uint32_t i = 0U; i < bytes; i++) {
+        to[i] = from[i];
+    }
+}
+
+static bool equal(const uint8_t *one, const uint8_t *other, uint32_t bytes) {
+    for (uint32_t i = 0U; i < bytes; i++) {
+        if (one[i] != other[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static uint32_t run_case(const uint32_t **words) {
+    const case_t *const it = (const case_t *)(const void *)take(words, sizeof(case_t));
+    const spela_shape_t shape = {it->rows, it->columns, it->weight_bits};
+    const uint32_t weight_bytes = it->rows * it->columns * (it->is_int16 != 0U ? 2U : 1U);
+    const uint32_t wide_bytes = (2U * it->columns + 15U) / 16U * 16U;
+    const uint8_t *const given = take(words, it->inputs);
+    const uint8_t *const start = take(words, weight_bytes);
+    const uint8_t *const expected_sums = take(words, 4U * it->rows);
+    const spela_row_update_t *const updates =
+        (const spela_row_update_t *)(const void *)take(words, 8U * it->updates);
+    const uint8_t *const updated = take(words, weight_bytes);
+    const uint8_t *const relieved = take(words, weight_bytes);
+    int16_t *const x = (int16_t *)(void *)wide.data;
+    int32_t *const z = (int32_t *)(void *)sums.data;
+    int8_t *const w = (int8_t *)weights.data;
+    int16_t *const w16 = (int16_t *)(void *)weights.data;
+
+    guard(&wide, wide_bytes);
+    guard(&weights, weight_bytes);
+    guard(&sums, 4U * it->rows);
+    guard(&inputs, 3U + it->inputs);
+    copy(weights.data, start, weight_bytes);
+    int8_t *const sample = (int8_t *)inputs.data + it->state % 4U; /* at any alignment */
+    copy((uint8_t *)sample, given, it->inputs);
+
+    spela_widen(sample, it->inputs, x);
+    for (uint32_t i = 0U; i < it->columns; i++) {
+        if (spela_input(x, i) != (i < it->inputs ? (int8_t)given[i] : 0)) {
+            return INPUTS;
+        }
+    }
+    if (it->is_int16 != 0U) {
+        spela_dense_int16(w16, x, &shape, z);
+    } else {
+        spela_dense_int8(w, x, &shape, z);
+    }
+    if (!equal(sums.data, expected_sums, 4U * it->rows)) {
+        return SUMS;
+    }
+    spela_update_t update = {x,         updates,        updates + it->updates,
+                             it->state, it->multiplier, it->increment};
+    if (it->is_int16 != 0U) {
+        spela_update_int16(w16, &shape, &update);
+    } else {
+        spela_update_int8(w, &shape, &update);
+    }
+    if (!equal(weights.data, updated, weight_bytes)) {
+        return WEIGHTS;
+    }
+    if (update.state != it->state_after || update.wide != x || update.rows != updates) {
+        return STATE;
+    }
+    const bool did = it->is_int16 != 0U ? spela_relieve_int16(w16, &shape, it->limit)
+                                        : spela_relieve_int8(w, &shape, it->limit);
+    if (did != (it->is_relieved != 0U)) {
+        return RELIEVED;
+    }
+    if (!equal(weights.data, relieved, weight_bytes)) {
+        return HALVED;
+    }
+    const bool is_clean = is_guarded(&wide, wide_bytes) && is_guarded(&weights, weight_bytes) &&
+                          is_guarded(&sums, 4U * it->rows);
+    return is_clean ? AGREE : STRAY;
+}
+
+/* words: how many cases, then the cases. 0, or the first that disagrees, from 1, times 16, and in
+ * what. */
+uint32_t run_cases(const uint32_t *words) {
+    const uint32_t cases = *words;
+    words++;
+    for (uint32_t i = 1U; i <= cases; i++) {
+        const uint32_t found = run_case(&words);
+        if (found != AGREE) {
+            return 16U * i + found;
+        }
+    }
+    return AGREE;
+}
+
+#define SYS_WRITE0 4
+#define SYS_EXIT   0x18
+#define EXITED     0x20026 /* ADP_Stopped_ApplicationExit */
+
+static void semihost(uint32_t operation, const void *argument) {
+    register uint32_t r0 __asm__("r0") = operation;
+    register const void *r1 __asm__("r1") = argument;
+    __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
+}
+
+void start(void);
+void start(void) {
+#ifdef __ARM_FEATURE_MVE
+    *(volatile uint32_t *)0xE000ED88U |= 15U << 20; /* CPACR: vector registers */
+    __asm__ volatile("dsb\n isb" ::: "memory");
+#endif
+    uint32_t found = run_cases(CASES);
+    char text[10] = "00000000\n";
+    for (uint32_t i = 8U; i > 0U; i--) {
+        text[i - 1U] = "0123456789abcdef"[found & 15U];
+        found >>= 4;
+    }
+    semihost(SYS_WRITE0, text);
+    semihost(SYS_EXIT, (const void *)EXITED);
+    for (;;) {
+    }
+}
+
+typedef struct {
+    uintptr_t stack;
+    void (*handlers[15])(void);
+} vectors_t;
+
+extern const vectors_t vectors;
+__attribute__((section(".vectors"), used))
+const vectors_t vectors = {(uintptr_t)CASES, {start, start, start}};

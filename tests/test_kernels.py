@@ -1,0 +1,340 @@
+"""The kernels of every core, on that core, against numpy: any shape, any weights, any inputs."""
+
+import subprocess
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from host_process import RUNTIME, plant
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.board import load_board
+from spela_mcu.firmware.elf import read_elf
+from spela_mcu.firmware.toolchain import find_compiler
+from spela_mcu.fixed_point.arithmetic import LCG_INCREMENT, LCG_MULTIPLIER, halve
+from spela_mcu.fixed_point.layout import pack, padded
+from spela_mcu.simulators.qemu_process import qemu_program
+
+PROGRAM = Path(__file__).parent / "c" / "kernels.c"
+CASES = 0x20040000
+BACK = 0xFF00
+"""An address that the program does not reach by itself."""
+WHAT = ("", "inputs", "sums", "weights", "state", "relieved", "halved", "memory of others")
+LINKER_SCRIPT = """\
+SECTIONS {
+    .text 0x0 : { KEEP(*(.vectors)) *(.text .text.* .rodata .rodata.*) }
+    .bss 0x20000000 (NOLOAD) : { *(.data .data.* .bss .bss.* COMMON) }
+    /DISCARD/ : { *(.ARM.exidx* .ARM.extab*) }
+}
+"""
+
+
+# ---------------------------------------------------------------------------- the cases
+
+
+@dataclass(frozen=True, repr=False)
+class Case:
+    """A matrix, one sample and one update; what numpy makes of it."""
+
+    weights: np.ndarray
+    bits: int
+    inputs: np.ndarray
+    multipliers: np.ndarray
+    state: int
+    is_nearest: bool
+
+    def __repr__(self):
+        rounding = "nearest" if self.is_nearest else f"dither from {self.state:#x}"
+        ranges = (f"{a.min()}..{a.max()}" for a in (self.weights, self.inputs, self.multipliers))
+        return f"Case({self.weights.shape}, {self.bits}, {', '.join(ranges)}, {rounding})"
+
+    @property
+    def is_int16(self):
+        return self.bits != 0
+
+    @property
+    def weight_bits(self):
+        return self.bits or 8
+
+    def to_bytes(self):
+        """The case as tests/c/kernels.c reads it."""
+        rows, columns = self.weights.shape
+        dtype = np.int16 if self.is_int16 else np.int8
+        shift = 8 if self.is_int16 else 16
+        half = 1 << (self.weight_bits - 1)
+        sums = np.zeros(padded(rows), np.int32)
+        sums[:rows] = self.weights @ self.inputs
+        noise, after = self.draw(padded(columns), shift)
+        listed = np.flatnonzero(self.multipliers)
+        steps = np.multiply.outer(self.multipliers, self.inputs) + noise[:columns] >> shift
+        updated = self.weights.copy()
+        updated[listed] = np.clip(self.weights + steps, -half, half - 1)[listed]
+        saturated = int(((updated == -half) | (updated == half - 1)).sum())
+        limit = saturated if self.state % 3 == 0 else saturated - 1
+        is_relieved = saturated > limit >= 0
+        limit = max(limit, 0)
+        relieved = halve(updated) if is_relieved else updated
+        multiplier, increment = (1, 0) if self.is_nearest else (LCG_MULTIPLIER, LCG_INCREMENT)
+        head = [padded(rows), padded(columns), self.weight_bits, self.is_int16, columns]
+        rows_to_update = [
+            ((row // 4) * 4 * padded(columns) + row % 4 * 4, int(self.multipliers[row]))
+            for row in listed.tolist()
+        ]
+        while not rows_to_update or len(rows_to_update) % 2:
+            rows_to_update.append((0, 0))
+        head += [len(rows_to_update), self.first_state, multiplier, increment, after]
+        head += [limit, is_relieved]
+        parts = (
+            np.array(head, np.uint32).tobytes(),
+            self.inputs.astype(np.int8).tobytes(),
+            pack(self.weights, dtype),
+            sums.tobytes(),
+            np.array(rows_to_update, np.int32).tobytes(),
+            pack(updated, dtype),
+            pack(relieved, dtype),
+        )
+        return b"".join(part + bytes(-len(part) % 4) for part in parts)
+
+    @property
+    def first_state(self):
+        return 0x80000000 if self.is_nearest else self.state
+
+    def draw(self, count, shift):
+        """The dither of each column, and the generator's last state."""
+        state, noise = self.first_state, []
+        for _ in range(count):
+            if not self.is_nearest:
+                state = (state * LCG_MULTIPLIER + LCG_INCREMENT) % 2**32
+            noise.append(state >> (32 - shift))
+        return np.array(noise), state
+
+
+@st.composite
+def cases(draw, widths=(0, 8, 12, 16)):
+    """Matrices up to 20 by 150; whole ranges, and their ends; many zeros, or none."""
+    rows, columns = draw(st.integers(1, 20)), draw(st.integers(1, 150))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    bits = draw(st.sampled_from(widths))
+    half = 1 << ((bits or 8) - 1)
+
+    def numbers(low, high, size):
+        anywhere = rng.integers(low, high + 1, size)
+        kind = draw(st.sampled_from(["anywhere", "ends", "low", "high", "small", "sparse", "zero"]))
+        return {
+            "anywhere": anywhere,
+            "ends": rng.choice([low, high], size),
+            "low": np.full(size, low),
+            "high": np.full(size, high),
+            "small": rng.integers(-1, 2, size),
+            "sparse": anywhere * (rng.random(size) < 0.1),
+            "zero": np.zeros(size, np.int64),
+        }[kind]
+
+    return Case(
+        weights=numbers(-half, half - 1, (rows, columns)),
+        bits=bits,
+        inputs=numbers(-128, 127, columns),
+        multipliers=numbers(-(1 << 15), (1 << 15) - 1, rows),
+        state=draw(st.integers(0, 2**32 - 1)),
+        is_nearest=draw(st.booleans()),
+    )
+
+
+def blob(some):
+    return np.uint32(len(some)).tobytes() + b"".join(case.to_bytes() for case in some)
+
+
+# ---------------------------------------------------------------------------- the cores
+
+# A board of each core, how its program is run, and the macros it is compiled with.
+KERNELS = {
+    "armv6-m": ("nucleo-g071rb", "unicorn", ()),
+    "armv7-m": ("mps2-an385", "unicorn", ()),
+    "dsp": ("mps2-an386", "unicorn", ()),
+    "dsp, armv8-m": ("mps2-an505", "unicorn", ()),
+    "mve": ("mps3-an547", "qemu", ()),
+    "portable": ("mps2-an386", "unicorn", ("SPELA_PORTABLE_KERNELS",)),
+}
+CPU_MODELS = {
+    "cortex-m0plus": "UC_CPU_ARM_CORTEX_M0",
+    "cortex-m3": "UC_CPU_ARM_CORTEX_M3",
+    "cortex-m4": "UC_CPU_ARM_CORTEX_M4",
+    "cortex-m33": "UC_CPU_ARM_CORTEX_M33",
+}
+
+
+def build_program(kernels, compiler, directory, change=None):
+    """Compiles tests/c/kernels.c with the runtime's kernels; a fault may be planted in them."""
+    board_id, _, defines = KERNELS[kernels]
+    board = load_board(board_id)
+    try:
+        found = find_compiler(compiler)
+    except UserError as error:
+        pytest.skip(str(error))
+    for file in [*RUNTIME.glob("spela_kernels*"), RUNTIME / "spela_arithmetic.h"]:
+        (directory / file.name).write_text(file.read_text())
+    if change is not None:
+        plant(directory / change[0], *change[1:])
+    script = directory / "linker.ld"
+    script.write_text(LINKER_SCRIPT)
+    flags = [*found.compile_flags(board, "O1"), "-Werror", f"-I{directory}"]
+    flags += [f"-D{define}" for define in defines]
+    objects = []
+    for source in [PROGRAM, *directory.glob("*.c")]:
+        objects.append(directory / f"{source.stem}-{len(objects)}.o")
+        subprocess.run([*found.command, *flags, "-c", source, "-o", objects[-1]], check=True)
+    elf = directory / "kernels.elf"
+    link = [*found.link_flags(board, str(script)), "-Wl,-u,vectors", "-Wl,-e,start"]
+    subprocess.run([*found.command, *objects, *link, "-o", elf], check=True)
+    return elf
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The program for some kernels by some compiler, built once."""
+
+    @lru_cache
+    def build(kernels, compiler):
+        return build_program(kernels, compiler, tmp_path_factory.mktemp("kernels"))
+
+    return build
+
+
+def check(kernels, elf, some):
+    """Runs cases; fails with the first that goes wrong, and in what."""
+    board_id, how, _ = KERNELS[kernels]
+    run = run_in_unicorn if how == "unicorn" else run_in_qemu
+    found = run(load_board(board_id), elf, blob(some))
+    assert found == 0, f"{WHAT[found % 16]} of {some[found // 16 - 1]}"
+
+
+def run_in_unicorn(board, elf, data):
+    """What run_cases says, called in a core without anything around it."""
+    unicorn = pytest.importorskip("unicorn")
+    from unicorn import arm_const as arm
+
+    machine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
+    machine.ctl_set_cpu_model(getattr(arm, CPU_MODELS[board.core]))
+    machine.mem_map(0, 0x10000, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
+    machine.mem_map(0x20000000, 0x200000, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)
+    program = read_elf(elf)
+    for address, content in program.load_segments:
+        machine.mem_write(address, content)
+    machine.mem_write(CASES, data)
+    machine.reg_write(arm.UC_ARM_REG_SP, CASES)
+    machine.reg_write(arm.UC_ARM_REG_LR, BACK | 1)
+    machine.reg_write(arm.UC_ARM_REG_R0, CASES)
+    machine.emu_start(program.by_name["run_cases"].address | 1, BACK)
+    return machine.reg_read(arm.UC_ARM_REG_R0)
+
+
+def run_in_qemu(board, elf, data):
+    """What run_cases says, told by semihosting."""
+    file = elf.with_suffix(".cases")
+    file.write_bytes(data)
+    done = subprocess.run(
+        [
+            *(qemu_program(), "-M", board.simulators.qemu.machine, "-kernel", elf),
+            *("-device", f"loader,file={file},addr={CASES:#x},force-raw=on"),
+            *("-semihosting-config", "enable=on,target=native"),
+            *("-display", "none", "-monitor", "none", "-serial", "none"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return int(done.stdout + done.stderr, 16)
+
+
+# ---------------------------------------------------------------------------- the tests
+
+
+def run_by(kernels):
+    """Marks of a test that runs some kernels."""
+    simulator = KERNELS[kernels][1]
+    return [pytest.mark.needs_simulator(simulator)]
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "zig"])
+@pytest.mark.parametrize("kernels", [pytest.param(k, marks=run_by(k)) for k in KERNELS])
+@settings(max_examples=40)
+@given(some=st.lists(cases(), min_size=1, max_size=5))
+def test_kernels_equal_numpy(built, kernels, compiler, some):
+    check(kernels, built(kernels, compiler), some)
+
+
+# Kernels, right, wrong, and what is then found: slips in every stage of every set.
+FAULTS = [
+    ("dsp", "word << 8 | ", "word << 7 | ", "inputs"),
+    ("dsp", "smlad   r10, r6, r9, r10", "smlad   r10, r6, r8, r10", "sums"),
+    ("dsp", "mov     r10, #0", "mov     r10, #1", "sums"),
+    ("dsp", "smlabt  lr, r11, r4, r8", "smlabt  lr, r11, r4, r6", "weights"),
+    ("dsp", "qadd8   r3, r3, lr", "sadd8   r3, r3, lr", "weights"),
+    ("dsp", "bic     r5, r5, #0x00ff0000", "bic     r5, r5, #0x00fe0000", "weights"),
+    ("dsp", "lsr     r9, r9, #8", "lsr     r9, r9, #9", "weights"),
+    ("dsp", "str     r9, [sp, #12]", "str     r8, [sp, #12]", "state|weights"),
+    ("armv7-m", 'COLUMN(", #-4]", ", #-14]", 10', 'COLUMN(", #-4]", ", #-14]", 11', "sums"),
+    ("armv7-m", "stmia   r4!, {r2, r3, r10, r11}", "stmia   r4!, {r2, r3, r10, r12}", "sums"),
+    ("armv7-m", "ssat    lr, #8", "ssat    lr, #7", "weights"),
+    ("armv7-m", "lsr     r10, r10, #16", "lsr     r10, r10, #17", "weights"),
+    ("armv6-m", "adds    r0, #13", "adds    r0, #12", "sums|memory"),
+    ("armv6-m", "mov     r6, lr", "mov     r6, r8", "sums"),
+    ("armv6-m", "movs    r7, #127", "movs    r7, #126", "weights"),
+    ("armv6-m", "lsls    r6, r2, #29", "lsls    r6, r2, #30", "weights"),
+    ("armv6-m", "lsrs    r4, r7, #16", "lsrs    r4, r7, #17", "weights"),
+    ("mve", "vctp.8 r1", "vctp.8 r2", "inputs"),
+    (
+        "mve",
+        'vmladava.s8 r8, q2, q4\\n"\n        "vmladava.s8 r10, q3, q4\\n"\n        "le',
+        'vmladava.s8 r8, q3, q4\\n"\n        "vmladava.s8 r10, q3, q4\\n"\n        "le',
+        "sums",
+    ),
+    ("mve", "vldrwt.u32 q2, [q4, #8]", "vldrwt.u32 q2, [q4, #4]", "sums"),
+    ("mve", "add     r0, r0, r7, lsl #4", "add     r0, r0, r7, lsl #3", "sums"),
+    ("mve", "vpt.u16 hi, q7, q3", "vpt.u16 cs, q7, q3", "weights"),
+    ("mve", "vqaddt.s8", "vaddt.i8", "weights"),
+    ("mve", "vmov.32 r3, q7[3]", "vmov.32 r3, q7[2]", "state"),
+    ("mve", "vctp.32 r6", "vctp.32 r5", "weights"),
+    ("portable", "low, high)", "low + 1, high)", "weights"),
+    ("portable", "saturated <= limit", "saturated < limit", "relieved"),
+    ("portable", "weight + odd", "weight + 0 * odd", "halved"),
+]
+FILES = {
+    "dsp": "spela_kernels_dsp.c",
+    "armv7-m": "spela_kernels_thumb.c",
+    "armv6-m": "spela_kernels_thumb.c",
+    "mve": "spela_kernels_mve.c",
+}
+
+
+def file_with(kernels, text):
+    """The file of a kernel set that holds a text, once."""
+    files = (
+        [FILES[kernels]] if kernels in FILES else ["spela_kernels_body.h", "spela_kernels_upkeep.h"]
+    )
+    (found,) = (name for name in files if (RUNTIME / name).read_text().count(text) == 1)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kernels", "right", "wrong", "what"),
+    [pytest.param(*fault, marks=run_by(fault[0]), id=f"{fault[0]}-{fault[1]}") for fault in FAULTS],
+)
+def test_a_planted_fault_is_found(kernels, right, wrong, what, tmp_path):
+    change = (file_with(kernels, right), right, wrong)
+    elf = build_program(kernels, "gcc", tmp_path, change)
+
+    widths = (0, 8, 12, 16) if kernels == "portable" else (0,)
+
+    @settings(max_examples=100, phases=[Phase.generate], database=None, derandomize=True)
+    @given(some=st.lists(cases(widths), min_size=5, max_size=10))
+    def hold(some):
+        check(kernels, elf, some)
+
+    with pytest.raises(AssertionError, match=f"^({what})"):
+        hold()
