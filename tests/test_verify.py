@@ -180,7 +180,7 @@ def test_a_planted_fault_is_found_and_named(tmp_path, fault):
         inputs=13,
         units=(17, 9),
         classes=3,
-        network={"loss": "cosine"},
+        network={"loss": "cosine", "seed": 25},  # with it, exits often give two classes one score
         learning={"start": "untrained", "learning_rate": 3.0},
     )
     prepared = prepare(path)
