@@ -133,6 +133,8 @@ def test_gccs_own_stack_usage_agrees(tmp_path):
     build = build_toy(case, tmp_path / "p", "gcc", "O2")
     flags = find_compiler("gcc").compile_flags(case.project.board, "O2")
     includes = [f"-I{folder}" for folder in ("model", "spela", "application", "port")]
+    defines = runtime_defines(case.project.model.weights, inference_only=False)
+    includes += [f"-D{define}" for define in defines]
     said = {}
     for source in ("spela/spela_learn.c", "spela/spela.c", "application/protocol.c"):
         subprocess.run(

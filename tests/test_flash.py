@@ -89,8 +89,8 @@ def test_flash_holds_the_program_and_the_board_is_reset(build, monkeypatch):
     for address, data in build.read_elf().load_segments:
         assert bytes(chip.read(address, len(data))) == data
     assert flashed.bytes == build.flash_bytes == len(chip.memory)
-    assert (flashed.target, flashed.probe) == ("stm32f407vg", "A probe 0123")
-    assert chip.options["target_override"] == "stm32f407vg"
+    assert (flashed.target, flashed.probe) == ("stm32f407vgtx", "A probe 0123")
+    assert chip.options["target_override"] == "stm32f407vgtx"
     assert chip.resets == 1
     assert ("programming", 100, 100) in seen
     assert seen[-1][0] == "verifying"
@@ -134,7 +134,7 @@ def test_one_of_several_probes(build, monkeypatch):
 
 def test_what_pyocd_cannot_do_is_told(build, monkeypatch):
     Chip(monkeypatch, lost=exceptions.TargetSupportError("target type not recognized"))
-    with pytest.raises(UserError, match="does not know the chip stm32f407vg") as raised:
+    with pytest.raises(UserError, match="does not know the chip stm32f407vgtx") as raised:
         flash(build)
     assert "pack install" in raised.value.mend
     Chip(monkeypatch, lost=exceptions.TransferError("no ACK"))
@@ -172,4 +172,4 @@ def test_the_command(build, monkeypatch):
     assert report["bytes"] == build.flash_bytes
     assert report["verified"] is True
     shown = CliRunner().invoke(command, [directory])
-    assert "written to stm32f407vg and verified" in shown.stdout
+    assert "written to stm32f407vgtx and verified" in shown.stdout
