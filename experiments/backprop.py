@@ -36,9 +36,9 @@ def backprop_accuracy(dataset: Dataset, widths: list[int], epochs: int, seed: in
     optimizer = torch.optim.SGD(network.parameters(), LEARNING_RATE, MOMENTUM)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
     for _ in range(epochs):
-        for rows in torch.randperm(len(y), generator=generator).split(BATCH):
+        for rows in torch.randperm(len(y), generator=generator).split(BATCH):  # type: ignore[no-untyped-call]
             optimizer.zero_grad()
-            nn.functional.cross_entropy(network(x[rows]), y[rows]).backward()
+            nn.functional.cross_entropy(network(x[rows]), y[rows]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
     with reproducible():

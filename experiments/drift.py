@@ -9,7 +9,7 @@ from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage  # type: ignore[import-untyped]
 
 from experiments.learning import prepared
 from experiments.tasks import Task
@@ -38,7 +38,7 @@ Pictures = NDArray[np.float32]
 def _rotated(x: Pictures, rng: np.random.Generator) -> Pictures:
     del rng
     turned = ndimage.rotate(x, ROTATION_DEGREES, axes=(1, 2), reshape=False, order=1)
-    return turned.astype(np.float32)
+    return np.asarray(turned, np.float32)
 
 
 def _noisier(x: Pictures, rng: np.random.Generator) -> Pictures:
@@ -48,7 +48,7 @@ def _noisier(x: Pictures, rng: np.random.Generator) -> Pictures:
 
 def _rescaled(x: Pictures, rng: np.random.Generator) -> Pictures:
     del rng
-    return np.multiply(x, np.float32(CONTRAST))
+    return np.asarray(x * np.float32(CONTRAST), np.float32)
 
 
 DRIFTS: dict[str, Callable[[Pictures, np.random.Generator], Pictures]] = {

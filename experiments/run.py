@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, delayed, parallel_config  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
@@ -67,7 +67,7 @@ def engine(dask: str | None) -> Iterator[None]:
         yield
         return
     try:
-        from dask.distributed import Client
+        from dask.distributed import Client  # type: ignore[import-not-found]
     except ImportError:
         raise UserError(
             "dask.distributed is not installed", mend="pip install distributed", key="--dask"
