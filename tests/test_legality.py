@@ -54,6 +54,8 @@ PLANTS = [
     ("vldrw.u32 q0, [r0]", 0xED901F00, BEFORE_M55),
     ("vmladav.s8 r0, q0, q1", 0xEEF00F02, BEFORE_M55),
     ("vpush {d8}", 0xED2D8B02, BEFORE_M55),
+    ("vpst", 0xFE710F4D, BEFORE_M55),
+    ("vpstttt", 0xFE312F4D, BEFORE_M55),
     ("lsll r0, r1, #1", 0xEA50014F, BEFORE_M55),
     ("vadd.f32 s0, s1, s2", 0xEE300A81, ALL),
     ("vadd.f32 q0, q1, q2", 0xEF020D44, ALL),

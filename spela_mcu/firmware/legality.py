@@ -166,11 +166,14 @@ def _vector_extension(code: int, *, mve: bool) -> Extension:
     transfers = coprocessor >= 14 and code & 0x0F000010 == 0x0E000010
     if not is_free and (coprocessor < 8 or coprocessor in (12, 13) or transfers):
         return "coprocessor"
-    if any(code & mask == value for mask, value in _FLOATING_POINT):
+    if code & 0xFFBF1FFF != _VPST and any(code & mask == value for mask, value in _FLOATING_POINT):
         return "floating point"
     # Loads, stores and moves of vector registers are the floating-point unit's as well.
     return "mve" if mve or is_free or coprocessor >= 14 else "floating point"
 
+
+_VPST = 0xFE310F4D
+"""Begins a block of predicated instructions, where VPT of half floats would compare with SP."""
 
 _FLOATING_POINT = (
     # Scalar (ARMv8-M ARM, C2.3.7): single and double, half; not moves and transfers.
