@@ -197,14 +197,15 @@ def _parallel(
 def _cluster(address: str) -> Any:  # noqa: ANN401 - distributed's Client
     """A connection to an existing Dask cluster, which joblib's backend then uses."""
     try:
-        from distributed import Client
+        import distributed
     except ModuleNotFoundError as error:
         raise UserError(
             "--dask needs the package distributed, which is not installed",
             mend="pip install distributed, or leave --dask out",
         ) from error
+    connect: Any = distributed.Client  # it is not typed
     try:
-        return Client(address, timeout="10s")
+        return connect(address, timeout="10s")
     except (OSError, ValueError) as error:
         raise UserError(
             f"no Dask scheduler answers at {address}: {error}",
