@@ -14,7 +14,7 @@ DRAWS = 32
 """Arrangements among which `class_embeddings` chooses in a narrow layer."""
 
 NARROW = 8
-"""A layer is narrow below so many units a class: the choice gained nothing in wider ones."""
+"""A layer is narrow below so many units a class; wider ones are not searched: it takes minutes."""
 
 
 @lru_cache(maxsize=64)
