@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import sqrt
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -262,18 +264,29 @@ def _float_twin_labels(
     from spela_mcu.reference.training import online_learning_rates
 
     twin, train = prepared.float_twin(), prepared.dataset.train
-    try:
+    with overflow_told(prepared.path):
         if steps:
             order = learning_stream(len(train), steps, prepared.spec.network.seed + run)
             rates = online_learning_rates(prepared.spec.learning, steps)
             twin.learn_online(train.x[order], train.y[order], rates)
         return twin.predict(samples)
+
+
+@contextmanager
+def overflow_told(model: Path) -> Iterator[None]:
+    """A float network that overflows within has too great a learning rate, which is told.
+
+    Raises:
+        UserError: it overflows.
+    """
+    try:
+        yield
     except FloatingPointError as error:
         raise UserError(
             f"the float network overflows: {error}",
             key="learning.learning_rate",
             mend="choose a smaller learning rate",
-            file=prepared.path,
+            file=model,
         ) from error
 
 

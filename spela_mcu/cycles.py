@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from spela_mcu.firmware.board import Core
+from spela_mcu.firmware.disassembly import Instruction, instructions
 from spela_mcu.firmware.elf import Elf
 
 _SINGLE_ACCESS = re.compile(r"(ldr|str)(s?[bh])?$")
@@ -60,14 +61,6 @@ _TIMINGS: dict[Core, _Timing] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Step:
-    address: int
-    size: int
-    name: str
-    operands: str
-
-
 def has_timing(core: Core) -> bool:
     """Whether cycles can be estimated for a core."""
     return core in _TIMINGS
@@ -93,7 +86,7 @@ def estimate_cycles(elf: Elf, core: Core, blocks: Mapping[tuple[int, int], int])
         entered[address] = entered.get(address, 0) + times
     cycles = 0
     for (address, size), times in blocks.items():
-        steps = _steps(elf, address, size)
+        steps = list(instructions(elf, address, address + size))
         cycles += times * _straight(timing, steps)
         if steps and _BRANCH.match(steps[-1].name):
             # Taken as often as the run does not go on behind the branch: exact unless something
@@ -105,20 +98,7 @@ def estimate_cycles(elf: Elf, core: Core, blocks: Mapping[tuple[int, int], int])
     return cycles
 
 
-def _steps(elf: Elf, address: int, size: int) -> list[_Step]:
-    import capstone
-
-    disassembler = capstone.Cs(
-        capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS
-    )
-    code = elf.read(address, size)
-    return [
-        _Step(at, length, name.removesuffix(".w"), operands)
-        for at, length, name, operands in disassembler.disasm_lite(code, address)
-    ]
-
-
-def _straight(timing: _Timing, steps: list[_Step]) -> int:
+def _straight(timing: _Timing, steps: list[Instruction]) -> int:
     """Cycles of the instructions of one block, its last branch not taken."""
     cycles = 0
     follows_access = False
@@ -136,7 +116,7 @@ def _plain(name: str) -> str:
     return name
 
 
-def _one(timing: _Timing, step: _Step, *, follows_access: bool) -> int:
+def _one(timing: _Timing, step: Instruction, *, follows_access: bool) -> int:
     name, operands = _plain(step.name), step.operands
     if name.startswith(("ldr", "str", "ldm", "stm")) or name in ("push", "pop"):
         return _access(timing, name, operands, follows_access=follows_access)

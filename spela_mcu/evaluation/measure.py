@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from spela_mcu.comparison import Accuracies, accuracies
+from spela_mcu.comparison import Accuracies, accuracies, overflow_told
 from spela_mcu.data.dataset import Split, quantize_inputs
-from spela_mcu.errors import UserError
 from spela_mcu.evaluation.rejection import HeldOut, held_out_classes
 from spela_mcu.fixed_point.arithmetic import Int64
 from spela_mcu.fixed_point.early_exit import (
@@ -221,17 +220,10 @@ def _learning_curve(
     done = 0
     for steps in curve_steps(total):
         rows = order[done:steps]
-        try:
+        with overflow_told(prepared.path):
             if len(rows):
                 twin.learn_online(train.x[rows], train.y[rows], rates[done:steps])
             float_accuracy = twin.accuracy(test.x, test.y)
-        except FloatingPointError as error:
-            raise UserError(
-                f"the float network overflows: {error}",
-                key="learning.learning_rate",
-                mend="choose a smaller learning rate",
-                file=prepared.path,
-            ) from error
         learned.partial_fit(quantize_inputs(train.x[rows]), train.y[rows])
         done = steps
         points.append(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.build import Build
+from spela_mcu.firmware.disassembly import instruction_sizes
 from spela_mcu.firmware.elf import Elf
 from spela_mcu.simulators.base import Call
 
@@ -57,22 +58,17 @@ def _straight_pieces(elf: Elf, executed: Mapping[int, int]) -> dict[tuple[int, i
             start, times = address, executed[address]
         else:
             del blocks[start, end - start]
-        first = int.from_bytes(elf.read(address, 2), "little")
-        is_long = first >= _FIRST_LONG
-        end = address + (4 if is_long else 2)
+        size = next(instruction_sizes(elf.read(address, 2)))
+        end = address + size
         blocks[start, end - start] = times
-        second = int.from_bytes(elf.read(address + 2, 2), "little") if is_long else 0
-        if _is_branch(first, second):
+        if _is_branch(elf.read(address, size)):
             times = -1
     return blocks
 
 
-_FIRST_LONG = 0xE800
-"""Halfwords from here on are the first of two (ARMv7-M ARM, A5.1)."""
-
-
-def _is_branch(first: int, second: int) -> bool:
-    """B, B<c>, BL, CBZ and CBNZ; a few others with them (A5.2, A5.3.4)."""
-    if first >= _FIRST_LONG:
+def _is_branch(code: bytes) -> bool:
+    """B, B<c>, BL, CBZ and CBNZ; a few others with them (ARMv7-M ARM, A5.2, A5.3.4)."""
+    first, second = int.from_bytes(code[:2], "little"), int.from_bytes(code[2:], "little")
+    if len(code) == 4:
         return first & 0xF800 == 0xF000 and bool(second & 0x8000)
-    return 0xD000 <= first < _FIRST_LONG or first & 0xF500 == 0xB100
+    return first >= 0xD000 or first & 0xF500 == 0xB100

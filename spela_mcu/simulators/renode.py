@@ -16,6 +16,7 @@ from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.build import Build
 from spela_mcu.resources import resource_directory
 from spela_mcu.simulators.base import STACK_PAINT, Call, SimulationError, Simulator
+from spela_mcu.simulators.counting import entries_of
 from spela_mcu.simulators.renode_process import (
     COMMAND_TIMEOUT_S,
     RenodeError,
@@ -217,14 +218,7 @@ class RenodeMachine(StreamMachine):
 
     def start_counting(self, symbols: tuple[str, ...], calls: list[Call]) -> None:
         """See `Machine`."""
-        for symbol in symbols:
-            if symbol not in self._elf.by_name:
-                raise UserError(
-                    f"the build has no function {symbol}",
-                    mend="name one that its .map file lists",
-                    file=self.build.elf,
-                )
-        self._entries = {self._elf.by_name[symbol].address: symbol for symbol in symbols}
+        self._entries = entries_of(self.build, self._elf, symbols)
         self._calls = calls
         self._call("count", struct.pack(f"<{len(self._entries)}I", *self._entries))
 
