@@ -15,14 +15,14 @@ import numpy as np
 from spela_mcu.cycles import estimate_cycles, has_timing
 from spela_mcu.data.dataset import quantize_inputs
 from spela_mcu.errors import UserError
-from spela_mcu.firmware.board import Board, Core, SimulatorName, load_board, load_boards
+from spela_mcu.firmware.board import Board, Core, SimulatorName, load_boards
 from spela_mcu.firmware.build import Build, build_project
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.elf import runtime_text_bytes
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.stack import worst_case_stack
 from spela_mcu.firmware.toolchain import find_compiler
-from spela_mcu.pipeline import Overrides, Prepared, learning_stream, prepare
+from spela_mcu.pipeline import Overrides, Prepared, learning_stream, prepare, target_board
 from spela_mcu.simulation.device import Device
 from spela_mcu.simulators.base import Call, Machine, Simulator
 from spela_mcu.simulators.choice import SimulatorChoice, simulator_named
@@ -306,14 +306,16 @@ def prepare_bench(
     """
     from spela_mcu.spec.load import load_spec
 
-    board = load_board(overrides.board or load_spec(model).target.board)
+    own = board = target_board(overrides.apply(load_spec(model)), model, overrides)
     if core is not None and overrides.board is None:
         board = board_for(board, core, choice)
     elif bench_simulator(board, choice) is None:
         board = board_for(board, board.core, choice)
     simulator = bench_simulator(board, choice)
     assert simulator is not None  # board_for made sure
-    wanted = dataclasses.replace(overrides, board=board.id, start="untrained")
+    wanted = dataclasses.replace(overrides, start="untrained")
+    if board != own:
+        wanted = dataclasses.replace(wanted, board=board.id)
     return prepare(model, wanted), simulator
 
 

@@ -159,15 +159,7 @@ def prepare(
     spec = overrides.apply(load_spec(path))
     if inference_only:
         spec = Overrides(start="trained").apply(spec)
-    try:
-        # A path on the command line starts where the user is, one in a file beside that file.
-        beside = Path() if overrides.board is not None else path.parent
-        board = find_board(spec.target.board, beside)
-    except UserError as error:
-        if overrides.board is not None or error.file is not None:
-            raise
-        error.key = "target.board"
-        raise located(error, path) from error
+    board = target_board(spec, path, overrides)
     dataset = load_dataset(spec, path)
     starts_trained = spec.learning.start == "trained"
     # Before any training: what the firmware takes does not depend on the weights.
@@ -239,6 +231,28 @@ def _with_exits(
     if spec.exits.unknown_share > 0:
         plan = with_rejection(plan, answers, spec.exits.unknown_share)
     return IntegerNetwork(plan, network.initial)
+
+
+def target_board(spec: ModelSpec, path: Path, overrides: Overrides) -> Board:
+    """The board that a model is for.
+
+    Args:
+        spec: the model, with the overrides applied.
+        path: its model.yaml.
+        overrides: what the command line says differently.
+
+    Raises:
+        UserError: there is no such board, or its file is wrong.
+    """
+    # A path on the command line starts where the user is, one in a file beside that file.
+    beside = Path() if overrides.board is not None else path.parent
+    try:
+        return find_board(spec.target.board, beside)
+    except UserError as error:
+        if overrides.board is not None or error.file is not None:
+            raise
+        error.key = "target.board"
+        raise located(error, path) from error
 
 
 def _plan(

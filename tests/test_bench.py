@@ -9,7 +9,7 @@ from test_verify import write_model
 from spela_mcu.bench import bench, board_for, draw_functions, prepare_bench
 from spela_mcu.cli.bench import command
 from spela_mcu.errors import UserError
-from spela_mcu.firmware.board import load_board
+from spela_mcu.firmware.board import board_directory, load_board
 from spela_mcu.firmware.elf import runtime_text_bytes
 from spela_mcu.pipeline import Overrides
 from spela_mcu.simulation.device import Device
@@ -91,6 +91,19 @@ def test_a_core_finds_its_board():
     with pytest.raises(UserError, match="no board with a cortex-m55") as raised:
         board_for(own, "cortex-m55", "unicorn")
     assert raised.value.key == "--core"
+
+
+def test_a_board_of_the_models_own(tmp_path):
+    board = load_board("mps2-an386")
+    text = (board_directory() / "mps2-an386.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(text.replace("id: mps2-an386", "id: mine"))
+    model = write_model(
+        tmp_path, inputs=5, units=(6,), classes=3, samples=60, target={"board": "./mine.yaml"}
+    )
+    prepared, _ = prepare_bench(model, Overrides(), None, "unicorn")
+    assert prepared.board.id == "mine"
+    elsewhere, _ = prepare_bench(model, Overrides(), "cortex-m3", "unicorn")
+    assert elsewhere.board.core == "cortex-m3" != board.core
 
 
 def test_renode_cannot_tell_functions_apart(tmp_path):

@@ -24,6 +24,7 @@ from spela_mcu.matrix import (
     run_cell,
     run_matrix,
 )
+from spela_mcu.simulation.protocol import Command, DeviceError, Status
 
 EXTENT = Extent(learn_steps=25, samples=4)
 TURNS = list(itertools.product(COMPILERS, WEIGHTS))
@@ -88,6 +89,16 @@ def test_a_planted_fault_is_a_different_cell(model, tmp_path, monkeypatch):
     cell = run_cell(model, tmp_path, EXTENT, row, column)
     assert cell.outcome == "different"
     assert "on the device" in cell.reason
+
+
+def test_a_device_that_refuses_is_a_different_cell(model, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise DeviceError(Command.LEARN, Status.DAMAGED)
+
+    monkeypatch.setattr("spela_mcu.matrix.compare_learning", refuse)
+    row = Row("cortex-m4", "unicorn", load_board("mps2-an386"))
+    cell = run_cell(model, tmp_path, EXTENT, row, Column("gcc", "O2", "int8"))
+    assert (cell.outcome, "refused LEARN" in cell.reason) == ("different", True)
 
 
 def test_a_model_that_does_not_fit_is_absent_with_its_reason(tmp_path):
