@@ -176,9 +176,9 @@ def test_the_device_leaves_where_the_reference_leaves(tmp_path, start):
 
 
 FAULTS = {
-    "a margin that is just met": ("answer.margin < layer", "answer.margin <= layer"),
-    "a cosine that is just reached": ("answer.cosine < layer", "answer.cosine <= layer"),
-    "scores of another exit": ("spela_score(network, i)", "spela_score(network, last)"),
+    "a margin that is just met": ("result->margin < layer", "result->margin <= layer"),
+    "a cosine that is just reached": ("result->cosine < layer", "result->cosine <= layer"),
+    "scores of another exit": ("spela_score(network, i)", "spela_score(network, exit)"),
 }
 
 

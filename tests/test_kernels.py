@@ -1,5 +1,7 @@
 """The kernels of every core, on that core, against numpy: any shape, any weights, any inputs."""
 
+import ctypes
+import platform
 import subprocess
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,11 +16,12 @@ from hypothesis import strategies as st
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import load_board
 from spela_mcu.firmware.elf import read_elf
-from spela_mcu.firmware.toolchain import find_compiler
+from spela_mcu.firmware.toolchain import WARNING_FLAGS, find_compiler
 from spela_mcu.fixed_point.arithmetic import LCG_INCREMENT, LCG_MULTIPLIER, halve
 from spela_mcu.fixed_point.layout import pack, padded
 from spela_mcu.simulators.qemu_process import qemu_program
 
+HOST = RUNTIME.parent / "host"
 PROGRAM = Path(__file__).parent / "c" / "kernels.c"
 CASES = 0x20040000
 BACK = 0xFF00
@@ -150,11 +153,14 @@ def blob(some):
 
 # ---------------------------------------------------------------------------- the cores
 
-# A board of each core, how its program is run, and the macros it is compiled with.
+# A board of each core, how its program is run, and the macros it is compiled with. The host's own
+# kernels run in this process.
 KERNELS = {
+    "sse2": (None, "host", ("SPELA_HOST_KERNELS",)),
     "armv6-m": ("nucleo-g071rb", "unicorn", ()),
     "armv7-m": ("mps2-an385", "unicorn", ()),
     "dsp": ("mps2-an386", "unicorn", ()),
+    "dsp, small": ("mps2-an386", "unicorn", ("__OPTIMIZE_SIZE__",)),
     "dsp, armv8-m": ("mps2-an505", "unicorn", ()),
     "mve": ("mps3-an547", "qemu", ()),
     "portable": ("mps2-an386", "unicorn", ("SPELA_PORTABLE_KERNELS",)),
@@ -169,16 +175,21 @@ CPU_MODELS = {
 
 def build_program(kernels, compiler, directory, change=None):
     """Compiles tests/c/kernels.c with the runtime's kernels; a fault may be planted in them."""
-    board_id, _, defines = KERNELS[kernels]
-    board = load_board(board_id)
+    board_id, how, defines = KERNELS[kernels]
+    if how == "host" and platform.machine() not in {"x86_64", "AMD64"}:
+        pytest.skip(f"{platform.machine()} has no {kernels}")
     try:
         found = find_compiler(compiler)
     except UserError as error:
         pytest.skip(str(error))
-    for file in [*RUNTIME.glob("spela_kernels*"), RUNTIME / "spela_arithmetic.h"]:
+    files = [*RUNTIME.glob("spela_kernels*"), RUNTIME / "spela_arithmetic.h"]
+    for file in [*files, *HOST.glob("*.c")] if how == "host" else files:
         (directory / file.name).write_text(file.read_text())
     if change is not None:
         plant(directory / change[0], *change[1:])
+    if how == "host":
+        return build_library(compiler, found, directory, defines)
+    board = load_board(board_id)
     script = directory / "linker.ld"
     script.write_text(LINKER_SCRIPT)
     flags = [*found.compile_flags(board, "O1"), "-Werror", f"-I{directory}"]
@@ -191,6 +202,17 @@ def build_program(kernels, compiler, directory, change=None):
     link = [*found.link_flags(board, str(script)), "-Wl,-u,vectors", "-Wl,-e,start"]
     subprocess.run([*found.command, *objects, *link, "-o", elf], check=True)
     return elf
+
+
+def build_library(compiler, found, directory, defines):
+    """The same as a library for this machine, by its own gcc or by zig."""
+    command = ["gcc"] if compiler == "gcc" else list(found.command)
+    flags = ["-std=c99", "-O1", *WARNING_FLAGS, "-Werror", "-fPIC", "-shared", f"-I{directory}"]
+    flags += [f"-D{define}" for define in defines]
+    library = directory / "kernels.so"
+    sources = [PROGRAM, *sorted(directory.glob("*.c"))]
+    subprocess.run([*command, *flags, *sources, "-o", library], check=True)
+    return library
 
 
 @pytest.fixture(scope="module")
@@ -207,8 +229,11 @@ def built(tmp_path_factory):
 def check(kernels, elf, some):
     """Runs cases; fails with the first that goes wrong, and in what."""
     board_id, how, _ = KERNELS[kernels]
-    run = run_in_unicorn if how == "unicorn" else run_in_qemu
-    found = run(load_board(board_id), elf, blob(some))
+    if how == "host":
+        found = ctypes.CDLL(str(elf)).run_cases(blob(some))
+    else:
+        run = run_in_unicorn if how == "unicorn" else run_in_qemu
+        found = run(load_board(board_id), elf, blob(some))
     assert found == 0, f"{WHAT[found % 16]} of {some[found // 16 - 1]}"
 
 
@@ -256,8 +281,8 @@ def run_in_qemu(board, elf, data):
 
 def run_by(kernels):
     """Marks of a test that runs some kernels."""
-    simulator = KERNELS[kernels][1]
-    return [pytest.mark.needs_simulator(simulator)]
+    how = KERNELS[kernels][1]
+    return [] if how == "host" else [pytest.mark.needs_simulator(how)]
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "zig"])
@@ -270,6 +295,18 @@ def test_kernels_equal_numpy(built, kernels, compiler, some):
 
 # Kernels, right, wrong, and what is then found: slips in every stage of every set.
 FAULTS = [
+    ("sse2", "_MM_SHUFFLE(3, 1, 3, 1)", "_MM_SHUFFLE(3, 1, 3, 2)", "sums"),
+    ("sse2", "HIGH_TO_INT16(block)", "LOW_TO_INT16(block)", "sums"),
+    ("sse2", "_mm_set1_epi32(0x8000)", "_mm_set1_epi32(0x7FFF)", "weights"),
+    ("sse2", "_mm_adds_epi8", "_mm_add_epi8", "weights"),
+    ("sse2", "srli_epi64(sum, 32)", "srli_epi64(sum, 16)", "weights"),
+    (
+        "sse2",
+        "store_row(w1, _mm_srli_epi64(sum, 32));\n            store_row(w0, sum);",
+        "store_row(w0, sum);\n            store_row(w1, _mm_srli_epi64(sum, 32));",
+        "weights",
+    ),
+    ("sse2", "noise[i] = update->state", "noise[i] = update->state | 0x10000U", "weights"),
     ("dsp", "word << 8 | ", "word << 7 | ", "inputs"),
     ("dsp", "smlad   r10, r6, r9, r10", "smlad   r10, r6, r8, r10", "sums"),
     ("dsp", "mov     r10, #0", "mov     r10, #1", "sums"),
@@ -305,7 +342,9 @@ FAULTS = [
     ("portable", "weight + odd", "weight + 0 * odd", "halved"),
 ]
 FILES = {
+    "sse2": "spela_kernels_sse2.c",
     "dsp": "spela_kernels_dsp.c",
+    "dsp, small": "spela_kernels_dsp.c",
     "armv7-m": "spela_kernels_thumb.c",
     "armv6-m": "spela_kernels_thumb.c",
     "mve": "spela_kernels_mve.c",
@@ -317,7 +356,8 @@ def file_with(kernels, text):
     files = (
         [FILES[kernels]] if kernels in FILES else ["spela_kernels_body.h", "spela_kernels_upkeep.h"]
     )
-    (found,) = (name for name in files if (RUNTIME / name).read_text().count(text) == 1)
+    folder = HOST if kernels == "sse2" else RUNTIME
+    (found,) = (name for name in files if (folder / name).read_text().count(text) == 1)
     return found
 
 

@@ -230,3 +230,19 @@ def test_directories_that_are_no_projects(project, tmp_path):
         with pytest.raises(UserError) as raised:
             read_project(tmp_path / "p")
         assert raised.value.file == manifest
+
+
+def test_a_project_of_another_version_is_told_as_such_and_replaced(project, tmp_path):
+    directory = tmp_path / "p"
+    write_project(project, directory)
+    fresh = contents(directory)
+    manifest = directory / "project.json"
+    other = json.loads(manifest.read_text())
+    del other["board"]["core"]
+    manifest.write_text(json.dumps(other))
+
+    with pytest.raises(UserError, match=r"another version of spela-mcu \(board\.core: ") as raised:
+        read_project(directory)
+    assert raised.value.mend == "generate it again"
+    write_project(project, directory)
+    assert contents(directory) == fresh

@@ -4,7 +4,8 @@
 #include "spela_network.h"
 
 #define SPELA_NO_CLASS UINT32_C(0xFFFFFFFF)
-#define SPELA_LAST     UINT32_C(0xFFFFFFFF)
+#define SPELA_LAST     UINT32_C(0xFFFFFFFF) /**< exit: the model's last */
+#define SPELA_EARLY    UINT32_C(0xFFFFFFFE) /**< exit: the first that is sure enough, or the last */
 
 spela_status_t spela_check_sample(const spela_t *network, const int8_t *sample, size_t inputs) {
     if (network == NULL || sample == NULL) {
@@ -88,59 +89,53 @@ void spela_answer(const spela_t *network, uint32_t index, spela_inverse_norm_t i
     result->margin = (int16_t)(margin > INT16_MAX ? INT16_MAX : margin);
 }
 
-/**
- * Answers at the exit `last`, or at an earlier one that is sure enough.
- *
- * @param last      SPELA_LAST: the model's last exit
- * @param is_early  whether the layers' thresholds count (docs/arithmetic.md, section 8)
- */
-static spela_status_t classify(spela_t *network, const int8_t *sample, size_t inputs, uint32_t last,
-                               bool is_early, spela_result_t *result) {
+/** Answers at an exit, its number or one of the two above (docs/arithmetic.md, section 8). */
+static spela_status_t classify(spela_t *network, const int8_t *sample, size_t inputs, uint32_t exit,
+                               spela_result_t *result) {
     const spela_status_t status = spela_check_sample(network, sample, inputs);
     if (status != SPELA_OK) {
         return status;
     }
-    const uint32_t layers = network->model.pointer->layer_count;
-    if (last == SPELA_LAST) {
-        last = layers - 1U;
+    const bool is_early = exit == SPELA_EARLY;
+    const uint32_t last = network->model.pointer->layer_count - 1U;
+    if (exit >= SPELA_EARLY) {
+        exit = last;
     }
-    if (result == NULL || last >= layers) {
+    if (result == NULL || exit > last) {
         return SPELA_ERROR_ARGUMENT;
     }
     spela_widen(sample, (uint32_t)inputs, spela_wide(network, 0U));
     for (uint32_t i = 0U;; i++) {
         const spela_layer_t *const layer = spela_layer(network, i);
         const spela_output_t output = spela_run_layer(network, i);
-        if (i < last && (!is_early || layer->exit_margin == 0)) {
+        if (i < exit && (!is_early || layer->exit_margin == 0)) {
             continue; /* nobody leaves here: no need for scores */
         }
-        spela_result_t answer;
         spela_score(network, i);
-        spela_answer(network, i, spela_inverse_norm(output.squared_norm), &answer);
-        if (i < last && answer.margin < layer->exit_margin) {
+        spela_answer(network, i, spela_inverse_norm(output.squared_norm), result);
+        if (i < exit && result->margin < layer->exit_margin) {
             continue;
         }
-        if (is_early && layer->reject_cosine != 0 && answer.cosine < layer->reject_cosine) {
-            answer.label = SPELA_UNKNOWN;
+        if (is_early && layer->reject_cosine != 0 && result->cosine < layer->reject_cosine) {
+            result->label = SPELA_UNKNOWN;
         }
-        *result = answer;
         return SPELA_OK;
     }
 }
 
 spela_status_t spela_infer(spela_t *network, const int8_t *sample, size_t inputs,
                            spela_result_t *result) {
-    return classify(network, sample, inputs, SPELA_LAST, false, result);
+    return classify(network, sample, inputs, SPELA_LAST, result);
 }
 
 spela_status_t spela_infer_exit(spela_t *network, const int8_t *sample, size_t inputs,
                                 uint16_t exit, spela_result_t *result) {
-    return classify(network, sample, inputs, exit, false, result);
+    return classify(network, sample, inputs, exit, result);
 }
 
 spela_status_t spela_infer_early(spela_t *network, const int8_t *sample, size_t inputs,
                                  spela_result_t *result) {
-    return classify(network, sample, inputs, SPELA_LAST, true, result);
+    return classify(network, sample, inputs, SPELA_EARLY, result);
 }
 
 const int32_t *spela_scores(const spela_t *network) {
@@ -164,9 +159,6 @@ spela_status_t spela_counters(const spela_t *network, spela_counters_t *counters
     if (network == NULL || counters == NULL) {
         return SPELA_ERROR_ARGUMENT;
     }
-    counters->samples = network->samples;
-    counters->layer_updates = network->layer_updates;
-    counters->multipliers_clipped = network->multipliers_clipped;
-    counters->halvings = network->halvings;
+    *counters = network->counters;
     return SPELA_OK;
 }

@@ -16,10 +16,13 @@ static uint32_t crc_bytes(uint32_t crc, const uint8_t *bytes, size_t count) {
     return crc;
 }
 
-/** A word as four bytes, the lowest first. */
-static uint32_t crc_word(uint32_t crc, uint32_t word) {
-    const uint8_t bytes[4] = {(uint8_t)word, (uint8_t)(word >> 8), (uint8_t)(word >> 16),
-                              (uint8_t)(word >> 24)};
+/** Two words as eight bytes, the lowest first. */
+static uint32_t crc_words(uint32_t crc, uint32_t first, uint32_t second) {
+    uint8_t bytes[8];
+    for (uint32_t i = 0U; i < 4U; i++) {
+        bytes[i] = (uint8_t)(first >> (8U * i));
+        bytes[4U + i] = (uint8_t)(second >> (8U * i));
+    }
     return crc_bytes(crc, bytes, sizeof bytes);
 }
 
@@ -27,14 +30,12 @@ uint32_t spela_digest(const spela_t *network) {
     if (network == NULL) {
         return 0U;
     }
-    uint32_t crc = UINT32_C(0xFFFFFFFF);
-    crc = crc_word(crc, network->dither_state);
-    crc = crc_word(crc, network->samples);
+    uint32_t crc =
+        crc_words(UINT32_C(0xFFFFFFFF), network->dither_state, network->counters.samples);
     for (uint16_t i = 0U; i < network->model.pointer->layer_count; i++) {
         spela_layer_view_t view;
         (void)spela_view(network, i, &view); /* i is a layer: it cannot fail */
-        crc = crc_word(crc, view.updates);
-        crc = crc_word(crc, view.halvings);
+        crc = crc_words(crc, view.updates, view.halvings);
         crc = crc_bytes(crc, view.weights, view.weight_bytes);
     }
     return ~crc;

@@ -99,7 +99,7 @@ static bool model_is_valid(const spela_model_t *model) {
         if (!layer_is_valid(model, layer, inputs)) {
             return false;
         }
-        if (layer->weights == NULL && spela_has_flag(model, (uint32_t)SPELA_FLAG_INFERENCE_ONLY)) {
+        if (layer->weights == NULL && !SPELA_LEARNS(model)) {
             return false;
         }
 #ifndef SPELA_INT8_ONLY
@@ -142,10 +142,8 @@ static void restart(spela_t *network) {
     const spela_model_t *const model = network->model.pointer;
     network->dither_state = model->seed;
 #ifndef SPELA_INFERENCE_ONLY /* else there is nothing to clear */
-    network->samples = 0U;
-    network->layer_updates = 0U;
-    network->multipliers_clipped = 0U;
-    network->halvings = 0U;
+    const spela_counters_t none = {0U, 0U, 0U, 0U};
+    network->counters = none;
     for (uint32_t i = 0U; i < model->layer_count; i++) {
         const spela_layer_t *const layer = &model->layers[i];
         spela_layer_state_t *const state = &network->layers[i];

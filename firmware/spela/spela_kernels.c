@@ -3,7 +3,7 @@
 
 #include "spela_arithmetic.h"
 
-#if defined(SPELA_PORTABLE_KERNELS) || defined(SPELA_THUMB_KERNELS)
+#if !defined(SPELA_DSP_KERNELS) && !defined(SPELA_MVE_KERNELS)
 void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide) {
     for (uint32_t i = 0U; i < count; i++) {
         wide[i] = inputs[i];

@@ -16,7 +16,9 @@
 #include <stdint.h>
 
 /** Sets of int8 kernels, by what the compiler says of the core. */
-#if defined(SPELA_PORTABLE_KERNELS) || !defined(__ARM_ARCH_PROFILE) || __ARM_ARCH_PROFILE != 'M'
+#if defined(SPELA_HOST_KERNELS) && defined(__SSE2__)
+#define SPELA_SSE2_KERNELS /* of the host that trains; they are not part of a project */
+#elif defined(SPELA_PORTABLE_KERNELS) || !defined(__ARM_ARCH_PROFILE) || __ARM_ARCH_PROFILE != 'M'
 #undef SPELA_PORTABLE_KERNELS
 #define SPELA_PORTABLE_KERNELS
 #elif defined(__ARM_FEATURE_MVE)

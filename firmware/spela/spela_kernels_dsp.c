@@ -74,8 +74,26 @@ void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide) {
     "smlad   r11, r12, r8, r11\n"           \
     "smlad   r11, r7, r9, r11\n"
 
-/* Four rows at a time, four blocks of columns in each turn of the inner loop. It is entered where
- * as many blocks follow as are over when the columns are divided by 16. */
+/* A turn of the inner loop: four blocks of columns, or two where size counts more than the three
+ * instructions in a hundred that it costs. It is entered where as many blocks follow as are over
+ * when the columns are divided by those of a turn. */
+#ifdef __OPTIMIZE_SIZE__
+#define SPELA_TURN_BITS "1"
+#define SPELA_TURN                          \
+    "3: .byte (4f - 3b) / 2, (5f - 3b) / 2\n" \
+    "4:\n" SPELA_BLOCK                      \
+    "5:\n" SPELA_BLOCK
+#else
+#define SPELA_TURN_BITS "2"
+#define SPELA_TURN                          \
+    "3: .byte (4f - 3b) / 2, (7f - 3b) / 2, (6f - 3b) / 2, (5f - 3b) / 2\n" \
+    "4:\n" SPELA_BLOCK                      \
+    "5:\n" SPELA_BLOCK                      \
+    "6:\n" SPELA_BLOCK                      \
+    "7:\n" SPELA_BLOCK
+#endif
+
+/* Four rows at a time. */
 __attribute__((naked)) void spela_dense_int8(SPELA_ARGUMENT const int8_t *weights,
                                              SPELA_ARGUMENT const int16_t *wide,
                                              SPELA_ARGUMENT const spela_shape_t *shape,
@@ -85,7 +103,7 @@ __attribute__((naked)) void spela_dense_int8(SPELA_ARGUMENT const int8_t *weight
         "push    {r4-r11, lr}\n"
         "ldrd    r4, r2, [r2]\n"           /* rows, columns */
         "add     lr, r1, r2, lsl #1\n"
-        "ubfx    r2, r2, #2, #2\n"
+        "ubfx    r2, r2, #2, #" SPELA_TURN_BITS "\n"
         "add     r4, r3, r4, lsl #2\n"
         "push    {r1-r4}\n"
         "1: ldrd r1, r12, [sp]\n"
@@ -93,12 +111,7 @@ __attribute__((naked)) void spela_dense_int8(SPELA_ARGUMENT const int8_t *weight
         "movs    r3, #0\n"
         "mov     r10, #0\n"
         "mov     r11, #0\n"
-        "2: tbb  [pc, r12]\n"
-        "3: .byte (4f - 3b) / 2, (7f - 3b) / 2, (6f - 3b) / 2, (5f - 3b) / 2\n"
-        "4:\n" SPELA_BLOCK
-        "5:\n" SPELA_BLOCK
-        "6:\n" SPELA_BLOCK
-        "7:\n" SPELA_BLOCK
+        "2: tbb  [pc, r12]\n" SPELA_TURN
         "cmp     r1, lr\n"
         "bne     4b\n"
         "ldrd    r8, r9, [sp, #8]\n"

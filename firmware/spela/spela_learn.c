@@ -49,7 +49,7 @@ static uint32_t multiplier_shift(const spela_t *network, uint32_t index, uint32_
     const spela_model_t *const model = network->model.pointer;
     uint32_t decay = 0U;
     if (model->halve_rate_every != 0U) {
-        const uint32_t intervals = network->samples / model->halve_rate_every;
+        const uint32_t intervals = network->counters.samples / model->halve_rate_every;
         if (intervals >= model->rate_halvings) {
             decay = intervals - model->rate_halvings + 1U; /* <= 2^32 - 1: the interval is >= 1 */
             decay = decay < model->rate_halvings ? decay : model->rate_halvings;
@@ -81,33 +81,31 @@ static uint32_t list_rows(spela_t *network, uint32_t index, uint32_t output_shif
         rate = (rate * (INT32_C(0x10000000) / (2 * SPELA_ONE_Q14 - direction->projection))) >> 14;
     }
 
+    const int8_t *const target = direction->target;
+    const int8_t *const wrong = direction->wrong;
+    const int32_t projection = direction->projection;
+    const uint32_t units = layer->units;
+    const uint32_t leak = layer->leak_shift;
+    const uint32_t scale = 14U - layer->embedding_shift;
     uint32_t count = 0U;
-    for (uint32_t j = 0U; j < layer->units; j++) {
-        uint32_t shift = first_shift;
-        if (sums[j] <= 0) {
-            if (layer->leak_shift == 0U) {
-                continue; /* act'(z) = 0 */
-            }
-            shift += layer->leak_shift;
+    for (uint32_t j = 0U; j < units; j++) {
+        if (sums[j] <= 0 && leak == 0U) {
+            continue; /* act'(z) = 0 */
         }
-        if (shift > SPELA_LARGEST_SHIFT) {
-            continue;
-        }
+        const uint32_t shift = sums[j] > 0 ? first_shift : first_shift + leak;
         const uint32_t at = spela_element(j);
-        int32_t v = direction->target[at];
-        if (direction->wrong != NULL) {
-            v -= direction->wrong[at];
-        }
+        const int32_t v = wrong == NULL ? target[at] : target[at] - wrong[at];
         /* |activation * mantissa| <= 2^23; |unit| <= 2^14 */
         const int32_t unit =
             spela_shift_right_rounded(activation[j] * (int32_t)mantissa, 17U - exponent);
         /* |projection * unit| < 2^30; |tangent| < 2^16.1; |tangent * rate| < 2^30.2 */
-        const int32_t tangent = v * (int32_t)(UINT32_C(1) << (14U - layer->embedding_shift)) -
-                                spela_shift_right_rounded(direction->projection * unit, 14U);
-        const int32_t exact = spela_shift_right_rounded(tangent * rate, shift);
+        const int32_t tangent =
+            v * (int32_t)(UINT32_C(1) << scale) - spela_shift_right_rounded(projection * unit, 14U);
+        const int32_t exact =
+            shift > SPELA_LARGEST_SHIFT ? 0 : spela_shift_right_rounded(tangent * rate, shift);
         const int32_t multiplier = spela_clip(exact, INT16_MIN, INT16_MAX);
         if (multiplier != exact) {
-            count_up(&network->multipliers_clipped);
+            count_up(&network->counters.multipliers_clipped);
         }
         if (multiplier != 0) {
             rows[count].offset = spela_row_offset(j, columns);
@@ -144,7 +142,7 @@ static void update_layer(spela_t *network, uint32_t index, uint32_t count) {
         network->dither_state = update.state;
     }
 
-    count_up(&network->layer_updates);
+    count_up(&network->counters.layer_updates);
     state->updates++;
     if (state->updates == SPELA_SCAN_INTERVAL) {
         state->updates = 0U;
@@ -154,7 +152,7 @@ static void update_layer(spela_t *network, uint32_t index, uint32_t count) {
         if (state->halvings < SPELA_HALVINGS_MAX &&
             SPELA_KERNEL(model, spela_relieve, weights, &shape, limit)) {
             state->halvings++;
-            count_up(&network->halvings);
+            count_up(&network->counters.halvings);
         }
     }
 }
@@ -185,6 +183,6 @@ spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs
             update_layer(network, i, list_rows(network, i, output.shift, &direction));
         }
     }
-    count_up(&network->samples);
+    count_up(&network->counters.samples);
     return SPELA_OK;
 }

@@ -22,10 +22,7 @@ struct spela {
         uint64_t padding;
     } model;
     uint32_t dither_state;
-    uint32_t samples;
-    uint32_t layer_updates;
-    uint32_t multipliers_clipped;
-    uint32_t halvings;
+    spela_counters_t counters;
     uint32_t scores_offset;  /**< int32 [classes, padded] */
     uint32_t sums_offset;    /**< int32 [widest layer, padded]; then act(sum) in their place */
     uint32_t rows_offset;    /**< spela_row_update_t [widest layer, padded]; ends with the sums */

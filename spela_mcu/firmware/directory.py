@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spela_mcu.errors import UserError
+from spela_mcu.errors import UserError, UserErrors
 from spela_mcu.firmware.board import Board, board_from
 from spela_mcu.firmware.project import GENERATOR, MANIFEST, FirmwareProject, content_digest
 from spela_mcu.firmware.toolchain import OPTIMIZATIONS, Optimization
@@ -44,14 +44,9 @@ def read_project(directory: Path) -> ProjectDirectory:
     Raises:
         UserError: the directory holds no project, or its manifest is damaged.
     """
+    manifest = _read_manifest(directory)
     file = directory / MANIFEST
-    mend = "`spela-mcu generate model.yaml -o DIR` writes a project"
-    if not directory.is_dir():
-        raise UserError("no such directory", mend=mend, file=directory)
     try:
-        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        if manifest["generator"] != GENERATOR:
-            raise UserError("is not a manifest of spela-mcu", mend=mend, file=file)
         model, optimization = manifest["model"], manifest["optimization"]
         if optimization not in OPTIMIZATIONS:
             raise ValueError(f"optimization {optimization!r}")
@@ -67,18 +62,47 @@ def read_project(directory: Path) -> ProjectDirectory:
             layers=int(model["layers"]),
             digest=int(model["digest"]),
             infer_macs=int(model["infer_macs"]),
-            files={str(path): str(digest) for path, digest in manifest["files"].items()},
+            files=_digests(manifest),
         )
+    except UserError as error:
+        first = error.errors[0] if isinstance(error, UserErrors) else error
+        raise UserError(
+            f"the project is of another version of spela-mcu (board.{first.key}: {first.reason})",
+            mend="generate it again",
+            file=file,
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(file, error) from error
+
+
+def _read_manifest(directory: Path) -> dict[str, Any]:
+    file = directory / MANIFEST
+    mend = "`spela-mcu generate model.yaml -o DIR` writes a project"
+    if not directory.is_dir():
+        raise UserError("no such directory", mend=mend, file=directory)
+    try:
+        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if manifest["generator"] != GENERATOR:
+            raise UserError("is not a manifest of spela-mcu", mend=mend, file=file)
     except FileNotFoundError as error:
         raise UserError(
             f"is not a generated project: it holds no {MANIFEST}", mend=mend, file=directory
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"the manifest is damaged ({type(error).__name__}: {error})",
-            mend="generate the project again into an empty directory",
-            file=file,
-        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(file, error) from error
+    return manifest
+
+
+def _digests(manifest: dict[str, Any]) -> dict[str, str]:
+    return {str(path): str(digest) for path, digest in manifest["files"].items()}
+
+
+def _damaged(file: Path, error: Exception) -> UserError:
+    return UserError(
+        f"the manifest is damaged ({type(error).__name__}: {error})",
+        mend="generate the project again into an empty directory",
+        file=file,
+    )
 
 
 def write_project(project: FirmwareProject, directory: Path) -> None:
@@ -135,11 +159,16 @@ def _check_replaceable(directory: Path) -> None:
             mend="name a new or empty directory with -o",
             file=directory,
         )
-    manifest = read_project(directory)
+    # Nothing but the digests is asked for: a project of an earlier version is replaced as well.
+    manifest = _read_manifest(directory)
+    try:
+        digests = _digests(manifest)
+    except (KeyError, AttributeError) as error:
+        raise _damaged(directory / MANIFEST, error) from error
     changed = sorted(
         path
         for path in present - {MANIFEST}
-        if manifest.files.get(path) != content_digest(_text(directory / path))
+        if digests.get(path) != content_digest(_text(directory / path))
     )
     if changed:
         shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" * (len(changed) > 3))

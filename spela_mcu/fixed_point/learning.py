@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -139,15 +140,20 @@ def update(
     is noise >> shift = 0.
     """
     rows, columns = np.flatnonzero(factors), np.flatnonzero(inputs)
-    where = np.ix_(rows, columns)
-    steps = np.multiply.outer(factors[rows], inputs[columns])
-    steps += noise[columns]
+    where: Any = rows  # whole rows are copied faster, as long as most of what they hold is needed
+    made = len(rows) * len(columns)
+    if 2 * len(columns) < len(inputs):
+        where = np.ix_(rows, columns)
+        inputs, noise = inputs[columns], noise[columns]
+    # int32 holds |factor * input + noise| < 2^22 + 2^16
+    steps = np.multiply.outer(factors[rows].astype(np.int32), inputs.astype(np.int32))
+    steps += noise.astype(np.int32)
     steps >>= layer.update_shift
     moved = weights[where] + steps
     clipped = np.clip(moved, layer.weight_min, layer.weight_max)
     weights[where] = clipped
     return UpdateCount(
-        made=steps.size,
-        to_zero=steps.size - int(np.count_nonzero(steps)),
+        made=made,
+        to_zero=made - int(np.count_nonzero(steps)),
         saturated=int(np.count_nonzero(moved != clipped)),
     )

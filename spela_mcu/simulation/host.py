@@ -65,22 +65,29 @@ def declarations(header: str) -> str:
     return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
 
 
-def compile_library(name: str, sources: list[Path], includes: Path | None = None) -> Path:
+def compile_library(
+    name: str,
+    sources: list[Path],
+    includes: Path | None = None,
+    defines: tuple[str, ...] = (),
+) -> Path:
     """Compiles C into a shared library for this machine, unless it lies in the cache already.
 
     Args:
         name: how the library's file name begins.
         sources: what to compile.
-        includes: a directory of headers, all of whose files count as the library's content.
+        includes: a directory of headers, which count as the library's content.
+        defines: macros.
 
     Raises:
         UserError: there is no compiler, it fails, or the cache cannot be written.
     """
     command = [*host_compiler(), "-std=c99", "-O3", "-fPIC", "-shared"]
+    command += [f"-D{define}" for define in defines]
     contents = list(sources)
     if includes is not None:
         command.append(f"-I{includes}")
-        contents = sorted(includes.iterdir())
+        contents += sorted(includes.glob("*.h"))
     content = b"".join(path.read_bytes() for path in contents)
     digest = hashlib.sha256(content + " ".join(command).encode()).hexdigest()[:16]
     library = _cache_directory() / f"{name}-{digest}.so"
@@ -113,8 +120,10 @@ def compile_library(name: str, sources: list[Path], includes: Path | None = None
 
 @lru_cache(maxsize=1)
 def _library() -> tuple[FFI, CData]:
-    runtime = resource_directory("firmware") / "spela"
-    library = compile_library("spela", sorted(runtime.glob("*.c")), runtime)
+    firmware = resource_directory("firmware")
+    runtime = firmware / "spela"
+    sources = [*sorted(runtime.glob("*.c")), *sorted((firmware / "host").glob("*.c"))]
+    library = compile_library("spela", sources, runtime, ("SPELA_HOST_KERNELS",))
     ffi = FFI()
     ffi.cdef(declarations((runtime / "spela.h").read_text()))
     return ffi, ffi.dlopen(str(library))

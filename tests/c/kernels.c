@@ -2,7 +2,7 @@
  * Runs cases through the kernels of the core that this is compiled for, on that core or in a
  * simulator of it, and holds the results against those that come with the cases.
  *
- * Either run_cases is called, or the program is started by its vector table: then the cases lie at
+ * Either run_cases is called, or a Cortex-M is started by the vector table: then the cases lie at
  * CASES, and it tells the result by semihosting.
  */
 #include "spela_kernels.h"
@@ -170,6 +170,8 @@ uint32_t run_cases(const uint32_t *words) {
     return AGREE;
 }
 
+#ifdef __arm__
+
 #define SYS_WRITE0 4
 #define SYS_EXIT   0x18
 #define EXITED     0x20026 /* ADP_Stopped_ApplicationExit */
@@ -206,3 +208,5 @@ typedef struct {
 extern const vectors_t vectors;
 __attribute__((section(".vectors"), used))
 const vectors_t vectors = {(uintptr_t)CASES, {start, start, start}};
+
+#endif

@@ -1,0 +1,97 @@
+/**
+ * The int8 kernels for x86-64, for learning in the chip's arithmetic on a host: SSE2 is part of
+ * every such processor. Inputs are int16, as those of the portable kernels.
+ */
+#include "spela_kernels.h"
+
+#ifdef SPELA_SSE2_KERNELS
+
+#include <emmintrin.h>
+
+/** Eight int8, in the vector's lower or upper half, as int16. */
+#define LOW_TO_INT16(v)  _mm_srai_epi16(_mm_unpacklo_epi8((v), (v)), 8)
+#define HIGH_TO_INT16(v) _mm_srai_epi16(_mm_unpackhi_epi8((v), (v)), 8)
+
+/** Four inputs. */
+static __m128i load_inputs(const int16_t *wide) {
+    return _mm_loadl_epi64((const __m128i *)(const void *)wide);
+}
+
+/** A row's four weights in a block. */
+static __m128i load_row(const int8_t *weights) {
+    int32_t word;
+    __builtin_memcpy(&word, weights, sizeof word);
+    return _mm_cvtsi32_si128(word);
+}
+
+static void store_row(int8_t *weights, __m128i row) {
+    const int32_t word = _mm_cvtsi128_si32(row);
+    __builtin_memcpy(weights, &word, sizeof word);
+}
+
+/** Sums of neighbours: (a0 + a1, a2 + a3, b0 + b1, b2 + b3). */
+static __m128i add_pairs(__m128i a, __m128i b) {
+    const __m128i even = _mm_castps_si128(
+        _mm_shuffle_ps(_mm_castsi128_ps(a), _mm_castsi128_ps(b), _MM_SHUFFLE(2, 0, 2, 0)));
+    const __m128i odd = _mm_castps_si128(
+        _mm_shuffle_ps(_mm_castsi128_ps(a), _mm_castsi128_ps(b), _MM_SHUFFLE(3, 1, 3, 1)));
+    return _mm_add_epi32(even, odd);
+}
+
+void spela_dense_int8(const int8_t *weights, const int16_t *wide, const spela_shape_t *shape,
+                      int32_t *sums) {
+    for (uint32_t row = 0U; row < shape->rows; row += 4U) {
+        __m128i sums01 = _mm_setzero_si128(); /* two of row 0, two of row 1 */
+        __m128i sums23 = _mm_setzero_si128();
+        for (uint32_t column = 0U; column < shape->columns; column += 4U) {
+            const __m128i four = load_inputs(wide + column);
+            const __m128i inputs = _mm_unpacklo_epi64(four, four);
+            const __m128i block = _mm_loadu_si128((const __m128i *)(const void *)weights);
+            sums01 = _mm_add_epi32(sums01, _mm_madd_epi16(LOW_TO_INT16(block), inputs));
+            sums23 = _mm_add_epi32(sums23, _mm_madd_epi16(HIGH_TO_INT16(block), inputs));
+            weights += 16;
+        }
+        _mm_storeu_si128((__m128i *)(void *)(sums + row), add_pairs(sums01, sums23));
+    }
+}
+
+/** Four int32 (multiplier * input + noise) >> 16: the noise comes less 2^15, to fit an int16. */
+static __m128i steps(int32_t multiplier, __m128i inputs_and_noise) {
+    const __m128i factors = _mm_set1_epi32((int32_t)((uint32_t)multiplier & 0xFFFFU) | 0x10000);
+    const __m128i products = _mm_madd_epi16(factors, inputs_and_noise);
+    return _mm_srai_epi32(_mm_add_epi32(products, _mm_set1_epi32(0x8000)), 16);
+}
+
+void spela_update_int8(int8_t *weights, const spela_shape_t *shape, spela_update_t *update) {
+    for (uint32_t column = 0U; column < shape->columns; column += 4U) {
+        uint32_t noise[4];
+        for (uint32_t i = 0U; i < 4U; i++) {
+            update->state = update->state * update->multiplier + update->increment;
+            noise[i] = update->state;
+        }
+        const __m128i inputs = load_inputs(update->wide + column);
+        if (_mm_movemask_epi8(_mm_cmpeq_epi16(inputs, _mm_setzero_si128())) == 0xFFFF) {
+            continue; /* the update of a zero input is its noise >> 16: zero */
+        }
+        /* the upper halves less 2^15: their sign turned */
+        const __m128i drawn = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)noise),
+                                            _mm_set1_epi32(INT32_MIN));
+        const __m128i upper = _mm_srai_epi32(drawn, 16);
+        const __m128i inputs_and_noise = _mm_unpacklo_epi16(inputs, _mm_packs_epi32(upper, upper));
+        int8_t *const block = weights + 4U * column;
+        for (const spela_row_update_t *row = update->rows; row != update->rows_end; row += 2) {
+            int8_t *const w0 = block + row[0].offset;
+            int8_t *const w1 = block + row[1].offset;
+            const __m128i both = _mm_packs_epi32(steps(row[0].multiplier, inputs_and_noise),
+                                                 steps(row[1].multiplier, inputs_and_noise));
+            /* |step| <= 2^6 */
+            const __m128i sum = _mm_adds_epi8(_mm_unpacklo_epi32(load_row(w0), load_row(w1)),
+                                              _mm_packs_epi16(both, both));
+            /* in this order: a second row that only fills the pair may be the first again */
+            store_row(w1, _mm_srli_epi64(sum, 32));
+            store_row(w0, sum);
+        }
+    }
+}
+
+#endif /* SPELA_SSE2_KERNELS */
