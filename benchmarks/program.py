@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from spela_mcu.bench import bench_simulator, board_for
+from spela_mcu.bench import board_for
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, Core, load_board
 from spela_mcu.firmware.build import Build
@@ -20,7 +20,7 @@ from spela_mcu.firmware.templates import render
 from spela_mcu.firmware.toolchain import Compiler, Optimization
 from spela_mcu.resources import resource_directory
 from spela_mcu.simulators.base import Simulator
-from spela_mcu.simulators.choice import simulator_named
+from spela_mcu.simulators.choice import counting_simulator, simulator_named
 from spela_mcu.simulators.unicorn import MODELS
 
 C_DIRECTORY = Path(__file__).parent / "c"
@@ -98,7 +98,7 @@ def place_for(core: Core) -> Place:
         changes = {"id": core, "title": title, "core": core, "dsp": has_dsp, "fpu": has_fpu}
         return Place(model.model_copy(update=changes), unicorn)
     board = board_for(model, core, "auto")
-    simulator = bench_simulator(board, "auto")
+    simulator = counting_simulator(board, "auto")
     assert simulator is not None  # board_for made sure
     return Place(board, simulator)
 

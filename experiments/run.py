@@ -9,12 +9,11 @@ python -m experiments.tables           # the tables into docs/accuracy.md
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import click
-from joblib import Parallel, delayed, parallel_config  # type: ignore[import-untyped]
+from joblib import Parallel, delayed  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
@@ -31,6 +30,7 @@ from experiments.tasks import (
     still_to_do,
 )
 from spela_mcu.errors import UserError
+from spela_mcu.evaluation.workers import workers
 
 MEASURES: dict[str, Callable[[Task], dict[str, float]]] = {
     "learn": learn,
@@ -54,34 +54,6 @@ def run(tasks: list[Task], jobs: int, directory: Path, command: str) -> None:
         )
         for record in bar.track(results, total=len(tasks), description="runs"):
             append_record(results_file(record.task.study, directory), record, command)
-
-
-@contextmanager
-def engine(dask: str | None) -> Iterator[None]:
-    """Where joblib's work goes: this machine, or the workers of a Dask scheduler.
-
-    Raises:
-        UserError: Dask is not installed, or nothing answers at the address.
-    """
-    if dask is None:
-        yield
-        return
-    try:
-        from dask.distributed import Client  # type: ignore[import-not-found]
-    except ImportError:
-        raise UserError(
-            "dask.distributed is not installed", mend="pip install distributed", key="--dask"
-        ) from None
-    try:
-        client = Client(dask, timeout=10)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"no Dask scheduler answers at {dask}: {error}",
-            mend="start one with `dask scheduler`, and workers from this directory",
-            key="--dask",
-        ) from error
-    with client, parallel_config(backend="dask"):
-        yield
 
 
 @click.command()
@@ -115,7 +87,7 @@ def command(
             wanted = STUDIES[name].tasks(name, seeds)
             missing = still_to_do(wanted, read_records(results_file(name, results)))
             tasks += [task for task in missing if not rows or task.row in rows]
-        with engine(dask):
+        with workers(dask):
             run(tasks, jobs, results, "python -m experiments.run " + " ".join(sys.argv[1:]))
     except UserError as error:
         raise click.ClickException(str(error)) from error

@@ -15,7 +15,7 @@ import numpy as np
 from spela_mcu.cycles import estimate_cycles, has_timing
 from spela_mcu.data.dataset import quantize_inputs
 from spela_mcu.errors import UserError
-from spela_mcu.firmware.board import Board, Core, SimulatorName, load_boards
+from spela_mcu.firmware.board import Board, Core, load_boards
 from spela_mcu.firmware.build import Build, build_project
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.elf import runtime_text_bytes
@@ -25,7 +25,7 @@ from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.pipeline import Overrides, Prepared, learning_stream, prepare, target_board
 from spela_mcu.simulation.device import Device
 from spela_mcu.simulators.base import Call, Machine, Simulator
-from spela_mcu.simulators.choice import SimulatorChoice, simulator_named
+from spela_mcu.simulators.choice import SimulatorChoice, counting_simulator
 from spela_mcu.verify import deploy
 
 COUNTED_FIRST, COUNTED_SECOND = 16, 200
@@ -150,26 +150,6 @@ class Bench:
         }
 
 
-def bench_simulator(board: Board, choice: SimulatorChoice) -> Simulator | None:
-    """A simulator that counts by function and knows the board: Unicorn, which is quicker, or QEMU.
-
-    Raises:
-        UserError: Renode was asked for.
-    """
-    if choice == "renode":
-        raise UserError(
-            "Renode counts the instructions of a call, but not of each function in it",
-            mend="take --simulator unicorn or qemu",
-            key="--simulator",
-        )
-    names: tuple[SimulatorName, ...] = ("unicorn", "qemu") if choice == "auto" else (choice,)
-    for name in names:
-        simulator = simulator_named(name)
-        if simulator.is_installed() and name in board.simulators.names:
-            return simulator
-    return None
-
-
 def board_for(model_board: Board, core: Core, choice: SimulatorChoice) -> Board:
     """The model's own board if it has the core, else the largest that has it and can be simulated.
 
@@ -180,7 +160,7 @@ def board_for(model_board: Board, core: Core, choice: SimulatorChoice) -> Board:
     others = [board for board in load_boards() if board.core == core]
     candidates += sorted(others, key=lambda board: (board.mve, board.ram.bytes), reverse=True)
     for board in candidates:
-        if bench_simulator(board, choice) is not None:
+        if counting_simulator(board, choice) is not None:
             return board
     raise UserError(
         f"no board with a {core} can be simulated with counts here",
@@ -309,9 +289,9 @@ def prepare_bench(
     own = board = target_board(overrides.apply(load_spec(model)), model, overrides)
     if core is not None and overrides.board is None:
         board = board_for(board, core, choice)
-    elif bench_simulator(board, choice) is None:
+    elif counting_simulator(board, choice) is None:
         board = board_for(board, board.core, choice)
-    simulator = bench_simulator(board, choice)
+    simulator = counting_simulator(board, choice)
     assert simulator is not None  # board_for made sure
     wanted = dataclasses.replace(overrides, start="untrained")
     if board != own:

@@ -18,6 +18,7 @@ from spela_mcu.errors import UserError
 from spela_mcu.evaluation import compare as module
 from spela_mcu.evaluation.compare import compare
 from spela_mcu.evaluation.contender import Contender, Cost, Outcome
+from spela_mcu.evaluation.cost import cost_of_learning
 from spela_mcu.evaluation.results import ResultDirectory
 from spela_mcu.evaluation.spela import (
     learned_in_int8,
@@ -25,9 +26,12 @@ from spela_mcu.evaluation.spela import (
     trained_in_float,
 )
 from spela_mcu.evaluation.tflite import NEEDS, of_spela_weights, trained_in_keras
+from spela_mcu.evaluation.workers import workers
+from spela_mcu.firmware.board import Simulators
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
-from spela_mcu.pipeline import learning_parts
+from spela_mcu.pipeline import Overrides, learning_parts, target_board
+from spela_mcu.resources import resource_directory
 from spela_mcu.spec.load import load_spec
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -109,6 +113,24 @@ def test_the_command_compares_all_and_reports_as_json(tmp_path, monkeypatch):
     assert kept["command"].startswith("spela-mcu")
 
 
+@pytest.mark.needs_simulator("qemu")
+def test_costs_are_of_the_models_own_board_and_of_cores_that_qemu_alone_has(tmp_path):
+    own = (resource_directory("sim") / "boards" / "mps3-an547.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(own.replace("id: mps3-an547", "id: mine"))
+    model = small_model(tmp_path, target={"board": "./mine.yaml"})
+    spec, dataset = load(model)
+    board = target_board(spec, model, Overrides())
+    cost = cost_of_learning(spec, dataset, board, "int8", tmp_path / "firmware")
+    assert cost.instructions > 0
+    assert "cortex-m55" in cost.note
+
+    unknown = board.model_copy(update={"simulators": Simulators()})
+    cost = cost_of_learning(spec, dataset, unknown, "int8", tmp_path / "unknown")
+    assert cost.flash_bytes > 0
+    assert cost.instructions is None
+    assert "no simulator" in cost.note
+
+
 # -------------------------------------------------------------------------- resuming
 
 
@@ -124,7 +146,7 @@ def counted(spec, dataset, network):
 @pytest.fixture
 def counting(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "contenders", lambda spec: (Contender("one", "One", counted),))
-    monkeypatch.setattr(module, "_costs", lambda *arguments: {})
+    monkeypatch.setattr(module, "_costs", lambda *arguments, **others: {})
     model = small_model(tmp_path)
     spec, dataset = load(model)
     dataset = dataclasses.replace(dataset, name=str(tmp_path / "log"))
@@ -166,8 +188,8 @@ def test_a_damaged_result_is_none(tmp_path, damage):
 
 def test_dask_that_is_not_there_is_a_user_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UserError) as raised:
-        module._cluster("tcp://127.0.0.1:1")
+    with pytest.raises(UserError) as raised, workers("tcp://127.0.0.1:1"):
+        pass
     assert "pip install distributed" in raised.value.mend
 
 

@@ -147,13 +147,6 @@ def test_the_list_counts_what_is_measured(study, tmp_path):
     assert "run mnist             #     1/4 runs: Iris" in listed
 
 
-def test_dask_is_asked_for_with_a_mend_when_absent(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "dask.distributed", None)
-    with pytest.raises(UserError, match="not installed") as caught, run_module.engine("tcp://x:1"):
-        pass
-    assert "pip install" in caught.value.mend
-
-
 def test_unknown_values_name_their_key(model):
     spec = prepare_spec(model)
     with pytest.raises(UserError) as caught:

@@ -6,14 +6,12 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from spela_mcu.data.dataset import Dataset
-from spela_mcu.errors import UserError
 from spela_mcu.evaluation.backprop import backpropagated
 from spela_mcu.evaluation.contender import Contender, Cost, Outcome
 from spela_mcu.evaluation.cost import cost_of_inference, cost_of_learning
@@ -26,8 +24,10 @@ from spela_mcu.evaluation.spela import (
 )
 from spela_mcu.evaluation.standings import Comparison, Skipped, Standing, versions
 from spela_mcu.evaluation.tflite import NEEDS, of_spela_weights, trained_in_keras
+from spela_mcu.evaluation.workers import workers
+from spela_mcu.firmware.board import Board
 from spela_mcu.fixed_point.plan import float_embeddings
-from spela_mcu.pipeline import Overrides
+from spela_mcu.pipeline import Overrides, target_board
 from spela_mcu.reference.run import training_digest
 from spela_mcu.spec.model import ModelSpec
 
@@ -97,8 +97,9 @@ def compare(
         progress: told how far it is.
 
     Raises:
-        UserError: there is no Dask, or nobody at the address; or a contender's own.
+        UserError: there is no such board, no Dask, or nobody at the address; or a contender's own.
     """
+    board = target_board(spec, model, Overrides())
     able, skipped = _able(contenders(spec))
     known = versions()
     specs = {seed: Overrides(seed=seed).apply(spec) for seed in range(seeds)}
@@ -133,7 +134,9 @@ def compare(
         calls = [(task, specs[task.seed], networks[task]) for task in left]
         for task, outcome in _parallel(calls, dataset, jobs, dask):
             finished(task, outcome)
-    costs = _costs(spec, dataset, outcomes, directory / "firmware", progress)
+    costs = _costs(
+        spec, dataset, board, outcomes, directory=directory / "firmware", progress=progress
+    )
     return Comparison(
         model=model.absolute(),
         spec=spec,
@@ -183,40 +186,21 @@ def _parallel(
     """Runs tasks in other processes, or on a cluster; yields them as they finish."""
     if not calls:
         return
-    from joblib import Parallel, delayed, parallel_config
+    from joblib import Parallel, delayed
 
-    with nullcontext() if dask is None else _cluster(dask):
-        backend = nullcontext() if dask is None else parallel_config(backend="dask")
-        with backend:
-            parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
-            yield from parallel(
-                delayed(_run)(task, spec, dataset, network) for task, spec, network in calls
-            )
-
-
-def _cluster(address: str) -> Any:  # noqa: ANN401 - distributed's Client
-    """A connection to an existing Dask cluster, which joblib's backend then uses."""
-    try:
-        import distributed
-    except ModuleNotFoundError as error:
-        raise UserError(
-            "--dask needs the package distributed, which is not installed",
-            mend="pip install distributed, or leave --dask out",
-        ) from error
-    connect: Any = distributed.Client  # it is not typed
-    try:
-        return connect(address, timeout="10s")
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"no Dask scheduler answers at {address}: {error}",
-            mend="start one (dask scheduler, dask worker ADDRESS), or leave --dask out",
-        ) from error
+    with workers(dask):
+        parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
+        yield from parallel(
+            delayed(_run)(task, spec, dataset, network) for task, spec, network in calls
+        )
 
 
 def _costs(
     spec: ModelSpec,
     dataset: Dataset,
+    board: Board,
     outcomes: dict[tuple[str, int], Outcome],
+    *,
     directory: Path,
     progress: Progress,
 ) -> dict[str, Cost]:
@@ -224,10 +208,10 @@ def _costs(
     trained = outcomes[f"spela_float_{spec.network.loss}", 0].network
     assert trained is not None
     measure: dict[str, Callable[[], Cost]] = {
-        "spela_int8": lambda: cost_of_learning(spec, dataset, "int8", directory / "int8"),
-        "spela_int16": lambda: cost_of_learning(spec, dataset, "int16", directory / "int16"),
+        "spela_int8": lambda: cost_of_learning(spec, dataset, board, "int8", directory / "int8"),
+        "spela_int16": lambda: cost_of_learning(spec, dataset, board, "int16", directory / "int16"),
         "spela_quantized": lambda: cost_of_inference(
-            Overrides(seed=0).apply(spec), dataset, trained, directory / "inference"
+            Overrides(seed=0).apply(spec), dataset, board, trained, directory / "inference"
         ),
     }
     costs = {}

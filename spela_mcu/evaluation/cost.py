@@ -8,8 +8,8 @@ from spela_mcu.data.dataset import Dataset, quantize_inputs
 from spela_mcu.errors import UserError
 from spela_mcu.evaluation.contender import Cost
 from spela_mcu.evaluation.spela import learns_from_scratch, quantized_network
-from spela_mcu.firmware.board import load_board
-from spela_mcu.firmware.build import build_project
+from spela_mcu.firmware.board import Board
+from spela_mcu.firmware.build import Build, build_project
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.model import model_source
 from spela_mcu.firmware.project import generate_project
@@ -18,43 +18,48 @@ from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.simulation.device import Device
-from spela_mcu.simulators.unicorn import UnicornSimulator
+from spela_mcu.simulators.choice import counting_simulator
 from spela_mcu.spec.model import ModelSpec
 
 WHOLE = "the whole firmware, application and stack included"
+NOT_COUNTED = "no simulator here knows the board"
 
 
-def cost_of_learning(spec: ModelSpec, dataset: Dataset, weights: str, directory: Path) -> Cost:
+def cost_of_learning(
+    spec: ModelSpec, dataset: Dataset, board: Board, weights: str, directory: Path
+) -> Cost:
     """Of a firmware that starts untrained and learns; see `cost_of`."""
     spec = learns_from_scratch(spec, dataset)
     fixed_point = spec.fixed_point.model_copy(update={"weights": weights})
     spec = spec.model_copy(update={"fixed_point": fixed_point})
     network = IntegerNetwork.untrained(make_plan(spec, dataset.inputs, dataset.classes))
-    return cost_of(spec, dataset, network, directory, inference_only=False)
+    return cost_of(spec, dataset, network, board, directory, inference_only=False)
 
 
 def cost_of_inference(
-    spec: ModelSpec, dataset: Dataset, trained: FloatNetwork, directory: Path
+    spec: ModelSpec, dataset: Dataset, board: Board, trained: FloatNetwork, directory: Path
 ) -> Cost:
     """Of a firmware that only infers, its int8 weights in flash; see `cost_of`."""
     network = quantized_network(spec, dataset, trained)
-    return cost_of(spec, dataset, network, directory, inference_only=True)
+    return cost_of(spec, dataset, network, board, directory, inference_only=True)
 
 
 def cost_of(
     spec: ModelSpec,
     dataset: Dataset,
     network: IntegerNetwork,
+    board: Board,
     directory: Path,
     *,
     inference_only: bool,
 ) -> Cost:
-    """Builds a network's firmware for the model's board and counts one inference.
+    """Builds a network's firmware for a board and counts one inference.
 
     Args:
-        spec: its section target says for which board, with which compiler.
+        spec: its section target says with which compiler, at which level.
         dataset: the first test sample is inferred.
         network: what the firmware runs.
+        board: the model's.
         directory: of the project.
         inference_only: leave learning out; weights stay in flash.
 
@@ -73,18 +78,21 @@ def cost_of(
     try:
         project = generate_project(
             source,
-            load_board(target.board),
+            board,
             optimization=target.optimization,
             inference_only=inference_only,
         )
         write_project(project, directory)
         build = build_project(directory, find_compiler(target.compiler))
-        with (
-            UnicornSimulator().start(build) as machine,
-            machine.counting("spela_infer") as calls,
-        ):
+        simulator = counting_simulator(board)
+        if simulator is None:
+            return Cost(build.flash_bytes, build.ram_bytes, None, f"{_how(build)}; {NOT_COUNTED}")
+        with simulator.start(build) as machine, machine.counting("spela_infer") as calls:
             Device(machine).infer_last(quantize_inputs(dataset.test.x[:1])[0])
     except UserError as error:
         return Cost(None, None, None, error.reason.splitlines()[0])
-    how = f"{WHOLE}, on {build.project.board.core} by {build.compiler.name} {build.optimization}"
-    return Cost(build.flash_bytes, build.ram_bytes, calls[0].instructions, how)
+    return Cost(build.flash_bytes, build.ram_bytes, calls[0].instructions, _how(build))
+
+
+def _how(build: Build) -> str:
+    return f"{WHOLE}, on {build.project.board.core} by {build.compiler.name} {build.optimization}"

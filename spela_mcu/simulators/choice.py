@@ -55,6 +55,26 @@ def find_simulator(board: Board, choice: SimulatorChoice = "auto") -> Simulator:
     )
 
 
+def counting_simulator(board: Board, choice: SimulatorChoice = "auto") -> Simulator | None:
+    """A simulator that counts by function and knows the board: Unicorn, which is quicker, or QEMU.
+
+    Raises:
+        UserError: Renode was asked for.
+    """
+    if choice == "renode":
+        raise UserError(
+            "Renode counts the instructions of a call, but not of each function in it",
+            mend="take --simulator unicorn or qemu",
+            key="--simulator",
+        )
+    names: tuple[SimulatorName, ...] = ("unicorn", "qemu") if choice == "auto" else (choice,)
+    for name in names:
+        simulator = simulator_named(name)
+        if simulator.is_installed() and name in board.simulators.names:
+            return simulator
+    return None
+
+
 def is_required(name: SimulatorName) -> bool:
     """Whether the environment says that a simulator must be there.
 

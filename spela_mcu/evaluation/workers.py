@@ -1,0 +1,44 @@
+"""Where joblib's work is done: on this machine, or by the workers of an existing Dask scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from spela_mcu.errors import UserError
+
+CONNECT_TIMEOUT_S = 10
+
+
+@contextmanager
+def workers(dask: str | None) -> Iterator[None]:
+    """Within it, joblib's calls go to the scheduler at the address; None: to this machine.
+
+    Raises:
+        UserError: distributed is not installed, or nothing answers at the address.
+    """
+    if dask is None:
+        yield
+        return
+    try:
+        import distributed
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "the package distributed is not installed",
+            mend="pip install distributed, or leave --dask out",
+            key="--dask",
+        ) from error
+    from joblib import parallel_config
+
+    connect: Any = distributed.Client  # it is not typed
+    try:
+        client = connect(dask, timeout=CONNECT_TIMEOUT_S)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"no Dask scheduler answers at {dask}: {error}",
+            mend="start one (dask scheduler, dask worker ADDRESS), or leave --dask out",
+            key="--dask",
+        ) from error
+    with client, parallel_config(backend="dask"):
+        yield
