@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from experiments.backprop import backprop_accuracy
 from experiments.independent_dither import IndependentDitherNetwork
 from experiments.tasks import Task, changed
-from spela_mcu.data.dataset import Dataset, Split, quantize_inputs
+from spela_mcu.data.dataset import Dataset, InputScaling, Split, quantize_inputs
 from spela_mcu.data.load import load_dataset
 from spela_mcu.embedding import drawn_embeddings
 from spela_mcu.fixed_point.arithmetic import activate
@@ -41,11 +41,14 @@ def learn(task: Task) -> dict[str, float]:
     every weight), float (like the chip, sample by sample), batches (the float reference's
     training) or backprop; `share` of the training samples; `epochs`; `embeddings`: first, to take
     the first arrangement drawn instead of the best; `shift`: pictures are shifted at random by
-    at most so many pixels (chip, per_weight and float).
+    at most so many pixels (chip, per_weight and float); `power`: pictures' values, of 0 to 1, are
+    taken to it before their means come off.
     """
     spec, dataset = prepared(task)
     by, epochs = task.options["by"], task.options.get("epochs", spec.learning.epochs)
     dataset = replace(dataset, train=part_of(dataset.train, task.options.get("share"), task.seed))
+    if "power" in task.options:
+        dataset = powered(dataset, task.options["power"])
     if by == "backprop":
         widths = [layer.units for layer in spec.network.layers[:-1]]
         return {"last exit": 100 * backprop_accuracy(dataset, widths, epochs, task.seed)}
@@ -70,6 +73,26 @@ def learn(task: Task) -> dict[str, float]:
             chip.partial_fit(quantize_inputs(x), y)
         weights = [chip.weights(index) for index in range(len(plan.layers))]
     return shares(exit_cosines(plan, weights, quantize_inputs(dataset.test.x)), dataset.test.y)
+
+
+def powered(dataset: Dataset, power: float) -> Dataset:
+    """Pictures whose values, of 0 to 1, were taken to a power before their means came off.
+
+    On a chip whose camera gives bytes, that is a table of 256 entries.
+    """
+    zero = dataset.scaling.offset * dataset.scaling.scale  # a raw 0 is at -zero
+
+    def raw(split: Split) -> NDArray[np.float32]:
+        return np.asarray(np.clip(split.x + zero, 0, 1) ** power, np.float32)
+
+    mean = raw(dataset.train).mean(axis=0, dtype=np.float64).astype(np.float32)
+    return replace(
+        dataset,
+        scaling=InputScaling(mean, np.ones_like(mean)),
+        train=replace(dataset.train, x=raw(dataset.train) - mean),
+        validation=replace(dataset.validation, x=raw(dataset.validation) - mean),
+        test=replace(dataset.test, x=raw(dataset.test) - mean),
+    )
 
 
 def _first_embeddings(spec: ModelSpec, plan: FixedPointPlan) -> FixedPointPlan:

@@ -76,6 +76,7 @@ _FORMATS = (
 )
 _PER_WEIGHT = Row("int8, a random number a weight", options={"by": "per_weight"})
 
+_ROOTS = {"power": 0.5}
 _WIDE = _layers(1000, 34)
 _PAPER = {**_WIDE, "training.learning_rate": 2.5, "training.decay": 0.9}
 
@@ -101,18 +102,28 @@ def _few_shot(samples: int) -> tuple[Row, ...]:
 STUDIES: dict[str, Study] = {
     "fashion": Study(
         "Fashion-MNIST, 784-128-34, int8 learned from scratch beside float", FASHION,
-        _FORMATS, seeds=3, reference="float",
+        (
+            *_FORMATS,
+            Row("int8, square roots", options=_ROOTS),
+            Row("float, square roots", options={"by": "float", **_ROOTS}),
+        ),
+        seeds=3, reference="float",
     ),
     "fashion_wide": Study(
         "Fashion-MNIST, 784-1000-34", FASHION,
         (
             Row(_INT8, _WIDE),
+            Row("float", _WIDE, {"by": "float"}),
+            Row("int8, square roots", _WIDE, _ROOTS),
+            Row("float, square roots", _WIDE, {"by": "float", **_ROOTS}),
             Row("the paper's loss, float, in batches",
                 {**_PAPER, "network.loss": "cosine", "data.scaling": "global"},
                 {"by": "batches", "epochs": 20}),
             Row("margin, float, in batches", {**_PAPER, "training.learning_rate": 1.0},
                 {"by": "batches", "epochs": 20}),
             Row("backpropagation", _WIDE, {"by": "backprop", "epochs": 20}),
+            Row("backpropagation, square roots", _WIDE,
+                {"by": "backprop", "epochs": 20, **_ROOTS}),
         ),
         seeds=3,
     ),

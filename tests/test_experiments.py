@@ -9,7 +9,7 @@ from experiments import run as run_module
 from experiments import tables, tasks
 from experiments.drift import LEARNED, drift
 from experiments.independent_dither import IndependentDitherNetwork
-from experiments.learning import Stream, exit_cosines, learn, part_of, prepared, shares
+from experiments.learning import Stream, exit_cosines, learn, part_of, powered, prepared, shares
 from experiments.studies import STUDIES, Row, Study
 from experiments.tasks import (
     Record,
@@ -262,6 +262,24 @@ def test_pictures_are_shifted_with_zeros_from_outside():
     ((plain, same),) = list(Stream(dataset, 1, seed=0))
     assert np.array_equal(labels, same)
     assert np.array_equal(plain, x[learning_stream(200, 200, 0)])
+
+
+def test_pictures_are_taken_to_a_power_before_their_means_come_off():
+    raw = np.random.default_rng(0).integers(0, 256, (50, 12)) / 255
+    mean = raw[:40].mean(axis=0)
+    train, rest = (
+        Split((part - mean).astype(np.float32), np.arange(len(part)) % 2)
+        for part in (raw[:40], raw[40:])
+    )
+    scaling = InputScaling((255 * mean).astype(np.float32), np.full(12, 1 / 255, np.float32))
+    found = powered(Dataset("t", (4, 3), ("a", "b"), scaling, train, rest, rest), 0.5)
+    roots = np.sqrt(raw)
+    # float32 of a root: near 0 it is the root of a rounding error
+    assert np.allclose(found.train.x, roots[:40] - roots[:40].mean(axis=0), atol=1e-3)
+    assert np.allclose(found.test.x, roots[40:] - roots[:40].mean(axis=0), atol=1e-3)
+    assert np.allclose(
+        found.test.x + found.scaling.offset * found.scaling.scale, roots[40:], atol=1e-3
+    )
 
 
 # ----------------------------------------------------------------------------- drift
