@@ -43,7 +43,7 @@ TITLES = {
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path),
     help="Directory for all that is made [default: build/bench].",
 )  # fmt: skip
-@simulator_option
+@simulator_option("Unicorn, else QEMU")
 @build_options
 @json_option
 def command(

@@ -33,7 +33,7 @@ BAR = 40
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path),
     help="Directory for all that is made [default: build/demo].",
 )  # fmt: skip
-@simulator_option
+@simulator_option()
 @build_options
 @json_option
 @click.pass_context

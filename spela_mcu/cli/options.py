@@ -27,16 +27,18 @@ def json_option(function: Decorated) -> Decorated:
     )
 
 
-def simulator_option(function: Decorated) -> Decorated:
-    """--simulator."""
+def simulator_option(
+    order: str = "Renode, else QEMU, else Unicorn",
+) -> Callable[[Decorated], Decorated]:
+    """--simulator; order: of what auto looks for."""
     return click.option(
         "--simulator",
         "simulator_choice",
         type=click.Choice(["auto", "renode", "qemu", "unicorn"]),
         default="auto",
         show_default=True,
-        help="auto: Renode, else QEMU, else Unicorn, of those that know the board.",
-    )(function)
+        help=f"auto: {order}, of those that know the board.",
+    )
 
 
 def build_options(function: Decorated) -> Decorated:

@@ -48,7 +48,7 @@ Answers = list[tuple[ExitAnswer, ...]]
     is_flag=True,
     help="A prompt at the board's serial line, in place of all samples at once.",
 )
-@simulator_option
+@simulator_option()
 @json_option
 def command(
     *,

@@ -42,7 +42,7 @@ from spela_mcu.verify import Verification, deploy, verify
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path),
     help="Directory for the generated project [default: build/verify].",
 )  # fmt: skip
-@simulator_option
+@simulator_option()
 @build_options
 @json_option
 @click.pass_context
