@@ -42,7 +42,8 @@ def learn(task: Task) -> dict[str, float]:
     training) or backprop; `share` of the training samples; `epochs`; `embeddings`: first, to take
     the first arrangement drawn instead of the best; `shift`: pictures are shifted at random by
     at most so many pixels (chip, per_weight and float); `power`: pictures' values, of 0 to 1, are
-    taken to it before their means come off.
+    taken to it before their means come off; `rate_shifts`: a layer each, halvings of its rate
+    (chip).
     """
     spec, dataset = prepared(task)
     by, epochs = task.options["by"], task.options.get("epochs", spec.learning.epochs)
@@ -55,6 +56,8 @@ def learn(task: Task) -> dict[str, float]:
     plan = make_plan(spec, dataset.inputs, dataset.classes)
     if task.options.get("embeddings") == "first":
         plan = _first_embeddings(spec, plan)
+    if "rate_shifts" in task.options:
+        plan = _with_rate_shifts(plan, task.options["rate_shifts"])
     stream = Stream(dataset, epochs, spec.network.seed, task.options.get("shift", 0))
     if by in {"float", "batches"}:
         in_batches = by == "batches"
@@ -104,6 +107,14 @@ def _first_embeddings(spec: ModelSpec, plan: FixedPointPlan) -> FixedPointPlan:
         embedding, shift = scale_embeddings(drawn)
         layers.append(replace(layer, embedding=embedding, embedding_shift=shift))
     return replace(plan, layers=tuple(layers))
+
+
+def _with_rate_shifts(plan: FixedPointPlan, shifts: list[int]) -> FixedPointPlan:
+    """The plan with each layer's rate halved so many times; doubled for negative ones."""
+    layers = zip(plan.layers, shifts, strict=True)
+    return replace(
+        plan, layers=tuple(replace(one, rate_shift=one.rate_shift + s) for one, s in layers)
+    )
 
 
 def prepared(task: Task) -> tuple[ModelSpec, Dataset]:

@@ -232,6 +232,13 @@ def test_float_learns_from_the_chips_weights(model):
     assert found["last exit"] == 100 * twin.accuracy(test.x, test.y)[-1]
 
 
+def test_a_shift_of_every_layers_rate_is_half_the_rate(model):
+    half, whole = ({"learning.learning_rate": rate} for rate in (0.1, 0.2))
+    shifted = learn(task(model, settings=whole, by="chip", rate_shifts=[1, 1]))
+    assert shifted == learn(task(model, settings=half, by="chip"))
+    assert shifted != learn(task(model, settings=whole, by="chip"))
+
+
 def test_a_share_of_the_samples_is_drawn_by_seed():
     split = Split(np.arange(100, dtype=np.float32)[:, None], np.arange(100))
     few = part_of(split, 0.05, seed=1)
