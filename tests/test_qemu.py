@@ -16,11 +16,10 @@ from toy import Broken, build_toy, toy, toy_samples
 from spela_mcu.cycles import estimate_cycles
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import load_boards
-from spela_mcu.firmware.stack import worst_case_stack
 from spela_mcu.simulation.device import Device
 from spela_mcu.simulation.protocol import Command, encode_frame, request
 from spela_mcu.simulators import qemu_plugin
-from spela_mcu.simulators.base import STACK_PAINT, SimulationError
+from spela_mcu.simulators.base import SimulationError
 from spela_mcu.simulators.counting import CountingError
 from spela_mcu.simulators.qemu import QemuSimulator
 from spela_mcu.simulators.unicorn import UnicornSimulator
@@ -159,34 +158,7 @@ def test_a_qemu_that_does_not_load_the_plugin(tmp_path):
         qemu_plugin.counting_plugin(str(program))
 
 
-# ---------------------------------------------------------------------- memory and stack
-
-
-def test_the_stack_is_painted_and_read_back(machine):
-    bottom, top = machine.stack_region()
-    first = machine.stack_high_water_bytes()
-    Device(machine).learn(X[0], 1)
-    used = machine.stack_high_water_bytes()
-    assert 0 < first < used <= worst_case_stack(machine.build.read_elf()).bytes < top - bottom
-    assert machine.read_memory(bottom, 16) == bytes([STACK_PAINT]) * 16
-
-
-def test_memory_is_read_as_the_elf_has_it(machine):
-    ((address, data), *_) = machine.build.read_elf().load_segments
-    assert machine.read_memory(address + 1, 5000) == data[1:5001]
-    with pytest.raises(ValueError, match="no memory at 0x90000000"):
-        machine.read_memory(0x90000000, 4)
-    assert Device(machine).info().name == "toy"
-
-
-def test_two_machines_are_independent(build):
-    with QemuSimulator().start(build) as one, QemuSimulator().start(build) as other:
-        Device(one).learn(X[0], 1)
-        with one.counting("spela_learn") as calls, other.counting("spela_learn") as others:
-            Device(one).learn(X[1], 1)
-        assert (len(calls), others) == (1, [])
-        assert Device(one).counters().samples == 2
-        assert Device(other).counters().samples == 0
+# ------------------------------------------------------------------- between exchanges
 
 
 def test_the_core_stands_still_between_exchanges(machine):

@@ -25,7 +25,7 @@ from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.simulation.device import Device
 from spela_mcu.simulation.protocol import Command, encode_frame, request
-from spela_mcu.simulators.base import STACK_PAINT, SimulationError
+from spela_mcu.simulators.base import SimulationError
 from spela_mcu.simulators.renode import RenodeSimulator
 from spela_mcu.simulators.unicorn import UnicornSimulator
 
@@ -110,44 +110,6 @@ def test_one_process_serves_many_machines(build):
             assert Device(machine).info().name == "toy"
             processes.add(machine._renode.pid)
     assert len(processes) == 1
-
-
-def test_two_machines_are_independent(build):
-    with RenodeSimulator().start(build) as one, RenodeSimulator().start(build) as other:
-        Device(one).learn(X[0], 1)
-        assert Device(one).counters().samples == 1
-        assert Device(other).counters().samples == 0
-        Device(other).learn(X[1], 2)
-        Device(other).learn(X[2], 2)
-        assert Device(one).counters().samples == 1
-
-
-def test_the_stack_is_painted_and_memory_read(machine):
-    bottom, _ = machine.stack_region()
-    assert machine.read_memory(bottom, 16) == bytes([STACK_PAINT]) * 16
-    vectors = machine.build.read_elf().by_name["port_vectors"].address
-    assert machine.read_memory(vectors, 64) == machine.build.read_elf().read(vectors, 64)
-    with pytest.raises(ValueError, match="no memory"):
-        machine.read_memory(0x60000000, 4)
-
-
-def test_every_call_is_counted_and_answers_are_the_same(machine):
-    device = Device(machine)
-    plain = [device.infer_last(sample) for sample in X]
-    with machine.counting("spela_infer", "spela_infer_exit", "spela_digest") as calls:
-        assert [device.infer_last(sample) for sample in X] == plain
-        device.counters()
-        device.infer(X[0])
-    # spela_infer calls spela_infer_exit: the outermost call is the one that counts.
-    names = ["spela_infer"] * len(X) + ["spela_digest"] + ["spela_infer_exit"] * 2
-    assert [call.symbol for call in calls] == names
-    assert device.infer_last(X[0]) == plain[0]
-    assert len(calls) == len(names)
-    with (
-        pytest.raises(UserError, match="no function spela_fly"),
-        machine.counting("spela_fly"),
-    ):
-        pass
 
 
 def test_the_monitor_of_a_machine(build):

@@ -19,12 +19,11 @@ from spela_mcu.firmware.board import Simulators
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.project import generate_project
-from spela_mcu.firmware.stack import worst_case_stack
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.simulation.device import Device
 from spela_mcu.simulation.protocol import Command, encode_frame, request
 from spela_mcu.simulation.samples import read_samples
-from spela_mcu.simulators.base import STACK_PAINT, SimulationError
+from spela_mcu.simulators.base import SimulationError
 from spela_mcu.simulators.unicorn import UnicornSimulator
 
 CASE = toy()
@@ -103,59 +102,6 @@ def test_counts_are_exact(tmp_path, optimization):
             assert calls[0].instructions == expected > 500
             assert calls[0].symbol == symbol
             assert sum(calls[0].functions.values()) == expected
-
-
-def test_every_call_is_counted_and_answers_are_the_same(machine):
-    device = Device(machine)
-    plain = [device.infer_last(sample) for sample in X]
-    with machine.counting("spela_infer", "spela_infer_exit", "spela_digest") as calls:
-        assert [device.infer_last(sample) for sample in X] == plain
-        device.counters()
-        device.infer(X[0])
-    # spela_infer calls spela_infer_exit: the outermost call is the one that counts.
-    names = ["spela_infer"] * len(X) + ["spela_digest"] + ["spela_infer_exit"] * 2
-    assert [call.symbol for call in calls] == names
-    assert calls[0].functions["spela_dense_int8"] < calls[0].instructions
-    assert device.infer_last(X[0]) == plain[0]
-    assert len(calls) == len(names)
-
-
-def test_equal_calls_cost_the_same(machine):
-    device = Device(machine)
-    with machine.counting("spela_infer") as calls:
-        for _ in range(3):
-            device.infer_last(X[1])
-    assert len({call.instructions for call in calls}) == 1
-
-
-def test_counting_what_is_not_there(machine):
-    with (
-        pytest.raises(UserError, match="no function spela_fly"),
-        machine.counting("spela_fly"),
-    ):
-        pass
-    assert Device(machine).info().name == "toy"
-
-
-# ----------------------------------------------------------------- memory and stack
-
-
-def test_the_stack_is_painted_and_read_back(machine):
-    bottom, top = machine.stack_region()
-    first = machine.stack_high_water_bytes()
-    Device(machine).learn(X[0], 1)
-    used = machine.stack_high_water_bytes()
-    assert 0 < first < used <= worst_case_stack(machine.build.read_elf()).bytes < top - bottom
-    assert machine.read_memory(bottom, 16) == bytes([STACK_PAINT]) * 16
-    with pytest.raises(ValueError, match="no memory"):
-        machine.read_memory(0x60000000, 4)
-
-
-def test_two_machines_are_independent(build):
-    with UnicornSimulator().start(build) as one, UnicornSimulator().start(build) as other:
-        Device(one).learn(X[0], 1)
-        assert Device(one).counters().samples == 1
-        assert Device(other).counters().samples == 0
 
 
 # ------------------------------------------------------------------- what goes wrong
