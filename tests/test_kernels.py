@@ -19,6 +19,7 @@ from spela_mcu.firmware.elf import read_elf
 from spela_mcu.firmware.toolchain import WARNING_FLAGS, find_compiler
 from spela_mcu.fixed_point.arithmetic import LCG_INCREMENT, LCG_MULTIPLIER, halve
 from spela_mcu.fixed_point.layout import pack, padded
+from spela_mcu.simulation.host import host_compiler
 from spela_mcu.simulators.qemu_process import qemu_program
 
 HOST = RUNTIME.parent / "host"
@@ -179,7 +180,8 @@ def build_program(kernels, compiler, directory, change=None):
     if how == "host" and platform.machine() not in {"x86_64", "AMD64"}:
         pytest.skip(f"{platform.machine()} has no {kernels}")
     try:
-        found = find_compiler(compiler)
+        is_native = how == "host" and compiler == "gcc"
+        command = host_compiler() if is_native else list(find_compiler(compiler).command)
     except UserError as error:
         pytest.skip(str(error))
     files = [*RUNTIME.glob("spela_kernels*"), RUNTIME / "spela_arithmetic.h"]
@@ -188,8 +190,8 @@ def build_program(kernels, compiler, directory, change=None):
     if change is not None:
         plant(directory / change[0], *change[1:])
     if how == "host":
-        return build_library(compiler, found, directory, defines)
-    board = load_board(board_id)
+        return build_library(command, directory, defines)
+    board, found = load_board(board_id), find_compiler(compiler)
     script = directory / "linker.ld"
     script.write_text(LINKER_SCRIPT)
     flags = [*found.compile_flags(board, "O1"), "-Werror", f"-I{directory}"]
@@ -204,9 +206,8 @@ def build_program(kernels, compiler, directory, change=None):
     return elf
 
 
-def build_library(compiler, found, directory, defines):
-    """The same as a library for this machine, by its own gcc or by zig."""
-    command = ["gcc"] if compiler == "gcc" else list(found.command)
+def build_library(command, directory, defines):
+    """The same as a library for this machine, by its own compiler or by zig."""
     flags = ["-std=c99", "-O1", *WARNING_FLAGS, "-Werror", "-fPIC", "-shared", f"-I{directory}"]
     flags += [f"-D{define}" for define in defines]
     library = directory / "kernels.so"

@@ -41,7 +41,10 @@ def test_every_call_is_counted_and_answers_are_the_same(machine):
     names = ["spela_infer"] * len(X) + ["spela_digest"] + ["spela_infer_exit"] * 2
     assert [call.symbol for call in calls] == names
     assert calls[0].instructions > CASE.project.model.infer_macs
+    with machine.counting("spela_infer") as again:
+        device.infer_last(X[0])
     assert device.infer_last(X[0]) == plain[0]
+    assert again == calls[:1]
     assert len(calls) == len(names)
 
 

@@ -113,23 +113,14 @@ def test_a_block_that_a_device_cuts_short_is_not_counted_twice(machine):
     assert inside[min(inside)] == inside[max(inside)] == min(inside.values()) == len(answer)
 
 
-def test_only_calls_while_counting_are_counted(machine):
+def test_nothing_is_counted_outside(machine):
     device = Device(machine)
-    plain = [device.infer_last(sample) for sample in X]
-    with machine.counting("spela_infer", "spela_infer_exit", "spela_digest") as calls:
-        assert [device.infer_last(sample) for sample in X] == plain
-        device.counters()
-    with machine.counting("spela_infer") as again:
+    with machine.counting("spela_infer"):
         device.infer_last(X[0])
-    device.infer_last(X[0])
-    assert [call.symbol for call in calls] == ["spela_infer"] * len(X) + ["spela_digest"]
-    assert again == calls[:1]
     counts = machine._plugin_counts()
     before = counts.read()
     device.learn(X[0], 1)
-    assert not counts.since(before)  # nothing is counted outside
-    with pytest.raises(UserError, match="no function spela_fly"), machine.counting("spela_fly"):
-        pass
+    assert not counts.since(before)
 
 
 def test_a_machine_that_cannot_count_runs_all_the_same(build, monkeypatch, tmp_path):
