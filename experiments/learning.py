@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from experiments.backprop import backprop_accuracy
 from experiments.independent_dither import IndependentDitherNetwork
 from experiments.tasks import Task, changed
-from spela_mcu.data.dataset import Dataset, InputScaling, Split, quantize_inputs
+from spela_mcu.data.dataset import Dataset, Split, quantize_inputs
 from spela_mcu.data.load import load_dataset
+from spela_mcu.data.scaling import apply_scaling, measure_scaling
 from spela_mcu.embedding import drawn_embeddings
 from spela_mcu.fixed_point.arithmetic import activate
 from spela_mcu.fixed_point.network import IntegerNetwork, exact_product
@@ -88,13 +89,14 @@ def powered(dataset: Dataset, power: float) -> Dataset:
     def raw(split: Split) -> NDArray[np.float32]:
         return np.asarray(np.clip(split.x + zero, 0, 1) ** power, np.float32)
 
-    mean = raw(dataset.train).mean(axis=0, dtype=np.float64).astype(np.float32)
+    train = raw(dataset.train)
+    scaling = measure_scaling(train, "centred", (0.0, 1.0))
     return replace(
         dataset,
-        scaling=InputScaling(mean, np.ones_like(mean)),
-        train=replace(dataset.train, x=raw(dataset.train) - mean),
-        validation=replace(dataset.validation, x=raw(dataset.validation) - mean),
-        test=replace(dataset.test, x=raw(dataset.test) - mean),
+        scaling=scaling,
+        train=replace(dataset.train, x=apply_scaling(train, scaling)),
+        validation=replace(dataset.validation, x=apply_scaling(raw(dataset.validation), scaling)),
+        test=replace(dataset.test, x=apply_scaling(raw(dataset.test), scaling)),
     )
 
 

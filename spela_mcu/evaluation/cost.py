@@ -22,7 +22,7 @@ from spela_mcu.simulators.choice import counting_simulator
 from spela_mcu.spec.model import ModelSpec
 
 WHOLE = "the whole firmware, application and stack included"
-NOT_COUNTED = "no simulator here knows the board"
+NOT_COUNTED = "no simulator installed that counts by function knows the board"
 
 
 def cost_of_learning(

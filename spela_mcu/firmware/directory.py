@@ -62,7 +62,7 @@ def read_project(directory: Path) -> ProjectDirectory:
             layers=int(model["layers"]),
             digest=int(model["digest"]),
             infer_macs=int(model["infer_macs"]),
-            files=_digests(manifest),
+            files=manifest["files"],
         )
     except UserError as error:
         first = error.errors[0] if isinstance(error, UserErrors) else error
@@ -71,11 +71,12 @@ def read_project(directory: Path) -> ProjectDirectory:
             mend="generate it again",
             file=file,
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise _damaged(file, error) from error
 
 
 def _read_manifest(directory: Path) -> dict[str, Any]:
+    """The manifest, of which no more is checked than whose it is and its files' digests."""
     file = directory / MANIFEST
     mend = "`spela-mcu generate model.yaml -o DIR` writes a project"
     if not directory.is_dir():
@@ -84,17 +85,14 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if manifest["generator"] != GENERATOR:
             raise UserError("is not a manifest of spela-mcu", mend=mend, file=file)
+        manifest["files"] = {str(path): str(one) for path, one in manifest["files"].items()}
     except FileNotFoundError as error:
         raise UserError(
             f"is not a generated project: it holds no {MANIFEST}", mend=mend, file=directory
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(file, error) from error
     return manifest
-
-
-def _digests(manifest: dict[str, Any]) -> dict[str, str]:
-    return {str(path): str(digest) for path, digest in manifest["files"].items()}
 
 
 def _damaged(file: Path, error: Exception) -> UserError:
@@ -160,11 +158,7 @@ def _check_replaceable(directory: Path) -> None:
             file=directory,
         )
     # Nothing but the digests is asked for: a project of an earlier version is replaced as well.
-    manifest = _read_manifest(directory)
-    try:
-        digests = _digests(manifest)
-    except (KeyError, AttributeError) as error:
-        raise _damaged(directory / MANIFEST, error) from error
+    digests = _read_manifest(directory)["files"]
     changed = sorted(
         path
         for path in present - {MANIFEST}

@@ -136,7 +136,7 @@ def update(
 ) -> UpdateCount:
     """Adds the rounded update to `weights` [units, inputs] in place, saturating.
 
-    Only units with a factor and inputs other than zero are touched: for the others the update
+    Only units with a factor and inputs other than zero change: for the others the update
     is noise >> shift = 0.
     """
     rows, columns = np.flatnonzero(factors), np.flatnonzero(inputs)
