@@ -54,7 +54,7 @@ matrix: $(call installed,$(TEST_EXTRAS))
 # Minutes. Without the peers' checkouts, the comparison has our own columns alone.
 PERFORMANCE := docs/performance.md
 benchmarks: $(call installed,$(DEMO_EXTRAS))
-	$(BIN)/python -m benchmarks.compare --markdown $(PERFORMANCE) \
+	$(BIN)/python -m benchmarks.peers --markdown $(PERFORMANCE) \
 		$(if $(CMSIS_NN),--cmsis-nn '$(CMSIS_NN)') $(if $(AIFES),--aifes '$(AIFES)')
 	$(BIN)/python -m benchmarks.examples examples/mnist/model.yaml --markdown $(PERFORMANCE)
 	$(BIN)/python -m benchmarks.scaling --picture docs/scaling.png --markdown $(PERFORMANCE)

@@ -15,9 +15,9 @@ from typing import get_args
 import click
 
 from benchmarks.report import Benchmark, Report, Table, report_options
-from spela_mcu.bench import Bench, Cost, bench, prepare_bench
 from spela_mcu.cli.console import stderr
 from spela_mcu.cli.options import model_argument, progress_bars
+from spela_mcu.commands.bench import Bench, Cost, bench, prepare_bench
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Core
 from spela_mcu.pipeline import Overrides

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from benchmarks.contender import SAMPLE_SEED, Contender, Shape, draws
 from benchmarks.program import Tools, build_program, place_for
+from spela_mcu.device.protocol import decode_frame, encode_frame
 from spela_mcu.firmware.board import Core
 from spela_mcu.firmware.elf import runtime_text_bytes
 from spela_mcu.firmware.toolchain import Optimization
-from spela_mcu.simulation.protocol import decode_frame, encode_frame
 from spela_mcu.simulators.base import Call, Machine, SimulationError
 
 INFERENCES, LEARNING_STEPS = 2, 2

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from spela_mcu.bench import board_for
+from spela_mcu.commands.bench import board_for
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, Core, load_board
 from spela_mcu.firmware.build import Build

@@ -26,7 +26,7 @@ from benchmarks.contender import CLASSES, Shape
 from benchmarks.report import Benchmark, Report, Table, report_options
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.network import IntegerNetwork
-from spela_mcu.simulation.host import HostNetwork, host_compiler
+from spela_mcu.host.network import HostNetwork, host_compiler
 
 LARGE = Shape(784, 1194, 54)
 """A million weights."""

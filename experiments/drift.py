@@ -18,10 +18,10 @@ from spela_mcu.data.scaling import apply_scaling, measure_scaling
 from spela_mcu.data.source_python import module_of
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import float_embeddings, make_plan
+from spela_mcu.host.network import HostNetwork
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.reference.run import training_digest
 from spela_mcu.reference.training import train
-from spela_mcu.simulation.host import HostNetwork
 from spela_mcu.spec.model import ModelSpec
 
 LEARNED = (10, 50, 200)

@@ -20,11 +20,11 @@ from spela_mcu.embedding import drawn_embeddings
 from spela_mcu.fixed_point.arithmetic import activate
 from spela_mcu.fixed_point.network import IntegerNetwork, exact_product
 from spela_mcu.fixed_point.plan import FixedPointPlan, float_embeddings, make_plan, scale_embeddings
+from spela_mcu.host.network import HostNetwork
 from spela_mcu.pipeline import learning_stream
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.reference.training import online_learning_rates
 from spela_mcu.reference.training import train as train_in_batches
-from spela_mcu.simulation.host import HostNetwork
 from spela_mcu.spec.load import load_spec
 from spela_mcu.spec.model import ModelSpec
 

@@ -29,8 +29,8 @@ from experiments.tasks import (
     results_file,
     still_to_do,
 )
+from spela_mcu.contenders.workers import workers
 from spela_mcu.errors import UserError
-from spela_mcu.evaluation.workers import workers
 
 MEASURES: dict[str, Callable[[Task], dict[str, float]]] = {
     "learn": learn,

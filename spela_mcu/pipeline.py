@@ -209,7 +209,7 @@ def _with_exits(
     from rich.console import Console
     from rich.progress import track
 
-    from spela_mcu.simulation.host import HostNetwork
+    from spela_mcu.host.network import HostNetwork
 
     learned, validation = HostNetwork.of(network), dataset.validation
     if spec.learning.start == "untrained":

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import compare, scaling, speed
+from benchmarks import peers, scaling, speed
 from benchmarks.contender import Shape, draws
 from benchmarks.program import C_DIRECTORY, check_c_library
 from benchmarks.report import write_section
@@ -26,7 +26,7 @@ def test_our_runtime_alone_is_measured_into_tables_and_json(tmp_path):
     file = tmp_path / "performance.md"
     file.write_text("before\n<!-- begin compare -->\nold\n<!-- end compare -->\nafter\n")
     done = run(
-        compare.command, "--network", TINY, "--core", "cortex-m4", "--core", "cortex-m0plus",
+        peers.command, "--network", TINY, "--core", "cortex-m4", "--core", "cortex-m0plus",
         "--json", "--markdown", file,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
@@ -57,8 +57,8 @@ def test_our_runtime_alone_is_measured_into_tables_and_json(tmp_path):
 
 @pytest.mark.parametrize("option", ["--cmsis-nn", "--aifes"])
 def test_a_peer_that_is_not_there_says_what_to_give(option, tmp_path):
-    missing = run(compare.command, option, tmp_path / "nowhere")
-    wrong = run(compare.command, option, tmp_path)
+    missing = run(peers.command, option, tmp_path / "nowhere")
+    wrong = run(peers.command, option, tmp_path)
     for done, reason in ((missing, "no such directory"), (wrong, "is no checkout of")):
         assert done.exit_code == 2
         assert reason in done.stderr
@@ -69,7 +69,7 @@ def test_a_peer_that_is_not_there_says_what_to_give(option, tmp_path):
 
 @pytest.mark.parametrize("network", ["784", "a-b-c", "0-8-8"])
 def test_a_network_is_three_widths(network):
-    done = run(compare.command, "--network", network)
+    done = run(peers.command, "--network", network)
     assert done.exit_code == 2
     assert "'--network'" in done.stderr
 
@@ -164,7 +164,7 @@ def newlib():
 @pytest.mark.usefixtures("newlib")
 def test_a_peer_is_measured_beside_ours_and_its_answer_checked(tmp_path):
     arguments = ("--network", TINY, "--core", "cortex-m4", "--json", "--cmsis-nn")
-    done = run(compare.command, *arguments, checkout(tmp_path / "right"))
+    done = run(peers.command, *arguments, checkout(tmp_path / "right"))
     assert done.exit_code == 0, done.output
     ours, peer = json.loads(done.stdout)["measurements"]
     assert [ours["contender"], peer["contender"]] == ["spela", "CMSIS-NN"]
@@ -175,7 +175,7 @@ def test_a_peer_is_measured_beside_ours_and_its_answer_checked(tmp_path):
     assert "memcpy" not in peer["infer"]["functions"]  # compiled as its users do
     assert peer["infer_bytes"] == 24
 
-    done = run(compare.command, *arguments, checkout(tmp_path / "wrong", first="1"))
+    done = run(peers.command, *arguments, checkout(tmp_path / "wrong", first="1"))
     assert done.exit_code == 2
     assert "answers something else" in done.stderr
 

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from toy import toy, toy_samples
 
 from spela_mcu.cli.boards import command
+from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Core, board_directory, board_ids, load_board, load_boards
 from spela_mcu.firmware.build import build_project
@@ -16,7 +17,6 @@ from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.pipeline import Overrides, prepare
-from spela_mcu.simulation.device import Device
 from spela_mcu.simulators.unicorn import UnicornSimulator
 
 FILE = """\

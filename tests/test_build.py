@@ -12,6 +12,7 @@ from intelhex import IntelHex
 from toy import build_toy, toy, toy_samples
 
 from spela_mcu.cli.build import command
+from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
 from spela_mcu.firmware import build as build_module
 from spela_mcu.firmware import toolchain
@@ -24,7 +25,6 @@ from spela_mcu.firmware.project import runtime_defines
 from spela_mcu.firmware.stack import stack_frames, worst_case_stack
 from spela_mcu.firmware.toolchain import OPTIMIZATIONS, WARNING_FLAGS, find_compiler
 from spela_mcu.fixed_point.plan import make_plan
-from spela_mcu.simulation.device import Device
 from spela_mcu.simulators.unicorn import UnicornSimulator
 
 HEADROOM_MAX = 1.4

@@ -12,21 +12,21 @@ from click.testing import CliRunner
 from test_verify import write_model
 
 from spela_mcu.cli.compare import command
-from spela_mcu.data.dataset import quantize_inputs
-from spela_mcu.data.load import load_dataset
-from spela_mcu.errors import UserError
-from spela_mcu.evaluation import compare as module
-from spela_mcu.evaluation.compare import compare
-from spela_mcu.evaluation.contender import Contender, Cost, Outcome
-from spela_mcu.evaluation.cost import cost_of_learning
-from spela_mcu.evaluation.results import ResultDirectory
-from spela_mcu.evaluation.spela import (
+from spela_mcu.commands import compare as module
+from spela_mcu.commands.compare import compare
+from spela_mcu.contenders.contender import Contender, Cost, Outcome
+from spela_mcu.contenders.cost import cost_of_learning
+from spela_mcu.contenders.results import ResultDirectory
+from spela_mcu.contenders.spela import (
     learned_in_int8,
     quantized_network,
     trained_in_float,
 )
-from spela_mcu.evaluation.tflite import NEEDS, of_spela_weights, trained_in_keras
-from spela_mcu.evaluation.workers import workers
+from spela_mcu.contenders.tflite import NEEDS, of_spela_weights, trained_in_keras
+from spela_mcu.contenders.workers import workers
+from spela_mcu.data.dataset import quantize_inputs
+from spela_mcu.data.load import load_dataset
+from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Simulators
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan

@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
-from spela_mcu.cycles import estimate_cycles, has_timing
 from spela_mcu.firmware.elf import Elf
+from spela_mcu.simulators.cycles import estimate_cycles, has_timing
 
 AT = 0x100
 

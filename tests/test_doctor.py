@@ -4,9 +4,9 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from spela_mcu import doctor
 from spela_mcu.cli.doctor import command
-from spela_mcu.doctor import Check, examine, is_ready
+from spela_mcu.commands import doctor
+from spela_mcu.commands.doctor import Check, examine, is_ready
 
 
 def check(name="x", role="required", version="1.0", **more):

@@ -12,6 +12,7 @@ from test_verify import assert_bit_exact, write_model
 from toy import with_thresholds
 
 from spela_mcu import pipeline
+from spela_mcu.commands.verify import deploy, verify
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.toolchain import find_compiler
@@ -28,11 +29,10 @@ from spela_mcu.fixed_point.early_exit import (
 )
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
+from spela_mcu.host.network import HostNetwork
 from spela_mcu.pipeline import prepare
-from spela_mcu.simulation.host import HostNetwork
 from spela_mcu.simulators.unicorn import UnicornSimulator
 from spela_mcu.spec.load import load_spec
-from spela_mcu.verify import deploy, verify
 
 Q14 = st.sampled_from([-32768, -1, 0, 1, 32767]) | st.integers(-2000, 9000)
 

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from toy import build_toy, toy
 
 from spela_mcu.cli.flash import command
+from spela_mcu.commands.flash import FlashError, flash
 from spela_mcu.errors import UserError
-from spela_mcu.flash import FlashError, flash
 
 pytest.importorskip("pyocd", reason="flashing needs spela-mcu[flash]")
 from pyocd.core import exceptions, session

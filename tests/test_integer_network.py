@@ -11,7 +11,7 @@ from spela_mcu.fixed_point.arithmetic import shift_right_rounded
 from spela_mcu.fixed_point.learning import multipliers
 from spela_mcu.fixed_point.network import IntegerNetwork, untrained_weights
 from spela_mcu.fixed_point.plan import make_plan
-from spela_mcu.simulation.host import HostNetwork
+from spela_mcu.host.network import HostNetwork
 from spela_mcu.spec.model import ModelSpec
 
 LOSSES = ("margin", "cosine", "log_cosine")

@@ -5,11 +5,11 @@ from click.testing import CliRunner
 from toy import toy, toy_samples
 
 from spela_mcu.cli.simulate import command
+from spela_mcu.device.protocol import Command, encode_frame, request
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.toolchain import find_compiler
-from spela_mcu.simulation.protocol import Command, encode_frame, request
 
 CASE = toy("stm32f4_discovery")
 X, Y = toy_samples(CASE, 5)

@@ -19,7 +19,7 @@ from spela_mcu.firmware.elf import read_elf
 from spela_mcu.firmware.toolchain import WARNING_FLAGS, find_compiler
 from spela_mcu.fixed_point.arithmetic import LCG_INCREMENT, LCG_MULTIPLIER, halve
 from spela_mcu.fixed_point.layout import pack, padded
-from spela_mcu.simulation.host import host_compiler
+from spela_mcu.host.network import host_compiler
 from spela_mcu.simulators.qemu_process import qemu_program
 
 HOST = RUNTIME.parent / "host"

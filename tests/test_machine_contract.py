@@ -3,9 +3,9 @@
 import pytest
 from toy import build_toy, toy, toy_samples
 
+from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.stack import worst_case_stack
-from spela_mcu.simulation.device import Device
 from spela_mcu.simulators.base import STACK_PAINT
 from spela_mcu.simulators.choice import simulator_named
 

@@ -9,9 +9,7 @@ from simulators import need_simulator
 from test_verify import write_model
 
 from spela_mcu.cli.matrix import command, markdown
-from spela_mcu.firmware.board import load_board
-from spela_mcu.firmware.toolchain import OPTIMIZATIONS
-from spela_mcu.matrix import (
+from spela_mcu.commands.matrix import (
     COMPILERS,
     CORES,
     SIMULATORS,
@@ -24,7 +22,9 @@ from spela_mcu.matrix import (
     run_cell,
     run_matrix,
 )
-from spela_mcu.simulation.protocol import Command, DeviceError, Status
+from spela_mcu.device.protocol import Command, DeviceError, Status
+from spela_mcu.firmware.board import load_board
+from spela_mcu.firmware.toolchain import OPTIMIZATIONS
 
 EXTENT = Extent(learn_steps=25, samples=4)
 TURNS = list(itertools.product(COMPILERS, WEIGHTS))
@@ -75,9 +75,9 @@ def test_a_planted_fault_is_a_different_cell(model, tmp_path, monkeypatch):
     column = Column("gcc", "O2", "int8")
 
     def deploy(prepared, directory):
+        from spela_mcu.commands.verify import deploy as right
         from spela_mcu.firmware.build import build_project
         from spela_mcu.firmware.toolchain import find_compiler
-        from spela_mcu.verify import deploy as right
 
         right(prepared, directory)
         file = directory / "spela" / "spela_arithmetic.h"
@@ -85,7 +85,7 @@ def test_a_planted_fault_is_a_different_cell(model, tmp_path, monkeypatch):
         file.write_text(file.read_text().replace("1013904223", "1013904225"))
         return build_project(directory, find_compiler("auto"))
 
-    monkeypatch.setattr("spela_mcu.matrix.deploy", deploy)
+    monkeypatch.setattr("spela_mcu.commands.matrix.deploy", deploy)
     cell = run_cell(model, tmp_path, EXTENT, row, column)
     assert cell.outcome == "different"
     assert "on the device" in cell.reason
@@ -95,7 +95,7 @@ def test_a_device_that_refuses_is_a_different_cell(model, tmp_path, monkeypatch)
     def refuse(*_):
         raise DeviceError(Command.LEARN, Status.DAMAGED)
 
-    monkeypatch.setattr("spela_mcu.matrix.compare_learning", refuse)
+    monkeypatch.setattr("spela_mcu.commands.matrix.compare_learning", refuse)
     row = Row("cortex-m4", "unicorn", load_board("mps2-an386"))
     cell = run_cell(model, tmp_path, EXTENT, row, Column("gcc", "O2", "int8"))
     assert (cell.outcome, "refused LEARN" in cell.reason) == ("different", True)
@@ -114,7 +114,7 @@ def test_the_table(monkeypatch, model):
         Row("cortex-m4", "unicorn", load_board("mps2-an386")),
         Row("cortex-m55", "unicorn", None, "no board with a cortex-m55 that unicorn knows"),
     )
-    monkeypatch.setattr("spela_mcu.matrix.matrix_rows", lambda: rows)
+    monkeypatch.setattr("spela_mcu.commands.matrix.matrix_rows", lambda: rows)
     extent = Extent(optimizations=("O2",), learn_steps=3, samples=1)
     seen = []
     cells = list(run_matrix(model, model.parent / "table", extent, lambda *step: seen.append(step)))

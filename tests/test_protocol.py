@@ -11,9 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from toy import build_toy, toy, toy_samples
 
-from spela_mcu.resources import resource_directory
-from spela_mcu.simulation.device import Device
-from spela_mcu.simulation.protocol import (
+from spela_mcu.device.device import Device
+from spela_mcu.device.protocol import (
     PROTOCOL_VERSION,
     Command,
     DeviceError,
@@ -26,6 +25,7 @@ from spela_mcu.simulation.protocol import (
     parse_exits,
     request,
 )
+from spela_mcu.resources import resource_directory
 from spela_mcu.simulators.unicorn import UnicornSimulator
 
 CASE = toy()

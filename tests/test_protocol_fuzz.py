@@ -12,9 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from toy import toy
 
-from spela_mcu.fixed_point.early_exit import infer_early
-from spela_mcu.fixed_point.network import IntegerNetwork
-from spela_mcu.simulation.protocol import (
+from spela_mcu.device.protocol import (
     LEARN_FLAG_DIGEST,
     PROTOCOL_VERSION,
     Command,
@@ -23,6 +21,8 @@ from spela_mcu.simulation.protocol import (
     encode_frame,
     request,
 )
+from spela_mcu.fixed_point.early_exit import infer_early
+from spela_mcu.fixed_point.network import IntegerNetwork
 
 COMPILERS = sanitizing_compilers()
 

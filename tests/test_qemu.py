@@ -13,14 +13,14 @@ import pytest
 from simulators import need_simulator
 from toy import Broken, build_toy, toy, toy_samples
 
-from spela_mcu.cycles import estimate_cycles
+from spela_mcu.device.device import Device
+from spela_mcu.device.protocol import Command, encode_frame, request
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import load_boards
-from spela_mcu.simulation.device import Device
-from spela_mcu.simulation.protocol import Command, encode_frame, request
 from spela_mcu.simulators import qemu_plugin
 from spela_mcu.simulators.base import SimulationError
 from spela_mcu.simulators.counting import CountingError
+from spela_mcu.simulators.cycles import estimate_cycles
 from spela_mcu.simulators.qemu import QemuSimulator
 from spela_mcu.simulators.unicorn import UnicornSimulator
 
@@ -131,7 +131,7 @@ def test_a_machine_that_cannot_count_runs_all_the_same(build, monkeypatch, tmp_p
 
     with monkeypatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        patch.setattr("spela_mcu.simulation.host.host_compiler", fail)
+        patch.setattr("spela_mcu.host.network.host_compiler", fail)
         with QemuSimulator().start(build) as machine:
             assert Device(machine).infer_last(X[0]) is not None
             for _ in range(2):

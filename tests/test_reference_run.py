@@ -14,8 +14,8 @@ from reference_data import blobs, embeddings, model
 
 from spela_mcu.data.dataset import Split
 from spela_mcu.errors import UserError
+from spela_mcu.pictures.learning_curve import draw_learning_curve
 from spela_mcu.reference import run as run_module
-from spela_mcu.reference.learning_curve import draw_learning_curve
 from spela_mcu.reference.network import FloatLayer, FloatNetwork
 from spela_mcu.reference.run import load_run, trained, training_digest
 from spela_mcu.reference.storage import load_network, save_network

@@ -16,6 +16,8 @@ from test_simulation import FAULTS
 from toy import Broken, build_toy, toy, toy_samples
 
 from spela_mcu.cli.simulate import command
+from spela_mcu.device.device import Device
+from spela_mcu.device.protocol import Command, encode_frame, request
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import board_ids, load_board
 from spela_mcu.firmware.build import build_project
@@ -23,8 +25,6 @@ from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.memory import STACK_BYTES
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.toolchain import find_compiler
-from spela_mcu.simulation.device import Device
-from spela_mcu.simulation.protocol import Command, encode_frame, request
 from spela_mcu.simulators.base import SimulationError
 from spela_mcu.simulators.renode import RenodeSimulator
 from spela_mcu.simulators.unicorn import UnicornSimulator

@@ -10,15 +10,15 @@ from click.testing import CliRunner
 from test_verify import write_model
 
 from spela_mcu.cli.report import command
+from spela_mcu.commands.report import curve_steps
+from spela_mcu.contenders.standings import settings_digest
 from spela_mcu.data.load import load_dataset
 from spela_mcu.errors import UserError
-from spela_mcu.evaluation.measure import curve_steps
-from spela_mcu.evaluation.pictures import reliability
-from spela_mcu.evaluation.rejection import held_out_classes, roc, without
-from spela_mcu.evaluation.standings import settings_digest
-from spela_mcu.evaluation.trade_off import trade_off
 from spela_mcu.fixed_point.early_exit import Answers
 from spela_mcu.fixed_point.plan import make_plan
+from spela_mcu.pictures.report import reliability
+from spela_mcu.report.rejection import held_out_classes, roc, without
+from spela_mcu.report.trade_off import trade_off
 from spela_mcu.spec.load import load_spec
 
 PHONE = 360

@@ -13,15 +13,15 @@ from host_process import (
     sanitizing_compilers,
 )
 
-from spela_mcu.comparison import compare_inference, find_state_difference
 from spela_mcu.data.dataset import InputScaling
+from spela_mcu.device.device import Device
+from spela_mcu.device.protocol import DeviceError, Status
 from spela_mcu.firmware.board import load_board
 from spela_mcu.firmware.model import model_source
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.fixed_point.network import HALVINGS_MAX, SCAN_INTERVAL, IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
-from spela_mcu.simulation.device import Device
-from spela_mcu.simulation.protocol import DeviceError, Status
+from spela_mcu.proof.equality import compare_inference, find_state_difference
 from spela_mcu.spec.model import ModelSpec
 
 COMPILERS = sanitizing_compilers()

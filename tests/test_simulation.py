@@ -14,15 +14,15 @@ from click.testing import CliRunner
 from toy import Broken, build_toy, toy, toy_samples
 
 from spela_mcu.cli.simulate import command
+from spela_mcu.device.device import Device
+from spela_mcu.device.protocol import Command, encode_frame, request
+from spela_mcu.device.samples import read_samples
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Simulators
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.toolchain import find_compiler
-from spela_mcu.simulation.device import Device
-from spela_mcu.simulation.protocol import Command, encode_frame, request
-from spela_mcu.simulation.samples import read_samples
 from spela_mcu.simulators.base import SimulationError
 from spela_mcu.simulators.unicorn import UnicornSimulator
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from toy import build_toy, toy, toy_samples
 
+from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.boot import RP2040_BOOT_BYTES, check_boot, crc32_mpeg2
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.toolchain import find_compiler
-from spela_mcu.simulation.device import Device
 from spela_mcu.simulators.base import SimulationError
 from spela_mcu.simulators.unicorn import UnicornSimulator
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import yaml
 
+from spela_mcu.commands.verify import deploy, verify
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.pipeline import Overrides, prepare
 from spela_mcu.simulators.unicorn import UnicornSimulator
-from spela_mcu.verify import deploy, verify
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

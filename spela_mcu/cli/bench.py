@@ -9,7 +9,6 @@ from typing import Any, get_args
 import click
 from rich.table import Table
 
-from spela_mcu.bench import Bench, bench, draw_functions, prepare_bench
 from spela_mcu.cli.console import print_json, stderr, stdout
 from spela_mcu.cli.options import (
     build_options,
@@ -18,6 +17,7 @@ from spela_mcu.cli.options import (
     progress_bars,
     simulator_option,
 )
+from spela_mcu.commands.bench import Bench, bench, draw_functions, prepare_bench
 from spela_mcu.firmware.board import Core
 from spela_mcu.pipeline import Overrides, work_directory
 from spela_mcu.simulators.choice import SimulatorChoice

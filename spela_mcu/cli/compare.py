@@ -12,9 +12,9 @@ from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stdout
 from spela_mcu.cli.options import json_option, model_argument, progress_bars
+from spela_mcu.commands.compare import compare
+from spela_mcu.contenders.standings import COMPARISON_FILE, Comparison, Standing
 from spela_mcu.data.load import load_dataset
-from spela_mcu.evaluation.compare import compare
-from spela_mcu.evaluation.standings import COMPARISON_FILE, Comparison, Standing
 from spela_mcu.pipeline import work_directory
 from spela_mcu.reference.storage import write_whole
 from spela_mcu.spec.load import load_spec

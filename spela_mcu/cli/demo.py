@@ -18,10 +18,10 @@ from spela_mcu.cli.options import (
     simulator_option,
 )
 from spela_mcu.cli.verify import accuracy_table, verdict
-from spela_mcu.demo import draw_device_curve
+from spela_mcu.commands.verify import CurvePoint, Verification, deploy, verify
+from spela_mcu.pictures.device_curve import draw_device_curve
 from spela_mcu.pipeline import Overrides, prepare, work_directory
 from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
-from spela_mcu.verify import CurvePoint, Verification, deploy, verify
 
 CURVE_POINTS = 12
 BAR = 40

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spela_mcu.cli.console import print_json, stderr, stdout
-from spela_mcu.doctor import Check, examine, is_ready
+from spela_mcu.commands.doctor import Check, examine, is_ready
 
 
 @click.command()

@@ -6,10 +6,8 @@ import cmd
 import re
 
 from spela_mcu.cli.console import stdout
-from spela_mcu.errors import UserError
-from spela_mcu.fixed_point.network import ExitAnswer
-from spela_mcu.simulation.device import Device
-from spela_mcu.simulation.protocol import (
+from spela_mcu.device.device import Device
+from spela_mcu.device.protocol import (
     Command,
     DeviceFaultError,
     Prediction,
@@ -18,7 +16,9 @@ from spela_mcu.simulation.protocol import (
     decode_frame,
     parse_answer,
 )
-from spela_mcu.simulation.samples import Samples
+from spela_mcu.device.samples import Samples
+from spela_mcu.errors import UserError
+from spela_mcu.fixed_point.network import ExitAnswer
 from spela_mcu.simulators.base import Machine
 from spela_mcu.simulators.renode import RenodeMachine
 

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stdout
 from spela_mcu.cli.options import json_option, model_argument, progress_bars
+from spela_mcu.commands.matrix import SIMULATORS, Cell, Extent, run_matrix
 from spela_mcu.firmware.toolchain import find_compiler
-from spela_mcu.matrix import SIMULATORS, Cell, Extent, run_matrix
 from spela_mcu.pipeline import work_directory
 from spela_mcu.simulators.choice import simulator_named
 from spela_mcu.spec.load import load_spec

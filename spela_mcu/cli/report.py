@@ -12,8 +12,8 @@ import click
 
 from spela_mcu.cli.console import print_json, stdout
 from spela_mcu.cli.options import json_option, progress_bars
+from spela_mcu.contenders.standings import COMPARISON_FILE, settings_digest, versions
 from spela_mcu.errors import UserError
-from spela_mcu.evaluation.standings import COMPARISON_FILE, settings_digest, versions
 from spela_mcu.pipeline import prepare, work_directory
 from spela_mcu.reference.storage import write_whole
 
@@ -39,9 +39,9 @@ def command(*, run: Path, output: Path | None, learn_steps: int, as_json: bool) 
     """
     model, comparison = _found(run)
     prepared = prepare(model, train=True, progress=not as_json)
-    from spela_mcu.evaluation.measure import measure
-    from spela_mcu.evaluation.page import report_page
-    from spela_mcu.evaluation.pictures import draw_comparison, pictures
+    from spela_mcu.commands.report import measure
+    from spela_mcu.pictures.report import draw_comparison, pictures
+    from spela_mcu.report.page import report_page
 
     directory = output or work_directory(model) / "report"
     with progress_bars() as progress:

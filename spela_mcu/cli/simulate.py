@@ -12,13 +12,13 @@ from rich.table import Table
 from spela_mcu.cli.console import print_json, stderr, stdout
 from spela_mcu.cli.interactive import interact
 from spela_mcu.cli.options import json_option, progress_bars, simulator_option
+from spela_mcu.device.device import Device
+from spela_mcu.device.samples import Samples, read_samples, samples_of_model
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import ProjectDirectory, read_project
 from spela_mcu.firmware.project import SAMPLES
 from spela_mcu.firmware.toolchain import CompilerChoice, find_compiler
 from spela_mcu.fixed_point.network import ExitAnswer
-from spela_mcu.simulation.device import Device
-from spela_mcu.simulation.samples import Samples, read_samples, samples_of_model
 from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
 
 ROWS_SHOWN = 20

@@ -16,9 +16,9 @@ from spela_mcu.cli.options import (
     progress_bars,
     simulator_option,
 )
+from spela_mcu.commands.verify import Verification, deploy, verify
 from spela_mcu.pipeline import Overrides, prepare, work_directory
 from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
-from spela_mcu.verify import Verification, deploy, verify
 
 
 @click.command()

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from spela_mcu import __version__
 from spela_mcu.data.dataset import Dataset
 from spela_mcu.errors import UserError
-from spela_mcu.reference.learning_curve import draw_learning_curve
+from spela_mcu.pictures.learning_curve import draw_learning_curve
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.reference.storage import FORMAT_VERSION, load_saved, save_network, write_whole
 from spela_mcu.reference.training import EpochRecord, TrainingResult, train

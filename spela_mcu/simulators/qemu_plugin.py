@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.elf import Elf
+from spela_mcu.host.network import compile_library
 from spela_mcu.resources import resource_directory
-from spela_mcu.simulation.host import compile_library
 from spela_mcu.simulators.counting import CountingError
 
 PROBE_TIMEOUT_S = 60

@@ -6,9 +6,8 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping
 
-from spela_mcu.firmware.build import Build
-from spela_mcu.simulation.fault import describe_fault
-from spela_mcu.simulation.protocol import (
+from spela_mcu.device.fault import describe_fault
+from spela_mcu.device.protocol import (
     Command,
     DeviceFaultError,
     ProtocolError,
@@ -17,6 +16,7 @@ from spela_mcu.simulation.protocol import (
     parse_answer,
     request,
 )
+from spela_mcu.firmware.build import Build
 from spela_mcu.simulators.base import EXCHANGE_TIMEOUT_S, Machine, SimulationError
 from spela_mcu.simulators.failure import failure
 

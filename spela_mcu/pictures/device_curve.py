@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from spela_mcu.verify import Verification
+from spela_mcu.commands.verify import Verification
 
 
 def draw_device_curve(found: Verification) -> bytes:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spela_mcu.cycles import estimate_cycles, has_timing
+from spela_mcu.commands.verify import deploy
 from spela_mcu.data.dataset import quantize_inputs
+from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, Core, load_boards
 from spela_mcu.firmware.build import Build, build_project
@@ -23,10 +24,9 @@ from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.stack import worst_case_stack
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.pipeline import Overrides, Prepared, learning_stream, prepare, target_board
-from spela_mcu.simulation.device import Device
 from spela_mcu.simulators.base import Call, Machine, Simulator
 from spela_mcu.simulators.choice import SimulatorChoice, counting_simulator
-from spela_mcu.verify import deploy
+from spela_mcu.simulators.cycles import estimate_cycles, has_timing
 
 COUNTED_FIRST, COUNTED_SECOND = 16, 200
 """Learning steps whose instructions are counted: at the start, and spread over the second epoch."""

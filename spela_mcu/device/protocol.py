@@ -10,10 +10,10 @@ from enum import IntEnum
 import numpy as np
 from cobs import cobs
 
+from spela_mcu.device.fault import describe_fault
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.early_exit import EarlyAnswer
 from spela_mcu.fixed_point.network import ExitAnswer
-from spela_mcu.simulation.fault import describe_fault
 
 PROTOCOL_VERSION = 1
 CRC_BYTES = 4

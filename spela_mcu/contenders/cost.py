@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from spela_mcu.contenders.contender import Cost
+from spela_mcu.contenders.spela import learns_from_scratch, quantized_network
 from spela_mcu.data.dataset import Dataset, quantize_inputs
+from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
-from spela_mcu.evaluation.contender import Cost
-from spela_mcu.evaluation.spela import learns_from_scratch, quantized_network
 from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.build import Build, build_project
 from spela_mcu.firmware.directory import write_project
@@ -17,7 +18,6 @@ from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.reference.network import FloatNetwork
-from spela_mcu.simulation.device import Device
 from spela_mcu.simulators.choice import counting_simulator
 from spela_mcu.spec.model import ModelSpec
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spela_mcu.contenders.spela import learns_from_scratch
 from spela_mcu.data.dataset import Dataset, Split, quantize_inputs
-from spela_mcu.evaluation.spela import learns_from_scratch
 from spela_mcu.fixed_point.arithmetic import Int64
 from spela_mcu.fixed_point.early_exit import all_answers
 from spela_mcu.fixed_point.plan import make_plan
+from spela_mcu.host.network import HostNetwork
 from spela_mcu.pipeline import learning_parts
-from spela_mcu.simulation.host import HostNetwork
 from spela_mcu.spec.model import ModelSpec
 
 CLASSES_TRIED = 3

@@ -8,9 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spela_mcu.fixed_point.early_exit import EarlyAnswer
-from spela_mcu.fixed_point.network import ExitAnswer
-from spela_mcu.simulation.protocol import (
+from spela_mcu.device.protocol import (
     LEARN_FLAG_DIGEST,
     PROTOCOL_VERSION,
     Command,
@@ -35,6 +33,8 @@ from spela_mcu.simulation.protocol import (
     parse_prediction,
     request,
 )
+from spela_mcu.fixed_point.early_exit import EarlyAnswer
+from spela_mcu.fixed_point.network import ExitAnswer
 
 
 class Transport(Protocol):

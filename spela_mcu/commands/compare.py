@@ -11,20 +11,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from spela_mcu.data.dataset import Dataset
-from spela_mcu.evaluation.backprop import backpropagated
-from spela_mcu.evaluation.contender import Contender, Cost, Outcome
-from spela_mcu.evaluation.cost import cost_of_inference, cost_of_learning
-from spela_mcu.evaluation.results import ResultDirectory
-from spela_mcu.evaluation.spela import (
+from spela_mcu.contenders.backprop import backpropagated
+from spela_mcu.contenders.contender import Contender, Cost, Outcome
+from spela_mcu.contenders.cost import cost_of_inference, cost_of_learning
+from spela_mcu.contenders.results import ResultDirectory
+from spela_mcu.contenders.spela import (
     learned_in_int8,
     learned_in_int16,
     quantized_after_training,
     trained_with_loss,
 )
-from spela_mcu.evaluation.standings import Comparison, Skipped, Standing, versions
-from spela_mcu.evaluation.tflite import NEEDS, of_spela_weights, trained_in_keras
-from spela_mcu.evaluation.workers import workers
+from spela_mcu.contenders.standings import Comparison, Skipped, Standing, versions
+from spela_mcu.contenders.tflite import NEEDS, of_spela_weights, trained_in_keras
+from spela_mcu.contenders.workers import workers
+from spela_mcu.data.dataset import Dataset
 from spela_mcu.firmware.board import Board
 from spela_mcu.fixed_point.plan import float_embeddings
 from spela_mcu.pipeline import Overrides, target_board

@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from spela_mcu.contenders.backprop import LEARNING_RATE
+from spela_mcu.contenders.contender import Cost, Outcome
 from spela_mcu.data.dataset import Dataset
-from spela_mcu.evaluation.backprop import LEARNING_RATE
-from spela_mcu.evaluation.contender import Cost, Outcome
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.spec.model import ModelSpec
 

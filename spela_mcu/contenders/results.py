@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from spela_mcu.contenders.contender import Cost, Outcome
 from spela_mcu.errors import UserError
-from spela_mcu.evaluation.contender import Cost, Outcome
 from spela_mcu.reference.storage import load_saved, save_network, write_whole
 
 

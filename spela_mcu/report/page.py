@@ -12,10 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from spela_mcu import __version__
-from spela_mcu.evaluation.measure import Measurements
-from spela_mcu.evaluation.pictures import confusion_matrix
+from spela_mcu.commands.report import Measurements
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
 from spela_mcu.fixed_point.early_exit import exit_macs
+from spela_mcu.pictures.report import confusion_matrix
 from spela_mcu.resources import resource_directory
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from spela_mcu.contenders.contender import Outcome
 from spela_mcu.data.dataset import Dataset, Split
-from spela_mcu.evaluation.contender import Outcome
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.spec.model import ModelSpec
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from spela_mcu import __version__
-from spela_mcu.evaluation.contender import Contender, Cost
+from spela_mcu.contenders.contender import Contender, Cost
 from spela_mcu.spec.model import ModelSpec
 
 COMPARISON_FILE = "compare.json"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from spela_mcu.contenders.contender import Outcome
 from spela_mcu.data.dataset import Dataset, quantize_inputs
-from spela_mcu.evaluation.contender import Outcome
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import float_embeddings, make_plan
+from spela_mcu.host.network import HostNetwork
 from spela_mcu.pipeline import Overrides, learning_parts
 from spela_mcu.reference.network import FloatNetwork
-from spela_mcu.simulation.host import HostNetwork
 from spela_mcu.spec.model import ModelSpec
 
 

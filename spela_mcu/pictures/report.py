@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from spela_mcu.evaluation.measure import Measurements
-from spela_mcu.evaluation.trade_off import trade_off
+from spela_mcu.commands.report import Measurements
 from spela_mcu.fixed_point.arithmetic import ONE_Q14, Int64
+from spela_mcu.report.trade_off import trade_off
 
 Axes = Any  # matplotlib declares no types that hold
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from spela_mcu.comparison import Accuracies, accuracies, overflow_told
+from spela_mcu.commands.verify import Verification, deploy, verify
 from spela_mcu.data.dataset import Split, quantize_inputs
-from spela_mcu.evaluation.rejection import HeldOut, held_out_classes
 from spela_mcu.fixed_point.arithmetic import Int64
 from spela_mcu.fixed_point.early_exit import (
     Answers,
@@ -24,10 +23,11 @@ from spela_mcu.fixed_point.early_exit import (
 )
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
+from spela_mcu.host.network import HostNetwork
 from spela_mcu.pipeline import Prepared, learning_stream
-from spela_mcu.simulation.host import HostNetwork
+from spela_mcu.proof.accuracy import Accuracies, accuracies, overflow_told
+from spela_mcu.report.rejection import HeldOut, held_out_classes
 from spela_mcu.simulators.choice import find_simulator
-from spela_mcu.verify import Verification, deploy, verify
 
 if TYPE_CHECKING:
     from spela_mcu.reference.network import FloatNetwork

@@ -2,7 +2,7 @@
 
 From the repository's root, with checkouts of the peers to compare with:
 
-    python -m benchmarks.compare --cmsis-nn CMSIS-NN --aifes AIfES_for_Arduino
+    python -m benchmarks.peers --cmsis-nn CMSIS-NN --aifes AIfES_for_Arduino
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def command(
             tools = Tools(found_compiler, level)
             found.append(measure(contender, shape, core, tools, Path(scratch)))
     comparison = Comparison(tuple(contender.name for contender in who), tuple(found))
-    words = ["python -m benchmarks.compare"]
+    words = ["python -m benchmarks.peers"]
     words += ["--cmsis-nn CMSIS-NN"] * (cmsis_nn is not None)
     words += ["--aifes AIfES_for_Arduino"] * (aifes is not None)
     words += [f"--network {shape}" for shape in shapes if shapes != tuple(map(Shape.parse, SHAPES))]

@@ -8,23 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from spela_mcu.comparison import (
-    Accuracies,
-    Difference,
-    FloatComparison,
-    InferenceComparison,
-    LearningComparison,
-    accuracies,
-    compare_inference,
-    compare_learning,
-    compare_with_float,
-)
+from spela_mcu.device.device import Device
 from spela_mcu.firmware.build import Build, build_project
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.pipeline import Prepared
-from spela_mcu.simulation.device import Device
+from spela_mcu.proof.accuracy import Accuracies, FloatComparison, accuracies, compare_with_float
+from spela_mcu.proof.equality import (
+    Difference,
+    InferenceComparison,
+    LearningComparison,
+    compare_inference,
+    compare_learning,
+)
 from spela_mcu.simulators.base import Call, Machine, SimulationError, Simulator
 from spela_mcu.simulators.counting import CountingError
 

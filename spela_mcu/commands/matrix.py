@@ -8,17 +8,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from spela_mcu.comparison import compare_inference, compare_learning
+from spela_mcu.commands.verify import deploy
+from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, Core, SimulatorName, load_boards
 from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.legality import illegal_instructions
 from spela_mcu.firmware.toolchain import OPTIMIZATIONS, CompilerName, Optimization, find_compiler
 from spela_mcu.pipeline import Overrides, Prepared, prepare
-from spela_mcu.simulation.device import Device
+from spela_mcu.proof.equality import compare_inference, compare_learning
 from spela_mcu.simulators.base import Simulator
 from spela_mcu.simulators.choice import simulator_named
-from spela_mcu.verify import deploy
 
 CORES: tuple[Core, ...] = get_args(Core)
 SIMULATORS: tuple[SimulatorName, ...] = get_args(SimulatorName)
