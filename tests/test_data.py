@@ -666,3 +666,21 @@ def test_groups_too_few_name_the_key(tmp_path):
 def test_raw_data_is_immutable():
     with pytest.raises(AttributeError):
         RawData(samples=None).samples = 3
+
+
+def test_inputs_have_the_names_of_the_data(tmp_path):
+    rows = "".join(f"{i},k{i % 3},{i % 5}\n" for i in range(1, 61))
+    named = load_dataset(csv_spec(tmp_path / "t.csv", "temp,kind,rpm\n" + rows, label="kind"))
+    assert named.input_names == ("temp", "rpm")
+    iris = load_dataset(spec_of({"source": "sklearn", "dataset": "iris"}))
+    assert iris.input_names[0] == "sepal length (cm)"
+    frame = (
+        "import pandas\n"
+        "def read(): return pandas.DataFrame({'a': range(12), 'b': range(12)}), [0, 1] * 6\n"
+    )
+    assert load_dataset(python_spec(tmp_path, frame)).input_names == ("a", "b")
+
+
+def test_inputs_without_names_are_numbered(tmp_path):
+    body = "def read(): return [[i, 1] for i in range(12)], [0, 1] * 6\n"
+    assert load_dataset(python_spec(tmp_path, body)).input_names == ("x0", "x1")

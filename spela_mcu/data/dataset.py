@@ -38,7 +38,11 @@ class InputScaling:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training, validation and test part with one scaling, measured on the training part."""
+    """Training, validation and test part with one scaling, measured on the training part.
+
+    Attributes:
+        columns: the name of each input, where the data have names; see `input_names`.
+    """
 
     name: str
     input_shape: tuple[int, ...]
@@ -47,6 +51,12 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+    columns: tuple[str, ...] | None = None
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The name of each input; x0, x1, ... where the data have none."""
+        return self.columns or tuple(f"x{index}" for index in range(self.inputs))
 
     @property
     def inputs(self) -> int:

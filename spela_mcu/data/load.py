@@ -89,6 +89,7 @@ def _dataset(spec: ModelSpec, raw: RawData) -> Dataset:
         train=Split(apply_scaling(train_x, scaling), labels.samples[train]),
         validation=Split(apply_scaling(x[validation], scaling), labels.samples[validation]),
         test=test_split,
+        columns=raw.columns,
     )
 
 

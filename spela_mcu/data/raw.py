@@ -39,7 +39,7 @@ class RawData:
         groups: [n], any values; samples of equal value stay on one side of a split.
         file: the file that errors about single samples name.
         lines: [n], the line of each sample in that file.
-        columns: the name of each feature in that file.
+        columns: the name of each feature, where the source has them.
     """
 
     samples: RawPart

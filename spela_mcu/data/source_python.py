@@ -136,7 +136,20 @@ def _checked(result: Any, name: str, file: Path | None) -> RawData:  # noqa: ANN
         raise _misuse(
             f"{name}() returns {len(y)} labels, but groups of shape {groups[0].shape}", file
         )
-    return RawData(RawPart(x, y), groups=groups[0] if groups else None, file=file)
+    return RawData(
+        RawPart(x, y),
+        groups=groups[0] if groups else None,
+        file=file,
+        columns=_columns(result[0], x),
+    )
+
+
+def _columns(samples: object, x: NDArray[Any]) -> tuple[str, ...] | None:
+    """The columns of a DataFrame, pandas' or another's."""
+    columns = getattr(samples, "columns", None)
+    if columns is None or x.ndim != 2 or len(columns) != x.shape[1]:
+        return None
+    return tuple(str(column) for column in columns)
 
 
 def _array(value: object, what: str, file: Path | None) -> NDArray[Any]:

@@ -14,5 +14,8 @@ def read(data: SklearnData) -> RawData:
 
     bunch = getattr(datasets, f"load_{data.dataset}")()
     x = bunch.images if data.dataset == "digits" else bunch.data
-    names = tuple(str(name) for name in bunch.target_names)
-    return RawData(RawPart(np.asarray(x), np.asarray(bunch.target)), class_names=names)
+    return RawData(
+        RawPart(np.asarray(x), np.asarray(bunch.target)),
+        class_names=tuple(str(name) for name in bunch.target_names),
+        columns=tuple(str(name) for name in bunch.feature_names),
+    )

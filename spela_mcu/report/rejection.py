@@ -108,6 +108,7 @@ def without(dataset: Dataset, label: int) -> Dataset:
         train=kept(dataset.train),
         validation=kept(dataset.validation),
         test=kept(dataset.test),
+        columns=dataset.columns,
     )
 
 
