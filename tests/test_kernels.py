@@ -27,7 +27,10 @@ PROGRAM = Path(__file__).parent / "c" / "kernels.c"
 CASES = 0x20040000
 BACK = 0xFF00
 """An address that the program does not reach by itself."""
-WHAT = ("", "inputs", "sums", "weights", "state", "relieved", "halved", "memory of others")
+WHAT = (
+    *("", "inputs", "sums", "weights", "state", "relieved", "halved", "memory of others"),
+    "registers of the caller",
+)
 LINKER_SCRIPT = """\
 SECTIONS {
     .text 0x0 : { KEEP(*(.vectors)) *(.text .text.* .rodata .rodata.*) }
@@ -117,6 +120,27 @@ class Case:
         return np.array(noise), state
 
 
+def as_drawn(inputs):
+    """Inputs of their kind."""
+    return inputs
+
+
+def balanced(inputs):
+    """Inputs whose every two, four or sixteen sum to zero, without being zero."""
+    found = inputs.clip(-127, 127)
+    found[1::2] = -found[0 : len(found) // 2 * 2 : 2]
+    return found
+
+
+def opposed(inputs):
+    """Inputs whose every four, as the two words of int16 pairs 0, 2 and 1, 3, sum to zero."""
+    found = inputs.clip(-127, 127)
+    for block in range(0, len(found) - 3, 4):
+        x0, _, x2, _ = found[block : block + 4].tolist()
+        found[block + 1], found[block + 3] = -x0, -x2 - (x0 != 0)
+    return found
+
+
 @st.composite
 def cases(draw, widths=(0, 8, 12, 16)):
     """Matrices up to 20 by 150; whole ranges, and their ends; many zeros, or none."""
@@ -141,7 +165,7 @@ def cases(draw, widths=(0, 8, 12, 16)):
     return Case(
         weights=numbers(-half, half - 1, (rows, columns)),
         bits=bits,
-        inputs=numbers(-128, 127, columns),
+        inputs=draw(st.sampled_from([as_drawn, balanced, opposed]))(numbers(-128, 127, columns)),
         multipliers=numbers(-(1 << 15), (1 << 15) - 1, rows),
         state=draw(st.integers(0, 2**32 - 1)),
         is_nearest=draw(st.booleans()),
@@ -294,6 +318,12 @@ def test_kernels_equal_numpy(built, kernels, compiler, some):
     check(kernels, built(kernels, compiler), some)
 
 
+def an_end(skipped, registers, more, fewer):
+    """A function's end, right and wrong: more is skipped on the stack, fewer registers restored."""
+    end = '"add     sp, #{}\\n"\n        "pop     {{{}, pc}}'
+    return end.format(skipped, registers), end.format(more, fewer)
+
+
 # Kernels, right, wrong, and what is then found: slips in every stage of every set.
 FAULTS = [
     ("sse2", "_MM_SHUFFLE(3, 1, 3, 1)", "_MM_SHUFFLE(3, 1, 3, 2)", "sums"),
@@ -338,6 +368,24 @@ FAULTS = [
     ("mve", "vqaddt.s8", "vaddt.i8", "weights"),
     ("mve", "vmov.32 r3, q7[3]", "vmov.32 r3, q7[2]", "state"),
     ("mve", "vctp.32 r6", "vctp.32 r5", "weights"),
+    ("mve", "vmladav.s8 r4, q6, q6", "vaddv.s8 r4, q6", "weights"),
+    ("dsp", "orrs    r3, r4, r5", "adds    r3, r4, r5", "weights"),
+    ("armv7-m", "orrs    r3, r4, r6", "ands    r3, r4, r6", "weights"),
+    ("portable", "any |= inputs[i]", "any += inputs[i]", "weights"),
+    # The caller's registers, once in each function that saves some.
+    ("dsp", *an_end(16, "r4-r11", 20, "r5-r11"), "registers"),
+    ("dsp", *an_end(28, "r4-r11", 32, "r5-r11"), "registers"),
+    ("armv7-m", *an_end(16, "r4-r8, r10, r11", 20, "r5-r8, r10, r11"), "registers"),
+    ("armv7-m", *an_end(28, "r4-r11", 32, "r5-r11"), "registers"),
+    ("armv6-m", 'pop     {r4-r7}\\n"\n        "mov     r8, r4', "pop     {r4-r7}", "registers"),
+    ("armv6-m", 'r3, [r2, #12]\\n"\n        "mov     r8, r4', "r3, [r2, #12]", "registers"),
+    ("mve", *an_end(20, "r4-r11", 24, "r5-r11"), "registers"),
+    ("mve", *an_end(112, "r2, r4-r11", 120, "r5-r11"), "registers"),
+    ("mve", "vldrw.u32 q4, [sp]", "vldrw.u32 q3, [sp]", "registers"),
+    ("mve", "vldrw.u32 q4, [sp, #48]", "vldrw.u32 q3, [sp, #48]", "registers"),
+    ("mve", "vldrw.u32 q5, [sp, #64]", "vldrw.u32 q3, [sp, #64]", "registers"),
+    ("mve", "vldrw.u32 q6, [sp, #80]", "vldrw.u32 q6, [sp, #96]", "registers"),
+    ("mve", "vldrw.u32 q7, [sp, #96]", "vldrw.u32 q3, [sp, #96]", "registers"),
     ("portable", "low, high)", "low + 1, high)", "weights"),
     ("portable", "saturated <= limit", "saturated < limit", "relieved"),
     ("portable", "weight + odd", "weight + 0 * odd", "halved"),

@@ -21,7 +21,8 @@ enum {
     STATE = 4,
     RELIEVED = 5,
     HALVED = 6,
-    STRAY = 7
+    STRAY = 7,
+    REGISTERS = 8
 };
 
 typedef struct {
@@ -91,6 +92,113 @@ static bool equal(const uint8_t *one, const uint8_t *other, uint32_t bytes) {
     return true;
 }
 
+#ifdef __arm__
+
+/* What a function must leave as it was: r4-r11, and q4-q7 (d8-d15) where there are vectors. */
+#ifdef __ARM_FEATURE_MVE
+#define KEPT 24U
+#else
+#define KEPT 8U
+#endif
+
+/* clang-format off */
+
+/* Calls a function of up to four arguments with these registers filled from `kept`, and writes there
+ * what it left in them. */
+__attribute__((naked)) static void call_filled(
+    __attribute__((unused)) uintptr_t function, __attribute__((unused)) const uintptr_t *arguments,
+    __attribute__((unused)) uint32_t *kept) {
+    __asm__ volatile(
+        ".syntax unified\n"
+        "push    {r4-r7, lr}\n"
+        "mov     r4, r8\n"
+        "mov     r5, r9\n"
+        "mov     r6, r10\n"
+        "mov     r7, r11\n"
+        "push    {r2, r4-r7}\n"
+        "mov     r12, r0\n"
+#ifdef __ARM_FEATURE_MVE
+        "sub     sp, #64\n"
+        "vstrw.32 q4, [sp]\n"
+        "vstrw.32 q5, [sp, #16]\n"
+        "vstrw.32 q6, [sp, #32]\n"
+        "vstrw.32 q7, [sp, #48]\n"
+        "vldrw.u32 q4, [r2, #32]\n"
+        "vldrw.u32 q5, [r2, #48]\n"
+        "vldrw.u32 q6, [r2, #64]\n"
+        "vldrw.u32 q7, [r2, #80]\n"
+#endif
+        "adds    r2, #16\n"
+        "ldmia   r2!, {r4-r7}\n"
+        "mov     r8, r4\n"
+        "mov     r9, r5\n"
+        "mov     r10, r6\n"
+        "mov     r11, r7\n"
+        "subs    r2, #32\n"
+        "ldmia   r2!, {r4-r7}\n"
+        "ldr     r0, [r1]\n"
+        "ldr     r2, [r1, #8]\n"
+        "ldr     r3, [r1, #12]\n"
+        "ldr     r1, [r1, #4]\n"
+        "blx     r12\n"
+#ifdef __ARM_FEATURE_MVE
+        "ldr     r0, [sp, #64]\n"
+        "vstrw.32 q4, [r0, #32]\n"
+        "vstrw.32 q5, [r0, #48]\n"
+        "vstrw.32 q6, [r0, #64]\n"
+        "vstrw.32 q7, [r0, #80]\n"
+        "vldrw.u32 q4, [sp]\n"
+        "vldrw.u32 q5, [sp, #16]\n"
+        "vldrw.u32 q6, [sp, #32]\n"
+        "vldrw.u32 q7, [sp, #48]\n"
+        "add     sp, #64\n"
+#endif
+        "pop     {r0}\n"
+        "stmia   r0!, {r4-r7}\n"
+        "mov     r4, r8\n"
+        "mov     r5, r9\n"
+        "mov     r6, r10\n"
+        "mov     r7, r11\n"
+        "stmia   r0!, {r4-r7}\n"
+        "pop     {r4-r7}\n"
+        "mov     r8, r4\n"
+        "mov     r9, r5\n"
+        "mov     r10, r6\n"
+        "mov     r11, r7\n"
+        "pop     {r4-r7, pc}\n");
+}
+
+/* clang-format on */
+
+/* Calls a kernel; says whether it left the registers as they were. */
+static bool keeps_registers(uintptr_t function, uintptr_t a, uintptr_t b, uintptr_t c,
+                            uintptr_t d) {
+    const uintptr_t arguments[4] = {a, b, c, d};
+    uint32_t kept[KEPT];
+    for (uint32_t i = 0U; i < KEPT; i++) {
+        kept[i] = UINT32_C(0x9E3779B9) * (i + 1U);
+    }
+    call_filled(function, arguments, kept);
+    for (uint32_t i = 0U; i < KEPT; i++) {
+        if (kept[i] != UINT32_C(0x9E3779B9) * (i + 1U)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+#define CALL4(kernel, a, b, c, d)                                                                  \
+    keeps_registers((uintptr_t)(kernel), (uintptr_t)(a), (uintptr_t)(b), (uintptr_t)(c),           \
+                    (uintptr_t)(d))
+#define CALL3(kernel, a, b, c) CALL4(kernel, a, b, c, 0U)
+
+#else /* the host's kernels are C: their compiler keeps registers */
+
+#define CALL4(kernel, a, b, c, d) (kernel((a), (b), (c), (d)), true)
+#define CALL3(kernel, a, b, c)    (kernel((a), (b), (c)), true)
+
+#endif
+
 static uint32_t run_case(const uint32_t **words) {
     const case_t *const it = (const case_t *)(const void *)take(words, sizeof(case_t));
     const spela_shape_t shape = {it->rows, it->columns, it->weight_bits};
@@ -116,16 +224,16 @@ static uint32_t run_case(const uint32_t **words) {
     int8_t *const sample = (int8_t *)inputs.data + it->state % 4U; /* at any alignment */
     copy((uint8_t *)sample, given, it->inputs);
 
-    spela_widen(sample, it->inputs, x);
+    bool keeps = CALL3(spela_widen, sample, it->inputs, x);
     for (uint32_t i = 0U; i < it->columns; i++) {
         if (spela_input(x, i) != (i < it->inputs ? (int8_t)given[i] : 0)) {
             return INPUTS;
         }
     }
     if (it->is_int16 != 0U) {
-        spela_dense_int16(w16, x, &shape, z);
+        keeps = CALL4(spela_dense_int16, w16, x, &shape, z) && keeps;
     } else {
-        spela_dense_int8(w, x, &shape, z);
+        keeps = CALL4(spela_dense_int8, w, x, &shape, z) && keeps;
     }
     if (!equal(sums.data, expected_sums, 4U * it->rows)) {
         return SUMS;
@@ -133,9 +241,9 @@ static uint32_t run_case(const uint32_t **words) {
     spela_update_t update = {x,         updates,        updates + it->updates,
                              it->state, it->multiplier, it->increment};
     if (it->is_int16 != 0U) {
-        spela_update_int16(w16, &shape, &update);
+        keeps = CALL3(spela_update_int16, w16, &shape, &update) && keeps;
     } else {
-        spela_update_int8(w, &shape, &update);
+        keeps = CALL3(spela_update_int8, w, &shape, &update) && keeps;
     }
     if (!equal(weights.data, updated, weight_bytes)) {
         return WEIGHTS;
@@ -153,7 +261,10 @@ static uint32_t run_case(const uint32_t **words) {
     }
     const bool is_clean = is_guarded(&wide, wide_bytes) && is_guarded(&weights, weight_bytes) &&
                           is_guarded(&sums, 4U * it->rows);
-    return is_clean ? AGREE : STRAY;
+    if (!is_clean) {
+        return STRAY;
+    }
+    return keeps ? AGREE : REGISTERS;
 }
 
 /* words: how many cases, then the cases. 0, or the first that disagrees, from 1, times 16, and in
