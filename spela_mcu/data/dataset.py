@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spela_mcu.notice import Notice
+
 INPUT_MAX = 127
 """Largest magnitude of an int8 input: symmetric, so that -x is always representable."""
 
@@ -42,6 +44,7 @@ class Dataset:
 
     Attributes:
         columns: the name of each input, where the data have names; see `input_names`.
+        notices: what is odd about the data, for commands to show.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Dataset:
     validation: Split
     test: Split
     columns: tuple[str, ...] | None = None
+    notices: tuple[Notice, ...] = ()
 
     @property
     def input_names(self) -> tuple[str, ...]:

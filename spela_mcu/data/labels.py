@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
@@ -77,8 +79,10 @@ def _plain(part: RawPart) -> NDArray[Any]:
             key="data",
         )
     if labels.dtype.kind == "f" and np.all(np.isfinite(labels)) and np.all(labels % 1 == 0):
-        return labels.astype(np.int64)
-    if labels.dtype.kind in "iub":
+        return _whole(labels)
+    if labels.dtype.kind == "u":
+        return labels
+    if labels.dtype.kind in "ib":
         return labels.astype(np.int64)
     if labels.dtype.kind == "S":
         return np.char.decode(labels, "utf-8", "replace")
@@ -92,6 +96,34 @@ def _plain(part: RawPart) -> NDArray[Any]:
     )
 
 
+def _whole(labels: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    exact = 2 ** (np.finfo(labels.dtype).nmant + 1)  # above it two whole numbers may be one float
+    most = float(np.abs(labels).max(initial=0))
+    if most > exact:
+        raise UserError(
+            f"the label {most:.17g} is too large for {labels.dtype}, which holds whole numbers "
+            f"exactly up to {exact}",
+            mend="give the labels as integers or as texts",
+            key="data",
+        )
+    return labels.astype(np.int64)
+
+
+def whole_number(text: str) -> int | None:
+    """The whole number that a text writes, without passing through float.
+
+    ``7``, ``+7``, ``007``, ``7.0`` and ``7e0`` are 7. None for all that int64 cannot hold.
+    """
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return None
+    if "_" in text or not value.is_finite() or value.adjusted() > 18:
+        return None
+    whole = value.to_integral_value()
+    return int(whole) if whole == value and -(2**63) <= whole < 2**63 else None
+
+
 def _stated_values(labels: NDArray[Any], stated: tuple[str, ...]) -> list[Any]:
     """The label value of each stated class: its name, or its place."""
     if labels.dtype.kind == "U":
@@ -99,7 +131,7 @@ def _stated_values(labels: NDArray[Any], stated: tuple[str, ...]) -> list[Any]:
     if {str(label) for label in np.unique(labels)} <= set(stated):
         # Labels 1..7 with classes "1".."7" are names. A stated name that is no number has no
         # label then, which `_check_counts` finds.
-        return [int(name) if name.lstrip("-").isdecimal() else None for name in stated]
+        return [int(name) if re.fullmatch("-?[0-9]+", name) else None for name in stated]
     return list(range(len(stated)))
 
 

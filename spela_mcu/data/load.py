@@ -90,6 +90,7 @@ def _dataset(spec: ModelSpec, raw: RawData) -> Dataset:
         validation=Split(apply_scaling(x[validation], scaling), labels.samples[validation]),
         test=test_split,
         columns=raw.columns,
+        notices=raw.notices,
     )
 
 

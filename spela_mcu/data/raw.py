@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.errors import UserError
+from spela_mcu.notice import Notice
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class RawData:
         file: the file that errors about single samples name.
         lines: [n], the line of each sample in that file.
         columns: the name of each feature, where the source has them.
+        notices: what the source found odd.
     """
 
     samples: RawPart
@@ -49,6 +51,7 @@ class RawData:
     file: Path | None = None
     lines: NDArray[np.int64] | None = None
     columns: tuple[str, ...] | None = None
+    notices: tuple[Notice, ...] = ()
 
 
 def sample_error(

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.data.files import open_error
+from spela_mcu.data.labels import whole_number
 from spela_mcu.data.raw import RawData, RawPart
 from spela_mcu.errors import UserError
+from spela_mcu.notice import Notice
 from spela_mcu.spec.document import quoted
 from spela_mcu.spec.faults import nearest
 from spela_mcu.spec.model import CsvData
@@ -101,11 +103,14 @@ def _read(data: CsvData, stream: TextIO) -> RawData:
     if table.shape[1] != len(names) or "" in codes:
         raise _find_fault(data, names, label, "")
     row_lines = np.array(rows.lines[header_rows:], dtype=np.int64)
+    # The codes are exact in float32: there are fewer than 2^24 different labels.
+    labels, notices = _labels(data, list(codes), row_lines, table[:, label].astype(np.int64))
     return RawData(
-        RawPart(np.delete(table, label, axis=1), _labels(data, codes, table[:, label])),
+        RawPart(np.delete(table, label, axis=1), labels),
         file=data.path,
         lines=row_lines,
         columns=tuple(name for index, name in enumerate(names) if index != label),
+        notices=notices,
     )
 
 
@@ -121,7 +126,7 @@ def _column_names(data: CsvData, cells: list[str]) -> list[str]:
         )
     if not data.header:
         return [str(index) for index in range(len(cells))]
-    if all(_is_number(cell) for cell in cells):
+    if all(is_number(cell) for cell in cells):
         raise UserError(
             "the first row should name the columns, but holds numbers only",
             mend="set data.header: false if it is a sample, else name the columns",
@@ -161,21 +166,54 @@ def _label_column(data: CsvData, names: list[str]) -> int:
     )
 
 
-def _labels(data: CsvData, codes: dict[str, int], column: NDArray[np.float32]) -> NDArray[Any]:
-    texts = list(codes)
-    index = column.astype(np.int64)  # exact: fewer than 2^24 different labels
-    if not all(_is_number(text) for text in texts):
-        return np.array(texts)[index]
-    values = [float(text) for text in texts]
-    if all(math.isfinite(value) and value.is_integer() for value in values):
-        return np.array([int(value) for value in values], dtype=np.int64)[index]
-    fraction = next(text for text, value in zip(texts, values, strict=True) if value % 1 != 0)
-    raise UserError(
-        f"the label column holds numbers that are not whole, {quoted(fraction)} for one",
-        mend="set data.label to the column of classes; a measured value is no class",
-        file=data.path,
-        key="data.label",
-    )
+def _labels(
+    data: CsvData, texts: list[str], lines: NDArray[np.int64], codes: NDArray[np.int64]
+) -> tuple[NDArray[Any], tuple[Notice, ...]]:
+    """Labels as whole numbers if all of them are, else as texts.
+
+    Args:
+        data: what the model says of the file.
+        texts: the different labels.
+        lines: the line of each row.
+        codes: the place of each row's label in `texts`.
+    """
+    values = [whole_number(text) for text in texts]
+    whole = [value for value in values if value is not None]
+    if len(whole) == len(texts):
+        return np.array(whole, dtype=np.int64)[codes], tuple(_merged(texts, whole))
+    if all(is_number(text) for text in texts):
+        numbers = [float(text) for text in texts]
+        if any(math.isnan(number) for number in numbers):
+            code = next(code for code, number in enumerate(numbers) if math.isnan(number))
+            raise UserError(
+                f"the label {quoted(texts[code])} stands for a missing one",
+                mend="fill it in, or remove the row",
+                file=data.path,
+                line=int(lines[np.argmax(codes == code)]),
+            )
+        for text, number in zip(texts, numbers, strict=True):
+            if not number.is_integer():
+                raise UserError(
+                    f"the label column holds numbers that are not whole, {quoted(text)} for one",
+                    mend="set data.label to the column of classes; a measured value is no class",
+                    file=data.path,
+                    key="data.label",
+                )
+    return np.array(texts)[codes], ()
+
+
+def _merged(texts: list[str], values: list[int]) -> Iterator[Notice]:
+    """Labels that are written differently and are one number."""
+    spellings: dict[int, list[str]] = {}
+    for text, value in zip(texts, values, strict=True):
+        spellings.setdefault(value, []).append(text)
+    for value, written in spellings.items():
+        if len(written) > 1:
+            yield Notice(
+                f"the labels {', '.join(map(quoted, written))} are the same number, and one "
+                f'class, "{value}"',
+                "write them alike; to keep them apart, put a letter before each",
+            )
 
 
 def _find_fault(data: CsvData, names: list[str], label: int, message: str) -> UserError:
@@ -211,15 +249,16 @@ def _fault_of(
         if not cell.strip():
             what = "label" if index == label else "value"
             return f"the {what} is missing", "fill it in, or remove the row", column
-        if index != label and not _is_number(cell):
+        if index != label and not is_number(cell):
             mend = "write a number, remove the row, or set data.label if this is the label column"
-            if not data.header and all(not _is_number(other) for other in cells):
+            if not data.header and all(not is_number(other) for other in cells):
                 mend = "set data.header: true if this row names the columns"
             return f"{quoted(cell.strip())} is not a number", mend, column
     return None
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a cell is a number to numpy, `nan` and `inf` included."""
     try:
         float(text)
     except ValueError:
