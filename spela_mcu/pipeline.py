@@ -14,10 +14,14 @@ from spela_mcu.data.dataset import Dataset, Split, quantize_inputs
 from spela_mcu.data.load import load_dataset
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, find_board
+from spela_mcu.firmware.build import Build
+from spela_mcu.firmware.deploy import deploy
 from spela_mcu.firmware.memory import MemoryPlan
 from spela_mcu.firmware.model import ModelSource, model_source
 from spela_mcu.firmware.preflight import Preflight, check_fit
+from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.toolchain import CompilerChoice, Optimization
+from spela_mcu.fixed_point.arithmetic import Int64
 from spela_mcu.fixed_point.early_exit import all_answers, with_early_exits, with_rejection
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan, float_embeddings, make_plan
@@ -81,7 +85,7 @@ class Prepared:
         spec: with overrides applied.
         trained: the trained float network; None if nothing asked for it.
         plan: formats of the integer network.
-        network: the integer network at its start.
+        initial: each layer's integer weights at the start, int64 [units, inputs].
         memory: what its firmware takes of the board, which it fits.
     """
 
@@ -91,7 +95,7 @@ class Prepared:
     board: Board
     trained: FloatNetwork | None
     plan: FixedPointPlan
-    network: IntegerNetwork
+    initial: tuple[Int64, ...]
     memory: MemoryPlan
 
     @property
@@ -99,16 +103,43 @@ class Prepared:
         """Whether the chip draws its initial weights from the seed by itself."""
         return self.spec.learning.start == "untrained"
 
+    def network(self) -> IntegerNetwork:
+        """The integer network at its start: a new one each time, to be taught."""
+        return IntegerNetwork(self.plan, self.initial)
+
     def source(self, *, inference_only: bool = False) -> ModelSource:
         """The model as C."""
         return model_source(
             self.spec.name,
-            self.network,
+            self.network(),
             self.dataset.class_names,
             self.dataset.scaling,
             drawn=self.drawn,
             inference_only=inference_only,
         )
+
+    def deploy(self, directory: Path, *, inference_only: bool = False) -> Build:
+        """Generates the model's project into a directory and builds it there.
+
+        Raises:
+            UserError: the directory holds something else, there is no compiler, or it does not
+                compile.
+        """
+        target = self.spec.target
+        project = generate_project(
+            self.source(inference_only=inference_only),
+            self.board,
+            optimization=target.optimization,
+            inference_only=inference_only,
+        )
+        return deploy(project, directory, target.compiler)
+
+    def learning_samples(self, steps: int) -> Iterator[tuple[NDArray[np.int8], int]]:
+        """What a device learns: `steps` samples [inputs] with their labels, in its order."""
+        train = self.dataset.train
+        samples = quantize_inputs(train.x)
+        for index in learning_stream(len(train), steps, self.spec.network.seed).tolist():
+            yield samples[index], int(train.y[index])
 
     def float_twin(self) -> FloatNetwork:
         """A float network that starts where the integer one starts."""
@@ -123,7 +154,7 @@ class Prepared:
             float_embeddings(self.spec, self.dataset.classes),
         )
         for layer, formats, weights in zip(
-            twin.layers, self.plan.layers, self.network.initial, strict=True
+            twin.layers, self.plan.layers, self.initial, strict=True
         ):
             layer.weight[:] = weights / formats.weight_scale
         return twin
@@ -195,7 +226,7 @@ def prepare(
     )
     if spec.exits.calibrated:
         network = _with_exits(network, spec, dataset, progress=progress)
-    return Prepared(path, spec, dataset, board, trained, network.plan, network, memory)
+    return Prepared(path, spec, dataset, board, trained, network.plan, network.initial, memory)
 
 
 def _with_exits(

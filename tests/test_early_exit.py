@@ -12,7 +12,7 @@ from test_verify import assert_bit_exact, write_model
 from toy import with_thresholds
 
 from spela_mcu import pipeline
-from spela_mcu.commands.verify import deploy, verify
+from spela_mcu.commands.verify import verify
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.toolchain import find_compiler
@@ -167,11 +167,11 @@ def test_the_device_leaves_where_the_reference_leaves(tmp_path, start):
     assert layers[0].exit_margin > 0
     assert all(layer.reject_cosine != 0 for layer in layers)
     found = verify(
-        prepared, deploy(prepared, tmp_path / "firmware"), UnicornSimulator(), learn_steps=300
+        prepared, prepared.deploy(tmp_path / "firmware"), UnicornSimulator(), learn_steps=300
     )
     assert_bit_exact(found, 300)
     test = pipeline.quantize_inputs(prepared.dataset.test.x)
-    early = answer_early(prepared.plan, all_answers(prepared.network, test))
+    early = answer_early(prepared.plan, all_answers(prepared.network(), test))
     assert len(set(early.exits.tolist())) > 1  # both ways were gone
 
 
@@ -187,13 +187,12 @@ def test_a_planted_fault_is_found(tmp_path, fault):
     prepared = prepare(early_model(tmp_path, learning={"start": "trained"}))
     # Thresholds that some test sample meets exactly.
     test = pipeline.quantize_inputs(prepared.dataset.test.x)
-    answers = all_answers(prepared.network, test)
+    answers = all_answers(prepared.network(), test)
     margin, cosine = int(answers.margins[0].max()), int(answers.cosines[-1].max())
     plan = with_thresholds(prepared.plan, [(margin, 0), (30000, 0), (0, cosine)])
-    network = IntegerNetwork(plan, prepared.network.initial)
-    prepared = dataclasses.replace(prepared, plan=plan, network=network)
+    prepared = dataclasses.replace(prepared, plan=plan)
     directory = tmp_path / "firmware"
-    deploy(prepared, directory)
+    prepared.deploy(directory)
     source = directory / "spela" / "spela.c"
     right, wrong = FAULTS[fault]
     text = source.read_text()

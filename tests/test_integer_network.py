@@ -12,9 +12,7 @@ from spela_mcu.fixed_point.learning import multipliers
 from spela_mcu.fixed_point.network import IntegerNetwork, untrained_weights
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.host.network import HostNetwork
-from spela_mcu.spec.model import ModelSpec
-
-LOSSES = ("margin", "cosine", "log_cosine")
+from spela_mcu.spec.model import LOSSES, ModelSpec
 
 
 def make_spec(units=(17, 9, 5), loss="margin", weights="int8", **keys) -> ModelSpec:

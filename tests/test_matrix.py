@@ -25,6 +25,7 @@ from spela_mcu.commands.matrix import (
 from spela_mcu.device.protocol import Command, DeviceError, Status
 from spela_mcu.firmware.board import load_board
 from spela_mcu.firmware.toolchain import OPTIMIZATIONS
+from spela_mcu.pipeline import Prepared
 
 EXTENT = Extent(learn_steps=25, samples=4)
 TURNS = list(itertools.product(COMPILERS, WEIGHTS))
@@ -74,8 +75,9 @@ def test_a_planted_fault_is_a_different_cell(model, tmp_path, monkeypatch):
     row = Row("cortex-m4", "unicorn", load_board("mps2-an386"))
     column = Column("gcc", "O2", "int8")
 
+    right = Prepared.deploy
+
     def deploy(prepared, directory):
-        from spela_mcu.commands.verify import deploy as right
         from spela_mcu.firmware.build import build_project
         from spela_mcu.firmware.toolchain import find_compiler
 
@@ -85,7 +87,7 @@ def test_a_planted_fault_is_a_different_cell(model, tmp_path, monkeypatch):
         file.write_text(file.read_text().replace("1013904223", "1013904225"))
         return build_project(directory, find_compiler("auto"))
 
-    monkeypatch.setattr("spela_mcu.commands.matrix.deploy", deploy)
+    monkeypatch.setattr(Prepared, "deploy", deploy)
     cell = run_cell(model, tmp_path, EXTENT, row, column)
     assert cell.outcome == "different"
     assert "on the device" in cell.reason

@@ -18,7 +18,7 @@ from spela_mcu.cli.options import (
     simulator_option,
 )
 from spela_mcu.cli.verify import accuracy_table, verdict
-from spela_mcu.commands.verify import CurvePoint, Verification, deploy, verify
+from spela_mcu.commands.verify import CurvePoint, Verification, verify
 from spela_mcu.pictures.device_curve import draw_device_curve
 from spela_mcu.pipeline import Overrides, prepare, work_directory
 from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
@@ -59,7 +59,7 @@ def command(
     prepared = prepare(model, overrides, train=True, progress=not as_json)
     simulator = find_simulator(prepared.board, simulator_choice)
     stderr.print("generating and building the firmware ...")
-    build = deploy(prepared, directory / "firmware")
+    build = prepared.deploy(directory / "firmware")
     steps = prepared.spec.learning.epochs * len(prepared.dataset.train)
     stderr.print(f"learning {steps} samples on a {prepared.board.title} in {simulator} ...")
     with progress_bars() as progress:
@@ -116,7 +116,7 @@ def _quantization_table(found: Verification) -> Table:
     )
     for heading in ("layer", "updates", "to zero %", "saturated %", "clipped", "halvings"):
         table.add_column(heading, justify="right")
-    for index, layer in enumerate(found.prepared.network.quantization()):
+    for index, layer in enumerate(found.quantization):
         table.add_row(
             str(index),
             f"{layer.updates:,}",

@@ -18,11 +18,10 @@ from spela_mcu.device.protocol import (
 )
 from spela_mcu.device.samples import Samples
 from spela_mcu.errors import UserError
+from spela_mcu.fixed_point.arithmetic import ONE_Q14
 from spela_mcu.fixed_point.network import ExitAnswer
 from spela_mcu.simulators.base import Machine
 from spela_mcu.simulators.renode import RenodeMachine
-
-ONE_Q14 = 1 << 14
 
 
 def interact(machine: Machine, samples: Samples | None) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from spela_mcu import progress
 from spela_mcu.cli.console import stderr
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -61,7 +62,7 @@ def build_options(function: Decorated) -> Decorated:
 
 
 @contextmanager
-def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+def progress_bars() -> Iterator[progress.Progress]:
     """Bars on stderr, one for each thing that is being done, gone when all is."""
     columns = (
         TextColumn("{task.description}"),
@@ -69,12 +70,12 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=stderr, transient=True) as progress:
+    with Progress(*columns, console=stderr, transient=True) as bars:
         tasks = {}
 
         def show(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = progress.add_task(what, total=total)
-            progress.update(tasks[what], completed=done)
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done)
 
         yield show

@@ -18,11 +18,11 @@ from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import ProjectDirectory, read_project
 from spela_mcu.firmware.project import SAMPLES
 from spela_mcu.firmware.toolchain import CompilerChoice, find_compiler
+from spela_mcu.fixed_point.arithmetic import ONE_Q14
 from spela_mcu.fixed_point.network import ExitAnswer
 from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
 
 ROWS_SHOWN = 20
-ONE_Q14 = 1 << 14
 
 Answers = list[tuple[ExitAnswer, ...]]
 

@@ -16,7 +16,7 @@ from spela_mcu.cli.options import (
     progress_bars,
     simulator_option,
 )
-from spela_mcu.commands.verify import Verification, deploy, verify
+from spela_mcu.commands.verify import Verification, verify
 from spela_mcu.pipeline import Overrides, prepare, work_directory
 from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
 
@@ -68,7 +68,7 @@ def command(
     """
     prepared = prepare(model, Overrides(**options), progress=not as_json)
     simulator = find_simulator(prepared.board, simulator_choice)
-    build = deploy(prepared, output or work_directory(model) / "verify")
+    build = prepared.deploy(output or work_directory(model) / "verify")
     stderr.print(f"simulating {prepared.board.title} in {simulator} ...")
     with progress_bars() as progress:
         found = verify(

@@ -6,24 +6,21 @@ import dataclasses
 import io
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from spela_mcu.commands.verify import deploy
 from spela_mcu.data.dataset import quantize_inputs
 from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, Core, load_boards
-from spela_mcu.firmware.build import Build, build_project
-from spela_mcu.firmware.directory import write_project
+from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.elf import runtime_text_bytes
-from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.stack import worst_case_stack
-from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.pipeline import Overrides, Prepared, learning_stream, prepare, target_board
+from spela_mcu.progress import Progress, silent
 from spela_mcu.simulators.base import Call, Machine, Simulator
 from spela_mcu.simulators.choice import SimulatorChoice, counting_simulator
 from spela_mcu.simulators.cycles import estimate_cycles, has_timing
@@ -33,8 +30,6 @@ COUNTED_FIRST, COUNTED_SECOND = 16, 200
 
 INFERENCES = 8
 """Test samples whose inference is counted: the cost hardly depends on the sample."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -173,12 +168,12 @@ def bench(
     prepared: Prepared,
     directory: Path,
     simulator: Simulator,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Bench:
     """Builds a model and measures it.
 
     Args:
-        prepared: the model; learns two epochs of its stream.
+        prepared: the model; the device learns two epochs of its stream.
         directory: for the projects and builds.
         simulator: one that counts by function.
         progress: told how far it is.
@@ -187,7 +182,8 @@ def bench(
         UserError: it does not build.
         SimulationError: the firmware faults or hangs.
     """
-    build = deploy(prepared, directory / "firmware")
+    build = prepared.deploy(directory / "firmware")
+    inference_only = prepared.deploy(directory / "inference-only", inference_only=True)
     elf = build.read_elf()
     with simulator.start(build) as machine:
         device = Device(machine)
@@ -209,7 +205,7 @@ def bench(
         learn=cost(whole) if whole else None,
         learn_average=cost(second),
         text_bytes=runtime_text_bytes(build.elf),
-        text_bytes_inference_only=_inference_only_text(prepared, build, directory),
+        text_bytes_inference_only=runtime_text_bytes(inference_only.elf),
         ram_beyond_weights_bytes=prepared.memory.buffers,
         stack_bytes=stack_bytes,
         stack_bound_bytes=worst_case_stack(elf).bytes,
@@ -262,18 +258,6 @@ def _mean(calls: Iterable[Call], build: Build) -> Cost:
         cycles=cycles,
         calls=len(kept),
     )
-
-
-def _inference_only_text(prepared: Prepared, build: Build, directory: Path) -> int:
-    project = generate_project(
-        prepared.source(inference_only=True),
-        prepared.board,
-        optimization=build.optimization,
-        inference_only=True,
-    )
-    out = directory / "inference-only"
-    write_project(project, out)
-    return runtime_text_bytes(build_project(out, find_compiler(build.compiler.name)).elf)
 
 
 def prepare_bench(

@@ -28,12 +28,9 @@ from spela_mcu.data.dataset import Dataset
 from spela_mcu.firmware.board import Board
 from spela_mcu.fixed_point.plan import float_embeddings
 from spela_mcu.pipeline import Overrides, target_board
+from spela_mcu.progress import Progress, silent
 from spela_mcu.reference.run import training_digest
-from spela_mcu.spec.model import ModelSpec
-
-LOSSES = ("margin", "cosine", "log_cosine")
-
-Progress = Callable[[str, int, int], None]
+from spela_mcu.spec.model import LOSSES, ModelSpec
 
 
 def contenders(spec: ModelSpec) -> tuple[Contender, ...]:
@@ -81,7 +78,7 @@ def compare(
     command: str,
     jobs: int = -1,
     dask: str | None = None,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Comparison:
     """Runs every contender with every seed, but for those whose result is in the directory.
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.build import Build
+from spela_mcu.progress import Progress, silent
 
 PROGRESS_STEPS = 100
-
-Progress = Callable[[str, int, int], None]
 
 
 class FlashError(UserError):
@@ -42,7 +40,7 @@ class Flashed:
 def flash(
     build: Build,
     probe_id: str | None = None,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Flashed:
     """Writes a build to its board's flash, reads it back, and resets the board.
 

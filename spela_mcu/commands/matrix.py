@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from spela_mcu.commands.verify import deploy
 from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, Core, SimulatorName, load_boards
@@ -16,6 +15,7 @@ from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.legality import illegal_instructions
 from spela_mcu.firmware.toolchain import OPTIMIZATIONS, CompilerName, Optimization, find_compiler
 from spela_mcu.pipeline import Overrides, Prepared, prepare
+from spela_mcu.progress import Progress, silent
 from spela_mcu.proof.equality import compare_inference, compare_learning
 from spela_mcu.simulators.base import Simulator
 from spela_mcu.simulators.choice import simulator_named
@@ -122,7 +122,7 @@ def run_matrix(
     model: Path,
     directory: Path,
     extent: Extent | None = None,
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Iterator[Cell]:
     """Runs the matrix, cell by cell.
 
@@ -182,7 +182,7 @@ def run_cell(
         prepared = prepare(model, overrides)
     except UserError as error:
         return cell("absent", error.reason)
-    build = deploy(prepared, directory / f"{row.board.id}-{column.weights}")
+    build = prepared.deploy(directory / f"{row.board.id}-{column.weights}")
     forbidden = illegal_instructions(build.read_elf(), row.board)
     if forbidden:
         return cell("different", f"an instruction that is not the core's: {forbidden[0]}")
@@ -196,10 +196,12 @@ def _compare(
     prepared: Prepared, build: Build, simulator: Simulator, extent: Extent
 ) -> tuple[Literal["bit-exact", "different"], str, int, int]:
     _, test = prepared.test_samples(extent.samples)
+    reference = prepared.network()
     with simulator.start(build) as machine:
         device = Device(machine)
-        learning = compare_learning(prepared, device, extent.learn_steps)
-        inference = compare_inference(prepared.network, device, test)
+        stream = prepared.learning_samples(extent.learn_steps)
+        learning = compare_learning(reference, device, stream)
+        inference = compare_inference(reference, device, test)
         with machine.counting("spela_infer", "spela_learn") as calls:
             device.infer_last(test[0])
             device.learn(test[0], 0)

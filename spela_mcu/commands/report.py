@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from spela_mcu.commands.verify import Verification, deploy, verify
+from spela_mcu.commands.verify import Verification, verify
 from spela_mcu.data.dataset import Split, quantize_inputs
 from spela_mcu.fixed_point.arithmetic import Int64
 from spela_mcu.fixed_point.early_exit import (
@@ -21,10 +20,10 @@ from spela_mcu.fixed_point.early_exit import (
     with_early_exits,
     with_rejection,
 )
-from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.pipeline import Prepared, learning_stream
+from spela_mcu.progress import Progress, silent
 from spela_mcu.proof.accuracy import Accuracies, accuracies, overflow_told
 from spela_mcu.report.rejection import HeldOut, held_out_classes
 from spela_mcu.simulators.choice import find_simulator
@@ -39,8 +38,6 @@ float, integers and the simulated device, which takes milliseconds for each."""
 DEVICE_POINTS = 5
 UNKNOWN_SHARE = 0.02
 """Calibrated for the report where model.yaml asks for no rejection."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ class Measurements:
     """What was found.
 
     Attributes:
-        prepared: the model; its network has learned along with the device.
+        prepared: the model, its test part cut to what the device answered.
         verification: of the firmware on the simulated board.
         curve: float and integer network, learning the same stream.
         curve_samples: test samples behind each point of the curves.
@@ -115,7 +112,7 @@ def measure(
     directory: Path,
     *,
     device_steps: int,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Measurements:
     """Measures a model.
 
@@ -130,7 +127,7 @@ def measure(
     """
     dataset = prepared.dataset
     total = prepared.spec.learning.epochs * len(dataset.train)
-    learned = HostNetwork.of(prepared.network)
+    learned = HostNetwork.of(prepared.network())
     before = [learned.weights(index) for index in range(len(prepared.plan.layers))]
     start = None
     if not prepared.drawn:  # it is used as it is flashed
@@ -149,15 +146,11 @@ def measure(
     early_plan = _early_plan(prepared, validation)
     held_out = held_out_classes(prepared.spec, dataset, progress)
     device_test = Split(dataset.test.x[:CURVE_SAMPLES], dataset.test.y[:CURVE_SAMPLES])
-    # The device learns beside a network of its own start; the test part is cut to what it can do.
-    beside = replace(
-        prepared,
-        dataset=replace(dataset, test=device_test),
-        network=IntegerNetwork(prepared.plan, prepared.network.initial),
-    )
+    # The test part is cut to what a simulated device can do.
+    beside = replace(prepared, dataset=replace(dataset, test=device_test))
     found = verify(
         beside,
-        deploy(beside, directory / "firmware"),
+        beside.deploy(directory / "firmware"),
         find_simulator(beside.board),
         learn_steps=min(device_steps, total),
         checkpoints=DEVICE_POINTS,

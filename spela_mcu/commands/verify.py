@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
 from spela_mcu.device.device import Device
-from spela_mcu.firmware.build import Build, build_project
-from spela_mcu.firmware.directory import write_project
-from spela_mcu.firmware.project import generate_project
-from spela_mcu.firmware.toolchain import find_compiler
+from spela_mcu.firmware.build import Build
+from spela_mcu.fixed_point.network import LayerQuantization
 from spela_mcu.pipeline import Prepared
+from spela_mcu.progress import Progress, silent
 from spela_mcu.proof.accuracy import Accuracies, FloatComparison, accuracies, compare_with_float
 from spela_mcu.proof.equality import (
     Difference,
@@ -27,9 +24,6 @@ from spela_mcu.simulators.counting import CountingError
 
 COUNTED_STEPS = 16
 """Learning steps whose instructions are counted, spread evenly over the stream."""
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how many of it are done, and how many there are."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +39,7 @@ class Verification:
     """What the comparison found.
 
     Attributes:
+        quantization: what the integer format did to each layer while the reference learned.
         curve: the device's learning curve, if checkpoints were asked for.
         float_reference: accuracy of the fully trained float network per exit, if there is one.
         not_counted: why no instructions were counted; empty if they were.
@@ -61,6 +56,7 @@ class Verification:
     float_comparison: FloatComparison
     integer_accuracy: Accuracies
     device_accuracy: Accuracies
+    quantization: tuple[LayerQuantization, ...]
     curve: tuple[CurvePoint, ...]
     float_reference: Accuracies | None
     not_counted: str
@@ -104,7 +100,7 @@ class Verification:
             "shortfall_points": round(self.float_comparison.shortfall_points, 3),
             "tolerance_points": self.prepared.spec.verify.tolerance_points,
             "resolution_points": round(self.float_comparison.resolution_points, 3),
-            "quantization": [asdict(layer) for layer in self.prepared.network.quantization()],
+            "quantization": [asdict(layer) for layer in self.quantization],
             "core": self.build.project.board.core,
             "board": self.build.project.board.id,
             "compiler": f"{self.build.compiler.name} {self.build.compiler.version}",
@@ -121,19 +117,6 @@ class Verification:
         }
 
 
-def deploy(prepared: Prepared, directory: Path) -> Build:
-    """Generates the project of a prepared model into a directory and builds it.
-
-    Raises:
-        UserError: the directory holds something else, there is no compiler, or it does not
-            compile.
-    """
-    target = prepared.spec.target
-    project = generate_project(prepared.source(), prepared.board, optimization=target.optimization)
-    write_project(project, directory)
-    return build_project(directory, find_compiler(target.compiler))
-
-
 def verify(
     prepared: Prepared,
     build: Build,
@@ -142,13 +125,13 @@ def verify(
     learn_steps: int,
     samples: int | None = None,
     checkpoints: int = 0,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Verification:
     """Runs a build on a simulator beside the references.
 
     Args:
-        prepared: the model; its network learns along.
-        build: its firmware, from `deploy`.
+        prepared: the model.
+        build: its firmware, from `Prepared.deploy`.
         simulator: what runs it; knows the board.
         learn_steps: samples to learn.
         samples: test samples to infer, at most; None for all.
@@ -159,6 +142,7 @@ def verify(
         SimulationError: the firmware faults, hangs or is of another model.
     """
     _, test = prepared.test_samples(samples)
+    reference = prepared.network()
     with simulator.start(build) as machine:
         device = Device(machine)
         if device.info().digest != prepared.source().digest:
@@ -174,14 +158,16 @@ def verify(
             progress("learning", step + 1, learn_steps)
 
         counter.before(0)
-        learning = compare_learning(prepared, device, learn_steps, on_step)
+        learning = compare_learning(
+            reference, device, prepared.learning_samples(learn_steps), on_step
+        )
         counter.stop()
         inferences: list[Call] = []
         if not not_counted:
             with machine.counting("spela_infer") as inferences:
                 device.infer_last(test[0])
         inference = compare_inference(
-            prepared.network,
+            reference,
             device,
             test,
             lambda n: progress("inference", n + 1, len(test)),
@@ -197,6 +183,7 @@ def verify(
         float_comparison=compare_with_float(prepared, learning.steps, inference.labels),
         integer_accuracy=accuracies(inference.reference_labels == labels),
         device_accuracy=accuracies(inference.labels == labels),
+        quantization=reference.quantization(),
         curve=tuple(curve.points),
         float_reference=_trained_accuracy(prepared, len(test)),
         not_counted=not_counted,

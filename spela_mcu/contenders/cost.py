@@ -10,11 +10,10 @@ from spela_mcu.data.dataset import Dataset, quantize_inputs
 from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board
-from spela_mcu.firmware.build import Build, build_project
-from spela_mcu.firmware.directory import write_project
+from spela_mcu.firmware.build import Build
+from spela_mcu.firmware.deploy import deploy
 from spela_mcu.firmware.model import model_source
 from spela_mcu.firmware.project import generate_project
-from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.reference.network import FloatNetwork
@@ -82,8 +81,7 @@ def cost_of(
             optimization=target.optimization,
             inference_only=inference_only,
         )
-        write_project(project, directory)
-        build = build_project(directory, find_compiler(target.compiler))
+        build = deploy(project, directory, target.compiler)
         simulator = counting_simulator(board)
         if simulator is None:
             return Cost(build.flash_bytes, build.ram_bytes, None, f"{_how(build)}; {NOT_COUNTED}")

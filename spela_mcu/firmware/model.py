@@ -21,11 +21,6 @@ LAYER_STRUCT_BYTES = 28
 MODEL_STRUCT_BYTES = 24
 """Sizes of spela_layer_t and spela_model_t on a 32-bit core; tests hold the ELF against them."""
 
-LOSS_MACROS = {
-    "cosine": "SPELA_LOSS_COSINE",
-    "log_cosine": "SPELA_LOSS_LOG_COSINE",
-    "margin": "SPELA_LOSS_MARGIN",
-}
 FLAG_WEIGHTS_INT16, FLAG_ROUND_NEAREST, FLAG_INFERENCE_ONLY = 1, 2, 4
 
 
@@ -142,7 +137,7 @@ def model_source(
         halve_rate_every=plan.halve_rate_every,
         rate_halvings=plan.rate_halvings,
         margin=plan.margin,
-        loss=LOSS_MACROS[plan.loss],
+        loss=f"SPELA_LOSS_{plan.loss.upper()}",
         flags=_flags(plan, inference_only=inference_only),
         class_names=tuple(_c_string(text) for text in class_names),
     )

@@ -30,9 +30,6 @@ from spela_mcu.resources import resource_directory
 
 CData: TypeAlias = Any  # cffi declares no types of its own
 
-LOSSES = ("cosine", "log_cosine", "margin")
-"""Losses in the order of spela_loss_t."""
-
 
 def _cache_directory() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
@@ -180,7 +177,7 @@ class HostNetwork:
         model.layers, model.layer_count = layers, len(plan.layers)
         model.seed, model.classes, model.margin = plan.dither_seed, plan.classes, plan.margin
         model.halve_rate_every, model.rate_halvings = plan.halve_rate_every, plan.rate_halvings
-        model.loss = LOSSES.index(plan.loss)
+        model.loss = getattr(self._library, f"SPELA_LOSS_{plan.loss.upper()}")
         model.flags = (plan.weights == "int16") * self._library.SPELA_FLAG_WEIGHTS_INT16 | (
             plan.rounding == "nearest"
         ) * self._library.SPELA_FLAG_ROUND_NEAREST

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spela_mcu.data.dataset import quantize_inputs
 from spela_mcu.device.device import Device
 from spela_mcu.fixed_point.early_exit import EarlyAnswer, infer_early
 from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
-from spela_mcu.pipeline import Prepared, learning_stream
 
 
 @dataclass(frozen=True)
@@ -77,18 +75,14 @@ class InferenceComparison:
 
 
 def compare_learning(
-    prepared: Prepared,
+    reference: IntegerNetwork,
     device: Device,
-    steps: int,
+    stream: Iterable[tuple[NDArray[np.int8], int]],
     on_step: Callable[[int], None] = lambda step: None,
 ) -> LearningComparison:
-    """Lets device and `prepared.network` learn the same stream; stops at the first difference."""
-    train = prepared.dataset.train
-    samples = quantize_inputs(train.x)
-    order = learning_stream(len(train), steps, prepared.spec.network.seed)
-    reference = prepared.network
-    for step, index in enumerate(order.tolist()):
-        sample, label = samples[index], int(train.y[index])
+    """Lets both learn the same samples [inputs] with labels; stops at the first difference."""
+    steps = 0
+    for step, (sample, label) in enumerate(stream):
         expected = reference.learn(sample, label)
         answer = device.learn(sample, label)
         if answer.digest != reference.digest():
@@ -98,6 +92,7 @@ def compare_learning(
             last = len(reference.layers) - 1
             difference = Difference("learning", step, last, "prediction", (), expected, prediction)
             return LearningComparison(step + 1, 1, difference)
+        steps = step + 1
         on_step(step)
     end = find_state_difference(reference, device, steps)
     return LearningComparison(steps, int(end is not None), end)

@@ -175,7 +175,7 @@ def _q14(value: int, none: str) -> str:
 
 
 def _quantization(found: Measurements) -> Table:
-    layers = found.verification.prepared.network.quantization()
+    layers = found.verification.quantization
     rows = [
         (
             f"layer {index}",

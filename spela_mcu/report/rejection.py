@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ from spela_mcu.fixed_point.early_exit import all_answers
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.pipeline import learning_parts
+from spela_mcu.progress import Progress, silent
 from spela_mcu.spec.model import ModelSpec
 
 CLASSES_TRIED = 3
@@ -50,7 +50,7 @@ class HeldOut:
 def held_out_classes(
     spec: ModelSpec,
     dataset: Dataset,
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> tuple[HeldOut, ...]:
     """Holds a few classes out, one at a time, each with a network of its own from scratch."""
     if dataset.classes < CLASSES_NEEDED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -18,6 +18,10 @@ MAX_LAYERS = 16
 UNTRAINED_RATE = 0.2
 TRAINED_RATE = 0.02
 """Learning rates on the device: far enough from random weights, near enough to trained ones."""
+
+Loss = Literal["margin", "cosine", "log_cosine"]
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+"""What a layer learns by. spela.h numbers them as SPELA_LOSS_<NAME>."""
 
 
 class Section(BaseModel):
@@ -198,9 +202,7 @@ class Network(Section):
     layers: tuple[Layer, ...] = Field(
         min_length=1, max_length=MAX_LAYERS, description="the dense layers, from input to last exit"
     )
-    loss: Literal["cosine", "log_cosine", "margin"] = Field(
-        "margin", description="local loss of every layer"
-    )
+    loss: Loss = Field("margin", description="local loss of every layer")
     margin: float = Field(0.3, gt=0, le=2, description="theta of the margin loss")
     embedding: Literal["simplex", "orthogonal", "random"] = Field(
         "simplex", description="the fixed unit vectors, one per class and layer"

@@ -1,0 +1,21 @@
+"""A project on disk and built: what is run, measured and flashed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spela_mcu.firmware.build import Build, build_project
+from spela_mcu.firmware.directory import write_project
+from spela_mcu.firmware.project import FirmwareProject
+from spela_mcu.firmware.toolchain import CompilerChoice, find_compiler
+
+
+def deploy(project: FirmwareProject, directory: Path, compiler: CompilerChoice) -> Build:
+    """Writes a project into a directory and builds it there.
+
+    Raises:
+        UserError: the directory holds something else, there is no compiler, or it does not
+            compile.
+    """
+    write_project(project, directory)
+    return build_project(directory, find_compiler(compiler))
