@@ -140,6 +140,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 class Ten:
     classes = 10
+    train = range(100_000)
 
 
 def test_check_against_data(tmp_path):
@@ -154,6 +155,17 @@ def test_check_against_data(tmp_path):
     assert caught.value.line is None
     network = spec.network.model_copy(update={"embedding": "random"})
     check_against_data(spec.model_copy(update={"network": network}), Ten, file)
+
+
+def test_more_samples_than_the_chip_counts(load, tmp_path):
+    spec = load(MINIMAL + "learning: {epochs: 42949}")
+    check_against_data(spec, Ten)
+    with pytest.raises(UserError, match="the chip counts 4294967295 at most") as caught:
+        check_against_data(
+            load(MINIMAL + "learning: {epochs: 42950}"), Ten, tmp_path / "model.yaml"
+        )
+    assert (caught.value.key, caught.value.line) == ("learning.epochs", 4)
+    assert "42949 or less" in caught.value.mend
 
 
 def test_located(tmp_path):

@@ -27,10 +27,12 @@ from spela_mcu.spec.load import load_spec
     help="Directory for results; what it holds is not done again [default: build/compare].",
 )  # fmt: skip
 @click.option(
-    "--seeds", type=click.IntRange(1), default=3, show_default=True,
+    "--seeds", type=click.IntRange(1, 1000), default=3, show_default=True,
     help="Runs of each contender, with seeds from 0.",
 )  # fmt: skip
-@click.option("--jobs", type=click.IntRange(1), help="Processes at once [default: one a core].")
+@click.option(
+    "--jobs", type=click.IntRange(1, 1024), help="Processes at once [default: one a core]."
+)
 @click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster with this scheduler.")
 @json_option
 def command(

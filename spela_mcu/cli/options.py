@@ -12,8 +12,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from spela_mcu import progress
 from spela_mcu.cli.console import stderr
+from spela_mcu.spec.model import UINT32_MAX
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+SEED = click.IntRange(0, UINT32_MAX)
+COUNT = click.IntRange(1, UINT32_MAX)
+"""A seed, and a limit: as model.yaml's."""
+
+STEPS_MAX = 10_000_000
+"""Learning steps in a simulator: days; their order lies in memory."""
 
 
 def model_argument(function: Decorated) -> Decorated:

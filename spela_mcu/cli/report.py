@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from spela_mcu.cli.console import print_json, stdout
-from spela_mcu.cli.options import json_option, progress_bars
+from spela_mcu.cli.options import STEPS_MAX, json_option, progress_bars
 from spela_mcu.contenders.standings import COMPARISON_FILE, settings_digest, versions
 from spela_mcu.errors import UserError
 from spela_mcu.pipeline import prepare, work_directory
@@ -27,7 +27,7 @@ PAGE = "report.html"
     help="Directory for page and pictures [default: build/report].",
 )  # fmt: skip
 @click.option(
-    "--learn-steps", type=click.IntRange(1), default=1000, show_default=True,
+    "--learn-steps", type=click.IntRange(1, STEPS_MAX), default=1000, show_default=True,
     help="Samples the simulated device learns, at most.",
 )  # fmt: skip
 @json_option

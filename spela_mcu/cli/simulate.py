@@ -11,7 +11,7 @@ from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stderr, stdout
 from spela_mcu.cli.interactive import interact
-from spela_mcu.cli.options import json_option, progress_bars, simulator_option
+from spela_mcu.cli.options import COUNT, json_option, progress_bars, simulator_option
 from spela_mcu.device.device import Device
 from spela_mcu.device.samples import Samples, read_samples, samples_of_model
 from spela_mcu.firmware.build import build_project
@@ -38,7 +38,7 @@ Answers = list[tuple[ExitAnswer, ...]]
     "--data", "model", type=click.Path(dir_okay=False, path_type=Path),
     help="Samples: the test part of this model.yaml's data.",
 )  # fmt: skip
-@click.option("--samples", "limit", type=click.IntRange(1), help="At most so many samples.")
+@click.option("--samples", "limit", type=COUNT, help="At most so many samples.")
 @click.option(
     "--compiler", type=click.Choice(["auto", "gcc", "zig"]), default="auto", show_default=True,
     help="What to build with, if there is no build yet.",

@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stdout
-from spela_mcu.cli.options import json_option, model_argument
+from spela_mcu.cli.options import SEED, json_option, model_argument
 from spela_mcu.data.load import load_dataset
 from spela_mcu.fixed_point.plan import float_embeddings
 from spela_mcu.pipeline import Overrides, work_directory
@@ -21,7 +21,7 @@ from spela_mcu.spec.load import load_spec
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path),
     help="Directory for network, metrics and learning curve [default: build/training].",
 )  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Another seed than model.yaml's.")
+@click.option("--seed", type=SEED, help="Another seed than model.yaml's.")
 @json_option
 def command(model: Path, output: Path | None, seed: int | None, as_json: bool) -> None:
     """Train the float reference of MODEL (a model.yaml) and save it with its metrics.

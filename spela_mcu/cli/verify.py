@@ -10,6 +10,9 @@ from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stderr, stdout
 from spela_mcu.cli.options import (
+    COUNT,
+    SEED,
+    STEPS_MAX,
     build_options,
     json_option,
     model_argument,
@@ -24,18 +27,18 @@ from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
 @click.command()
 @model_argument
 @click.option(
-    "--learn-steps", type=click.IntRange(0), default=500, show_default=True,
+    "--learn-steps", type=click.IntRange(0, STEPS_MAX), default=500, show_default=True,
     help="Samples the device learns, its state compared after every one.",
 )  # fmt: skip
 @click.option(
-    "--samples", type=click.IntRange(1), default=1000, show_default=True,
+    "--samples", type=COUNT, default=1000, show_default=True,
     help="Test samples, at most, whose answers are compared at every exit.",
 )  # fmt: skip
 @click.option(
     "--weights", type=click.Choice(["int8", "int16"]), help="Other weights than model.yaml's."
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1),
+    "--seed", type=SEED,
     help="Another seed of weights, embeddings and order than model.yaml's.",
 )  # fmt: skip
 @click.option(

@@ -95,8 +95,6 @@ def train(
         if not len(split):
             raise UserError(f"the {part} part has no samples", key="data", mend="give more data")
     training = spec.training
-    if training.learning_rate > float(np.finfo(np.float32).max):
-        raise _overflow("the learning rate does not fit float32")
     network = FloatNetwork.untrained(spec.network, dataset.inputs, dataset.classes, embeddings)
     rng = np.random.default_rng(training.seed)
     history: list[EpochRecord] = []

@@ -129,7 +129,7 @@ def _wrong_value(path: KeyPath, field: FieldInfo | None, value: object) -> tuple
         return reason, f"remove the quotes: {value.strip()}"
     if isinstance(value, bool | int | float) and want in ("text", "a path"):
         return reason, f'put it in quotes: "{_yaml(value)}"'
-    if isinstance(value, float) and "whole" in want and value.is_integer():
+    if isinstance(value, float) and "whole" in want and value.is_integer() and abs(value) < 2**53:
         return reason, f"write {int(value)}"
     if value is None and "mapping" in want:
         return reason, "give its keys below it, indented, or remove the line if it is optional"

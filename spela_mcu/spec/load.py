@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,15 +11,19 @@ from pydantic import ValidationError
 from spela_mcu.errors import UserError, UserErrors
 from spela_mcu.spec.document import Document, key_path, read_document
 from spela_mcu.spec.faults import user_error
-from spela_mcu.spec.model import Data, ModelSpec, PythonData
+from spela_mcu.spec.model import UINT32_MAX, Data, ModelSpec, PythonData
 
 
-class HasClasses(Protocol):
+class LabelledData(Protocol):
     """What `check_against_data` needs to know of a data set."""
 
     @property
     def classes(self) -> int:
         """Number of classes."""
+
+    @property
+    def train(self) -> Sized:
+        """The training samples."""
 
 
 def load_spec(path: Path) -> ModelSpec:
@@ -47,18 +52,30 @@ def load_spec(path: Path) -> ModelSpec:
     return spec.model_copy(update={"data": _anchored(spec.data, directory)})
 
 
-def check_against_data(spec: ModelSpec, dataset: HasClasses, path: Path | None = None) -> None:
-    """Checks what only the data can tell: that every layer can hold its embeddings.
+def check_against_data(spec: ModelSpec, dataset: LabelledData, path: Path | None = None) -> None:
+    """Checks what only the data can tell.
 
     Args:
         spec: the model.
-        dataset: anything that knows its number of classes.
+        dataset: anything that knows its number of classes and its training samples.
         path: the model.yaml, to name lines in errors.
 
     Raises:
-        UserError: a layer is too narrow.
+        UserError: a layer is too narrow for its embeddings, or more is to be learned than the chip
+            can count.
     """
-    _raise(_narrow_layers(spec, dataset.classes), None if path is None else read_document(path))
+    faults = _narrow_layers(spec, dataset.classes)
+    samples = spec.learning.epochs * len(dataset.train)
+    if samples > UINT32_MAX:
+        faults.append(
+            UserError(
+                f"{spec.learning.epochs} passes over {len(dataset.train)} training samples are "
+                f"{samples}, but the chip counts {UINT32_MAX} at most",
+                mend=f"set epochs to {UINT32_MAX // len(dataset.train)} or less",
+                key="learning.epochs",
+            )
+        )
+    _raise(faults, None if path is None else read_document(path))
 
 
 def located(error: UserError, path: Path) -> UserError:

@@ -14,6 +14,13 @@ MAX_CLASSES = 256
 MAX_UNITS = 4096
 MAX_INPUTS = 65535
 MAX_LAYERS = 16
+MAX_EPOCHS = 100_000
+
+UINT32_MAX = 2**32 - 1
+"""Seeds and counts of samples: the chip holds them in 32 bits."""
+
+FLOAT32_MAX = 3.4028234663852886e38
+"""Raw inputs are scaled in float32."""
 
 UNTRAINED_RATE = 0.2
 TRAINED_RATE = 0.02
@@ -40,7 +47,7 @@ class DataSection(Section):
     validation_fraction: float = Field(
         0.1, gt=0, lt=1, description="share of the training samples kept for early stopping"
     )
-    seed: int = Field(0, ge=0, lt=2**32, description="seed of the stratified split")
+    seed: int = Field(0, ge=0, le=UINT32_MAX, description="seed of the stratified split")
     scaling: Literal["global", "centred", "per_feature"] = Field(
         "global",
         description="one range for all inputs (signals), the same less each input's mean "
@@ -60,6 +67,14 @@ class DataSection(Section):
     def _range_ascends(self) -> Self:
         if self.input_range is not None:
             low, high = self.input_range
+            peak = max(abs(low), abs(high))
+            if not 1 / FLOAT32_MAX < peak <= FLOAT32_MAX:
+                raise impossible(
+                    f"[{low:g}, {high:g}] cannot be scaled in float32",
+                    "write the range of the raw inputs, within 1e-38 and 3e38 in magnitude, or "
+                    "rescale them",
+                    "input_range",
+                )
             if not low < high:
                 raise impossible(
                     f"low ({low:g}) must be below high ({high:g})",
@@ -98,10 +113,16 @@ class IdxData(DataSection):
     source: Literal["idx"]
     path: Path = Field(strict=False, description="directory that holds the four IDX files")
     train_limit: int | None = Field(
-        None, ge=1, description="use only this many training samples, drawn with the seed"
+        None,
+        ge=1,
+        le=UINT32_MAX,
+        description="use only this many training samples, drawn with the seed",
     )
     test_limit: int | None = Field(
-        None, ge=1, description="use only this many test samples, drawn with the seed"
+        None,
+        ge=1,
+        le=UINT32_MAX,
+        description="use only this many test samples, drawn with the seed",
     )
 
 
@@ -115,6 +136,18 @@ class CsvData(DataSection):
         ",", min_length=1, max_length=1, description='what stands between cells; "\\t" is a tab'
     )
     header: bool = Field(True, description="whether the first row names the columns")
+
+    @field_validator("label")
+    @classmethod
+    def _is_a_column(cls, label: str | int) -> str | int:
+        # A table of MAX_INPUTS features and the label, counted from either end.
+        if isinstance(label, int) and not -MAX_INPUTS - 1 <= label <= MAX_INPUTS:
+            raise impossible(
+                f"no table has the column {label!s:.20}: columns are counted from 0 to {MAX_INPUTS}, "
+                f"or from -1 to {-MAX_INPUTS - 1} backwards",
+                "give the name or the index of the label's column",
+            )
+        return label
 
     @model_validator(mode="after")
     def _name_needs_header(self) -> Self:
@@ -204,6 +237,7 @@ class Network(Section):
     )
     loss: Loss = Field("margin", description="local loss of every layer")
     margin: float = Field(0.3, gt=0, le=2, description="theta of the margin loss")
+    margin: float = Field(0.3, ge=2**-14, le=2, description="theta of the margin loss")
     embedding: Literal["simplex", "orthogonal", "random"] = Field(
         "simplex", description="the fixed unit vectors, one per class and layer"
     )
@@ -211,7 +245,7 @@ class Network(Section):
         False,
         description="normalise each layer's input in the float reference, as the paper does",
     )
-    seed: int = Field(0, ge=0, lt=2**32, description="seed of weights and embeddings")
+    seed: int = Field(0, ge=0, le=UINT32_MAX, description="seed of weights and embeddings")
 
     @field_validator("input_shape", "classes", "layers", mode="before")
     @classmethod
@@ -254,16 +288,24 @@ class Network(Section):
 class Training(Section):
     """How the float reference is trained on the host."""
 
-    epochs: int = Field(30, ge=1, description="at most this many passes over the training samples")
-    batch_size: int = Field(16, ge=1, description="samples per update")
-    learning_rate: float = Field(1.0, gt=0, description="of the first epoch")
+    epochs: int = Field(
+        30,
+        ge=1,
+        le=MAX_EPOCHS,
+        description="at most this many passes over the training samples",
+    )
+    batch_size: int = Field(16, ge=1, le=UINT32_MAX, description="samples per update")
+    learning_rate: float = Field(1.0, ge=1e-6, le=1000, description="of the first epoch")
     decay: float = Field(
         0.95, gt=0, le=1, description="the learning rate is multiplied by it each epoch"
     )
     patience: int = Field(
-        10, ge=1, description="stop after this many epochs without a better validation accuracy"
+        10,
+        ge=1,
+        le=MAX_EPOCHS,
+        description="stop after this many epochs without a better validation accuracy",
     )
-    seed: int = Field(0, ge=0, lt=2**32, description="seed of the order of samples")
+    seed: int = Field(0, ge=0, le=UINT32_MAX, description="seed of the order of samples")
 
 
 class FixedPoint(Section):
@@ -281,14 +323,20 @@ class Learning(Section):
     start: Literal["trained", "untrained"] = Field(
         "trained", description="begin from the trained float network or from seeded random weights"
     )
-    epochs: int = Field(5, ge=1, description="passes over the training samples of fit and demo")
+    epochs: int = Field(
+        5, ge=1, le=MAX_EPOCHS, description="passes over the training samples of fit and demo"
+    )
     learning_rate: float | None = Field(
         None,
-        gt=0,
+        ge=1e-6,
+        le=10,
         description="of the first sample; when absent 0.2 (start: untrained) or 0.02 (trained)",
     )
     halve_rate_every: int = Field(
-        0, ge=0, description="samples between two halvings of the learning rate; 0: never halved"
+        0,
+        ge=0,
+        le=UINT32_MAX,
+        description="samples between two halvings of the learning rate; 0: never halved",
     )
     rate_halvings: int = Field(
         6,
