@@ -143,8 +143,8 @@ class CsvData(DataSection):
         # A table of MAX_INPUTS features and the label, counted from either end.
         if isinstance(label, int) and not -MAX_INPUTS - 1 <= label <= MAX_INPUTS:
             raise impossible(
-                f"no table has the column {label!s:.20}: columns are counted from 0 to {MAX_INPUTS}, "
-                f"or from -1 to {-MAX_INPUTS - 1} backwards",
+                f"no table has the column {label!s:.20}: columns count from 0 to {MAX_INPUTS}, or "
+                f"backwards from -1 to {-MAX_INPUTS - 1}",
                 "give the name or the index of the label's column",
             )
         return label
@@ -236,7 +236,6 @@ class Network(Section):
         min_length=1, max_length=MAX_LAYERS, description="the dense layers, from input to last exit"
     )
     loss: Loss = Field("margin", description="local loss of every layer")
-    margin: float = Field(0.3, gt=0, le=2, description="theta of the margin loss")
     margin: float = Field(0.3, ge=2**-14, le=2, description="theta of the margin loss")
     embedding: Literal["simplex", "orthogonal", "random"] = Field(
         "simplex", description="the fixed unit vectors, one per class and layer"
