@@ -140,11 +140,11 @@ CASES = [
     Case(13, (17, 9, 5), 3, "log_cosine", "int8", "nearest", "trained", halve_rate_every=4),
     Case(13, (17, 9, 5), 3, "margin", "int16", "stochastic", "trained", slope=0.5, margin=2.0),
     Case(7, (6, 5), 26, "cosine", "int8", "stochastic", "trained", slope=2**-10),
-    Case(2, (5,), 256, "log_cosine", "int16", "stochastic", "drawn", slope=0.125),
+    Case(2, (5,), 300, "log_cosine", "int16", "stochastic", "drawn", slope=0.125),
     Case(10, (9, 8, 7, 6, 5), 4, "margin", "int8", "nearest", "drawn", slope=0.0078125),
     Case(300, (33, 2), 10, "cosine", "int16", "nearest", "drawn", halve_rate_every=2),
     Case(13, (17, 9), 5, "log_cosine", "int8", "stochastic", "inference-only"),
-    Case(258, (6, 5), 256, "margin", "int16", "nearest", "inference-only", slope=0.25),
+    Case(258, (6, 5), 300, "margin", "int16", "nearest", "inference-only", slope=0.25),
 ]
 
 

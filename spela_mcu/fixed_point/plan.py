@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import floor, log2
+from math import frexp, log2, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,16 +100,21 @@ class FixedPointPlan:
         return sum(layer.inputs * layer.units for layer in self.layers) + last.units * self.classes
 
 
+def _floor_log2(value: float) -> int:
+    """The greatest power of two that `value` > 0 reaches, exactly: no logarithm is rounded."""
+    return frexp(value)[1] - 1
+
+
 def weight_bits(weights: str, inputs: int) -> int:
     """Bits of a weight such that |sum| <= 2^30 for any int8 inputs."""
     widest = 8 if weights == "int8" else 16
-    return min(widest, 1 + floor(log2((1 << (SUM_BITS - 7)) / inputs)))
+    return min(widest, ((1 << (SUM_BITS - 7)) // inputs).bit_length())
 
 
 def scale_embeddings(embeddings: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
     """Unit vectors [classes, units] to int8: the greatest power of two that fits, and its log."""
     largest = float(np.abs(embeddings).max())
-    shift = min(EMBEDDING_SHIFT_MAX, floor(log2(127.49 / largest)))
+    shift = min(EMBEDDING_SHIFT_MAX, _floor_log2(127.49 / largest))
     scaled = np.rint(embeddings * 2.0**shift).astype(np.int64)
     # The bounds of docs/arithmetic.md, section 5, rest on this length; rounding adds far less.
     if (scaled**2).sum(axis=1).max() > (1.05 * 2**shift) ** 2:
@@ -133,7 +138,7 @@ def float_embeddings(spec: ModelSpec, classes: int) -> list[NDArray[np.float64]]
 
 
 def _integer_rate(rate: float, key: str) -> tuple[int, int]:
-    shift = 15 - floor(log2(rate))
+    shift = 15 - _floor_log2(rate)
     mantissa = round(rate * 2.0**shift)
     if mantissa == 1 << 16:
         mantissa, shift = 1 << 15, shift - 1
@@ -170,13 +175,13 @@ def make_plan(
     for index, layer in enumerate(spec.network.layers):
         bits = weight_bits(spec.fixed_point.weights, inputs)
         if trained is None:
-            scale = (1 << (bits - 1)) / np.sqrt(6 / inputs)
+            scale = (1 << (bits - 1)) / sqrt(6 / inputs)
         else:
             scale = ((1 << (bits - 1)) - 1) / max(float(np.abs(trained[index]).max()), 1e-30)
         # dw_int = rate * scale^2 * u x / |sum|: scale once for the weight, once because the
         # sums grow with the weights; 2^update_shift is dropped after the dither is added.
         mantissa, shift = _integer_rate(
-            spec.learning.first_rate * float(scale) ** 2 * 2.0**update_shift,
+            spec.learning.first_rate * (scale * scale) * 2.0**update_shift,
             "learning.learning_rate",
         )
         embedding, embedding_shift = scale_embeddings(embeddings[index])
@@ -188,7 +193,7 @@ def make_plan(
                 embedding_shift=embedding_shift,
                 weight_bits=bits,
                 update_shift=update_shift,
-                weight_scale=float(scale),
+                weight_scale=scale,
                 rate_mantissa=mantissa,
                 rate_shift=shift,
                 leak_shift=_leak_shift(layer),

@@ -1,0 +1,227 @@
+"""docs/arithmetic.md once more, in plain Python integers: it shares no line with spela_mcu.
+
+Slow, and as near to the text as can be; the numbers in brackets are its sections. What numpy and C
+both have wrong differs from this.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+
+def rsr(a, s):
+    """Rounded shift right [1]."""
+    return a if s == 0 else (a + 2 ** (s - 1)) >> s
+
+
+def clip(a, low, high):
+    return min(max(a, low), high)
+
+
+def pad(n):
+    return -(-n // 4) * 4
+
+
+def argmax(numbers, without=None):
+    """The lowest index on a tie [1]."""
+    kept = [c for c in range(len(numbers)) if c != without]
+    return max(kept, key=lambda c: (numbers[c], -c))
+
+
+def advance(state):
+    """The generator [2]."""
+    return (1664525 * state + 1013904223) % 2**32
+
+
+def floor_sqrt(value):
+    root = 0
+    for bit in reversed(range(20)):
+        if (root + 2**bit) ** 2 <= value:
+            root += 2**bit
+    return root
+
+
+def packed(rows, width):
+    """A matrix as it lies in memory [6]."""
+    columns = pad(len(rows[0]))
+    memory = [0] * (pad(len(rows)) * columns)
+    for j, row in enumerate(rows):
+        for i, value in enumerate(row):
+            memory[(j // 4) * 4 * columns + (i // 4) * 16 + (j % 4) * 4 + i % 4] = value
+    return struct.pack(f"<{len(memory)}{'b' if width == 1 else 'h'}", *memory)
+
+
+@dataclass
+class Layer:
+    """One layer: w[j][i], e[c][j], and the letters of section 1."""
+
+    w: list
+    e: list
+    b: int
+    U: int
+    k: int
+    A: int
+    B: int
+    leak: int
+    exit_margin: int = 0
+    reject_cosine: int = 0
+    updates: int = 0
+    halvings: int = 0
+
+    @property
+    def low(self):
+        return -(2 ** (self.b - 1))
+
+    @property
+    def high(self):
+        return 2 ** (self.b - 1) - 1
+
+
+@dataclass
+class Forward:
+    """A layer's answer [3, 4]: sums, activation, block shift, scores, and 1/|h| as I and t."""
+
+    z: list
+    h: list
+    shift: int
+    s: list
+    I: int  # noqa: E741 - the text's letter
+    t: int
+
+    def cos(self, c, k):
+        return rsr(self.s[c] * self.I, 17 + k - self.t) if self.I else 0
+
+
+@dataclass
+class Network:
+    layers: list
+    loss: str
+    rounding: str
+    theta: int
+    halve_rate_every: int
+    rate_halvings: int
+    dither: int
+    samples: int = 0
+
+    def forward(self, layer, x):
+        """Sections 3 and 4."""
+        z = [sum(w * value for w, value in zip(row, x, strict=True)) for row in layer.w]
+        a = [v if v > 0 else (rsr(v, layer.leak) if layer.leak else 0) for v in z]
+        shift = max(0, max(abs(v) for v in a).bit_length() - 7)
+        h = [min(127, rsr(v, shift)) for v in a]
+        s = [sum(e * value for e, value in zip(row, h, strict=True)) for row in layer.e]
+        n = sum(v * v for v in h)
+        if n == 0:
+            return Forward(z, h, shift, s, 0, 0)
+        t = (32 - n.bit_length()) >> 1
+        return Forward(z, h, shift, s, 2**31 // floor_sqrt(n * 4**t), t)
+
+    def answer(self, layer, out):
+        """Label, cosine and margin of an exit [4]."""
+        label = argmax(out.s)
+        cosine = out.cos(label, layer.k)
+        second = out.cos(argmax(out.s, without=label), layer.k)
+        return label, cosine, min(32767, cosine - second)
+
+    def infer(self, x):
+        """Every exit's label, cosine, margin and scores."""
+        found = []
+        for layer in self.layers:
+            out = self.forward(layer, x)
+            found.append((*self.answer(layer, out), out.s))
+            x = out.h
+        return found
+
+    def infer_early(self, x):
+        """Label, exit, cosine, margin [8]."""
+        last = len(self.layers) - 1
+        for number, (layer, found) in enumerate(zip(self.layers, self.infer(x), strict=True)):
+            label, cosine, margin, _ = found
+            if number == last or (layer.exit_margin != 0 and margin >= layer.exit_margin):
+                is_unknown = layer.reject_cosine != 0 and cosine < layer.reject_cosine
+                return (65535 if is_unknown else label), number, cosine, margin
+        raise AssertionError
+
+    def multipliers(self, layer, out, y):
+        """Section 5, 1 to 6; None: the layer does not learn."""
+        if out.I == 0:
+            return None
+        p, v = out.cos(y, layer.k), list(layer.e[y])
+        if self.loss == "margin":
+            q = argmax(out.s, without=y)
+            p -= out.cos(q, layer.k)
+            if p >= self.theta:
+                return None
+            v = [one - other for one, other in zip(v, layer.e[q], strict=True)]
+        g = [rsr(value * out.I, 17 - out.t) for value in out.h]
+        u = [
+            one * 2 ** (14 - layer.k) - rsr(p * other, 14) for one, other in zip(v, g, strict=True)
+        ]
+        r = (layer.A * out.I) >> 18
+        if self.loss == "log_cosine":
+            r = (r * (2**28 // (2**15 - p))) >> 14
+        decay = 0
+        if self.halve_rate_every:
+            quotient = self.samples // self.halve_rate_every
+            decay = clip(quotient - self.rate_halvings + 1, 0, self.rate_halvings)
+        sh = max(0, 27 + layer.B + out.shift - out.t + 2 * layer.halvings + decay)
+        found = []
+        for value, z in zip(u, out.z, strict=True):
+            own = sh if z > 0 else sh + layer.leak
+            is_zero = (z <= 0 and layer.leak == 0) or own > 30
+            found.append(0 if is_zero else clip(rsr(value * r, own), -(2**15), 2**15 - 1))
+        return found
+
+    def learn(self, x, y):
+        """One step [5]; every layer's multipliers, None where it does not learn."""
+        found = []
+        for layer in self.layers:
+            out = self.forward(layer, x)
+            factors = self.multipliers(layer, out, y)
+            found.append(factors)
+            if factors is not None:
+                self.update(layer, x, factors)
+            x = out.h
+        self.samples = min(self.samples + 1, 2**32 - 1)
+        return found
+
+    def update(self, layer, x, factors):
+        """Section 5, 7 to 9."""
+        d = [2 ** (layer.U - 1)] * len(x)
+        if self.rounding == "stochastic":
+            for i in range(pad(len(x))):
+                self.dither = advance(self.dither)
+                if i < len(x):
+                    d[i] = self.dither >> (32 - layer.U)
+        for row, factor in zip(layer.w, factors, strict=True):
+            for i, value in enumerate(x):
+                step = (factor * value + d[i]) >> layer.U
+                row[i] = clip(row[i] + step, layer.low, layer.high)
+        layer.updates += 1
+        if layer.updates == 256:
+            layer.updates = 0
+            ends = sum(w in (layer.low, layer.high) for row in layer.w for w in row)
+            if 64 * ends > len(layer.w) * len(x) and layer.halvings < 15:
+                layer.w = [[(w + ((w >> 1) & 1)) >> 1 for w in row] for row in layer.w]
+                layer.halvings += 1
+
+    def digest(self):
+        """Section 7."""
+        crc = zlib.crc32(struct.pack("<II", self.dither, self.samples))
+        for layer in self.layers:
+            crc = zlib.crc32(struct.pack("<II", layer.updates, layer.halvings), crc)
+            crc = zlib.crc32(packed(layer.w, 1 if layer.U == 16 else 2), crc)
+        return crc
+
+
+def drawn_weights(seed, inputs, units, bits):
+    """Untrained weights [2]."""
+    rows, state = [], seed
+    for _ in range(units):
+        row = []
+        for _ in range(inputs):
+            state = advance(state)
+            top = state >> (32 - bits)
+            row.append(top - 2**bits if top >= 2 ** (bits - 1) else top)
+        rows.append(row)
+    return rows
