@@ -33,15 +33,16 @@ class IndependentDitherNetwork(IntegerNetwork):
 
     def _learn_layer(self, index: int, inputs: Int64, output: Output, label: int) -> None:
         layer, state = self.plan.layers[index], self.layers[index]
-        rate_shift = layer.rate_shift + 2 * state.halvings + self._rate_halvings()
+        rate_shift = layer.learner.rate_shift + 2 * state.halvings + self._rate_halvings()
         factors = multipliers(self.plan, layer, output, label, rate_shift)
         if factors is None:
             return
         rows, columns = np.flatnonzero(factors.values), np.flatnonzero(inputs)
         where = np.ix_(rows, columns)
         steps = np.multiply.outer(factors.values[rows], inputs[columns])
-        steps += self.generator.integers(0, 1 << layer.update_shift, steps.shape, np.uint32)
-        moved = state.weights[where] + (steps >> layer.update_shift)
+        bits = layer.learner.update_shift
+        steps += self.generator.integers(0, 1 << bits, steps.shape, np.uint32)
+        moved = state.weights[where] + (steps >> bits)
         state.weights[where] = np.clip(moved, layer.weight_min, layer.weight_max)
         state.updates += 1
         if state.updates == SCAN_INTERVAL:

@@ -19,7 +19,13 @@ from spela_mcu.data.scaling import apply_scaling, measure_scaling
 from spela_mcu.embedding import drawn_embeddings
 from spela_mcu.fixed_point.arithmetic import activate
 from spela_mcu.fixed_point.network import IntegerNetwork, exact_product
-from spela_mcu.fixed_point.plan import FixedPointPlan, float_embeddings, make_plan, scale_embeddings
+from spela_mcu.fixed_point.plan import (
+    ExitPlan,
+    FixedPointPlan,
+    float_embeddings,
+    make_plan,
+    scale_embeddings,
+)
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.pipeline import learning_stream
 from spela_mcu.reference.network import FloatNetwork
@@ -106,17 +112,17 @@ def _first_embeddings(spec: ModelSpec, plan: FixedPointPlan) -> FixedPointPlan:
     for layer in plan.layers:
         rng = np.random.default_rng(layer.seed)
         drawn = drawn_embeddings(spec.network.embedding, plan.classes, layer.units, rng)
-        embedding, shift = scale_embeddings(drawn)
-        layers.append(replace(layer, embedding=embedding, embedding_shift=shift))
+        layers.append(replace(layer, exit=ExitPlan(*scale_embeddings(drawn))))
     return replace(plan, layers=tuple(layers))
 
 
 def _with_rate_shifts(plan: FixedPointPlan, shifts: list[int]) -> FixedPointPlan:
     """The plan with each layer's rate halved so many times; doubled for negative ones."""
-    layers = zip(plan.layers, shifts, strict=True)
-    return replace(
-        plan, layers=tuple(replace(one, rate_shift=one.rate_shift + s) for one, s in layers)
-    )
+    layers = []
+    for layer, shift in zip(plan.layers, shifts, strict=True):
+        learner = replace(layer.learner, rate_shift=layer.learner.rate_shift + shift)
+        layers.append(replace(layer, learner=learner))
+    return replace(plan, layers=tuple(layers))
 
 
 def prepared(task: Task) -> tuple[ModelSpec, Dataset]:
@@ -235,8 +241,8 @@ def exit_cosines(
         sums = exact_product(values, matrix.T)
         values = np.stack([activate(row, layer.leak_shift).values for row in sums])
         length = np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1)
-        scores = exact_product(values, layer.embedding.T)
-        exits.append(scores / (length * 2.0**layer.embedding_shift))
+        scores = exact_product(values, layer.exit.embedding.T)
+        exits.append(scores / (length * 2.0**layer.exit.embedding_shift))
     return np.stack(exits)
 
 

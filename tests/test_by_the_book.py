@@ -25,15 +25,15 @@ def by_book(network):
     layers = [
         by_the_book.Layer(
             w=weights.tolist(),
-            e=layer.embedding.tolist(),
+            e=layer.exit.embedding.tolist(),
             b=layer.weight_bits,
-            U=layer.update_shift,
-            k=layer.embedding_shift,
-            A=layer.rate_mantissa,
-            B=layer.rate_shift,
+            U=layer.learner.update_shift,
+            k=layer.exit.embedding_shift,
+            A=layer.learner.rate_mantissa,
+            B=layer.learner.rate_shift,
             leak=layer.leak_shift,
-            exit_margin=layer.exit_margin,
-            reject_cosine=layer.reject_cosine,
+            exit_margin=layer.exit.exit_margin,
+            reject_cosine=layer.exit.reject_cosine,
         )
         for layer, weights in zip(plan.layers, network.initial, strict=True)
     ]
@@ -49,9 +49,14 @@ def by_book(network):
 
 
 def with_layer(plan, index, **changes):
-    """The plan with one layer changed."""
+    """The plan with other attributes of a layer, those of its exit and learner included."""
+    layer = plan.layers[index]
+    for part in ("exit", "learner"):
+        own = getattr(layer, part)
+        inner = {name: changes.pop(name) for name in set(changes) & set(vars(own))}
+        layer = replace(layer, **{part: replace(own, **inner)})
     layers = list(plan.layers)
-    layers[index] = replace(layers[index], **changes)
+    layers[index] = replace(layer, **changes)
     return replace(plan, layers=tuple(layers))
 
 
@@ -178,7 +183,7 @@ def test_a_greatest_activation_of_minus_a_power_of_two(weights, slope_shift):
         ((*_, scores),) = three.infer([-128])
         exponent = 7 + power - slope_shift
         expected = -(2 ** min(exponent, 6)) if exponent >= 0 else 0  # -64: bits(2^7) - 7 = 1
-        embedding = plan.layers[0].embedding
+        embedding = plan.layers[0].exit.embedding
         assert scores == (embedding[:, 0] * expected).tolist()
         three.learn([-128], 1)
 
@@ -318,15 +323,19 @@ def test_the_rate_of_an_untrained_network():
     # 0.1 * 2^14 * inputs / 6 * 2^16 = 232644061.9 and 304226850.1
     plan = make_plan(make_spec((17, 9)), 13, 3)
     first, second = plan.layers
-    assert (first.weight_bits, first.update_shift) == (8, 16)
-    assert (first.rate_mantissa, first.rate_shift) == (56798, -12)
-    assert (second.rate_mantissa, second.rate_shift) == (37137, -13)
+    assert (first.weight_bits, first.learner.update_shift) == (8, 16)
+    assert (first.learner.rate_mantissa, first.learner.rate_shift) == (56798, -12)
+    assert (second.learner.rate_mantissa, second.learner.rate_shift) == (37137, -13)
     # 0.1 * 2^(2 * 16 - 2) * 13 / 6 * 2^8 = 59556879837.9; 784 inputs leave 14 bits
     (wide,) = make_plan(make_spec((17,), weights="int16"), 13, 3).layers
-    assert (wide.weight_bits, wide.update_shift) == (16, 8)
-    assert (wide.rate_mantissa, wide.rate_shift) == (56798, -20)
+    assert (wide.weight_bits, wide.learner.update_shift) == (16, 8)
+    assert (wide.learner.rate_mantissa, wide.learner.rate_shift) == (56798, -20)
     (wide,) = make_plan(make_spec((17,), weights="int16"), 784, 3).layers
-    assert (wide.weight_bits, wide.rate_mantissa, wide.rate_shift) == (14, 53521, -22)
+    assert (wide.weight_bits, wide.learner.rate_mantissa, wide.learner.rate_shift) == (
+        14,
+        53521,
+        -22,
+    )
 
 
 @pytest.mark.parametrize(
@@ -343,7 +352,7 @@ def test_the_rate_of_a_trained_network_and_its_rounding(rate, mantissa, shift):
     trained = [np.array([[127 / 128, 0.25], [0, 0]], np.float32)]  # S = 127 / (127 / 128)
     (layer,) = make_plan(make_spec((2,), learning_rate=rate), 2, 2, trained).layers
     assert layer.weight_scale == 128
-    assert (layer.rate_mantissa, layer.rate_shift) == (mantissa, shift)
+    assert (layer.learner.rate_mantissa, layer.learner.rate_shift) == (mantissa, shift)
 
 
 def test_trained_weights_are_rounded_to_even():

@@ -115,7 +115,7 @@ def test_calibrated_exits_lose_no_more_than_stated_and_save(loss_points):
     early = answer_early(calibrated, answers)
     full = np.mean(answers.labels[-1] == y)
     assert 100 * (full - np.mean(early.labels == y)) <= loss_points + 1e-9
-    assert calibrated.layers[-1].exit_margin == 0
+    assert calibrated.layers[-1].exit.exit_margin == 0
     assert early.macs.mean() <= plan.macs
     if loss_points:
         assert early.exits.min() < 2
@@ -126,7 +126,7 @@ def test_an_exit_that_saves_nothing_gets_no_threshold():
     # Scoring 26 classes at exit 0 costs as much as the whole of the small last layer.
     plan = make_plan(make_spec((30, 2)), 6, 26)
     answers, y = drawn_answers(exits=2)
-    assert with_early_exits(plan, answers, y, 100.0).layers[0].exit_margin == 0
+    assert with_early_exits(plan, answers, y, 100.0).layers[0].exit.exit_margin == 0
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
@@ -145,7 +145,7 @@ def test_a_limit_of_zero_would_reject_nothing_and_is_not_chosen():
     cosines = np.array([[-5, 0, 0, 7, 9]])
     answers = Answers(np.zeros((1, 5), np.int64), cosines, np.ones((1, 5), np.int64))
     chosen = with_rejection(plan, answers, 0.2)
-    assert chosen.layers[0].reject_cosine == -1
+    assert chosen.layers[0].exit.reject_cosine == -1
     assert answer_early(chosen, answers).unknown.tolist() == [True, False, False, False, False]
 
 
@@ -164,8 +164,8 @@ def early_model(directory, **sections):
 def test_the_device_leaves_where_the_reference_leaves(tmp_path, start):
     prepared = prepare(early_model(tmp_path, learning={"start": start}))
     layers = prepared.plan.layers
-    assert layers[0].exit_margin > 0
-    assert all(layer.reject_cosine != 0 for layer in layers)
+    assert layers[0].exit.exit_margin > 0
+    assert all(layer.exit.reject_cosine != 0 for layer in layers)
     found = verify(
         prepared, prepared.deploy(tmp_path / "firmware"), UnicornSimulator(), learn_steps=300
     )
@@ -205,9 +205,14 @@ def test_a_planted_fault_is_found(tmp_path, fault):
     assert "early exit's" in str(found.difference)
 
 
+def exit_thresholds(prepared):
+    exits = [layer.exit for layer in prepared.plan.layers]
+    return [(one.exit_margin, one.reject_cosine) for one in exits]
+
+
 def test_calibration_never_sees_the_test_part(tmp_path, monkeypatch):
     path = early_model(tmp_path)
-    thresholds = [(layer.exit_margin, layer.reject_cosine) for layer in prepare(path).plan.layers]
+    thresholds = exit_thresholds(prepare(path))
     load = pipeline.load_dataset
 
     def without_test(*arguments):
@@ -218,8 +223,7 @@ def test_calibration_never_sees_the_test_part(tmp_path, monkeypatch):
         return dataclasses.replace(found, test=nothing)
 
     monkeypatch.setattr(pipeline, "load_dataset", without_test)
-    found = [(layer.exit_margin, layer.reject_cosine) for layer in prepare(path).plan.layers]
-    assert found == thresholds
+    assert exit_thresholds(prepare(path)) == thresholds
 
 
 @pytest.mark.parametrize(

@@ -159,9 +159,9 @@ def test_multipliers_are_the_float_rule_rounded(loss):
     samples, labels = stream(30, 6, 50)
     for sample, label in zip(samples.astype(np.int64), labels, strict=True):
         output = network._forward(0, sample)
-        found = multipliers(plan, layer, output, int(label), layer.rate_shift)
+        found = multipliers(plan, layer, output, int(label), layer.learner.rate_shift)
         h = np.maximum(output.activation.sums, 0) / layer.weight_scale
-        embedding = layer.embedding / 2.0**layer.embedding_shift
+        embedding = layer.exit.embedding / 2.0**layer.exit.embedding_shift
         length = np.linalg.norm(h)
         cosines = embedding @ h / length
         v, gain = embedding[label], 1.0
@@ -177,7 +177,7 @@ def test_multipliers_are_the_float_rule_rounded(loss):
             gain = 1 / (2 - cosines[label])
         delta = gain * (v - (v @ h / length) * h / length) / length * (h > 0)
         # dw_int = scale * lr * delta x, and values = dw_int / x * 2^update_shift
-        exact = layer.weight_scale * 0.2 * delta * 2.0**layer.update_shift
+        exact = layer.weight_scale * 0.2 * delta * 2.0**layer.learner.update_shift
         # int8 activations: relative error of a direction about 1/128 of its largest element
         assert np.abs(found.values - exact).max() <= 0.02 * np.abs(exact).max() + 1
 

@@ -15,6 +15,7 @@ from toy import toy
 
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.project import runtime_defines
+from spela_mcu.fixed_point.structures import LAYER_FIELDS, MODEL_FIELDS, POINTER
 
 COMPILERS = sanitizing_compilers()
 
@@ -24,10 +25,19 @@ if not COMPILERS:
 BEST = next(iter(COMPILERS.values()))
 PROGRAMS = Path(__file__).parent / "c"
 
+FIELDS = "".join(
+    f"#define {structure}_FIELDS(FIELD) "
+    + " ".join(f"FIELD({field.name}, {field.type}_t)" for field in fields if field.type != POINTER)
+    + "\n"
+    for structure, fields in (("LAYER", LAYER_FIELDS), ("MODEL", MODEL_FIELDS))
+)
+"""fields.h: every scalar of spela_layer_t and spela_model_t with its type."""
+
 
 def build_program(name, compiler, directory, case, defines=(), change=None):
     """Compiles a program of tests/c with the runtime and a case's generated model."""
     write_project(case.project, directory)
+    (directory / "model" / "fields.h").write_text(FIELDS)
     sources = [PROGRAMS / name, directory / "model" / "toy.c"]
     sources += runtime_sources(directory, compiler, "O0", defines, change)
     return compiler.compile(

@@ -38,7 +38,7 @@ def with_thresholds(plan, thresholds):
     if not thresholds:
         return plan
     layers = tuple(
-        replace(layer, exit_margin=margin, reject_cosine=cosine)
+        layer.with_thresholds(exit_margin=margin, reject_cosine=cosine)
         for layer, (margin, cosine) in zip(plan.layers, thresholds, strict=True)
     )
     return replace(plan, layers=layers)

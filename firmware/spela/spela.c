@@ -59,7 +59,7 @@ void spela_score(spela_t *network, uint32_t index) {
     const spela_layer_t *const layer = spela_layer(network, index);
     const spela_shape_t shape = {spela_padded(network->model.pointer->classes),
                                  spela_padded(layer->units), 8U};
-    spela_dense_int8(layer->embeddings, spela_wide(network, index + 1U), &shape,
+    spela_dense_int8(layer->exit.embeddings, spela_wide(network, index + 1U), &shape,
                      spela_at(network, network->scores_offset));
 }
 
@@ -78,7 +78,7 @@ uint16_t spela_best_class(const spela_t *network, uint32_t other_than) {
 void spela_answer(const spela_t *network, uint32_t index, spela_inverse_norm_t inverse,
                   spela_result_t *result) {
     const int32_t *const scores = spela_at(network, network->scores_offset);
-    const uint32_t shift = spela_layer(network, index)->embedding_shift;
+    const uint32_t shift = spela_layer(network, index)->exit.embedding_shift;
     const uint16_t best = spela_best_class(network, SPELA_NO_CLASS);
     const uint16_t second = spela_best_class(network, best);
     const int32_t cosine = spela_cosine(scores[best], inverse, shift);
@@ -108,15 +108,16 @@ static spela_status_t classify(spela_t *network, const int8_t *sample, size_t in
     for (uint32_t i = 0U;; i++) {
         const spela_layer_t *const layer = spela_layer(network, i);
         const spela_output_t output = spela_run_layer(network, i);
-        if (i < exit && (!is_early || layer->exit_margin == 0)) {
+        if (i < exit && (!is_early || layer->exit.exit_margin == 0)) {
             continue; /* nobody leaves here: no need for scores */
         }
         spela_score(network, i);
         spela_answer(network, i, spela_inverse_norm(output.squared_norm), result);
-        if (i < exit && result->margin < layer->exit_margin) {
+        if (i < exit && result->margin < layer->exit.exit_margin) {
             continue;
         }
-        if (is_early && layer->reject_cosine != 0 && result->cosine < layer->reject_cosine) {
+        if (is_early && layer->exit.reject_cosine != 0 &&
+            result->cosine < layer->exit.reject_cosine) {
             result->label = SPELA_UNKNOWN;
         }
         return SPELA_OK;

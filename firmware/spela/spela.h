@@ -36,21 +36,36 @@ typedef enum {
     SPELA_ERROR_READ_ONLY = 6, /**< the model was generated for inference only */
 } spela_status_t;
 
-/** One dense, bias-free layer: generated, constant. Tables are packed as the arithmetic says. */
+/** How a layer makes its activation of its inputs. */
+typedef enum {
+    SPELA_LAYER_DENSE = 0 /**< every unit from all inputs, without a bias; the only kind so far */
+} spela_layer_kind_t;
+
+/** How a layer's activation becomes an answer: by its scores against the class embeddings. */
 typedef struct {
-    const void *weights;      /**< int8 or int16 initial weights; NULL: drawn from the seed */
     const int8_t *embeddings; /**< int8 class embeddings, scaled by 2^embedding_shift */
-    uint32_t seed;            /**< generator state from which initial weights are drawn */
-    uint16_t inputs;
-    uint16_t units;
-    uint16_t rate_mantissa; /**< learning rate in the layer's units: mantissa * 2^-rate_shift */
-    int16_t rate_shift;
-    uint8_t embedding_shift; /**< an embedding of length one has length 2^embedding_shift */
-    uint8_t leak_shift;      /**< 0: relu; s: negative sums are divided by 2^s (leaky relu) */
-    uint8_t weight_bits;     /**< weights lie in [-2^(bits-1), 2^(bits-1) - 1] */
-    uint8_t reserved;
     int16_t exit_margin;   /**< margin from which spela_infer_early answers here, Q1.14; 0: never */
     int16_t reject_cosine; /**< cosine below which its answer here is unknown, Q1.14; 0: none is */
+    uint8_t embedding_shift; /**< an embedding of length one has length 2^embedding_shift */
+} spela_exit_t;
+
+/** How far a layer's weights go at each learning step. */
+typedef struct {
+    uint16_t rate_mantissa; /**< learning rate in the layer's units: mantissa * 2^-rate_shift */
+    int16_t rate_shift;
+} spela_learner_t;
+
+/** One layer: generated, constant. Tables are packed as the arithmetic says. */
+typedef struct {
+    const void *weights; /**< int8 or int16 initial weights; NULL: drawn from the seed */
+    uint32_t seed;       /**< generator state from which initial weights are drawn */
+    uint16_t inputs;
+    uint16_t units;
+    uint8_t kind;        /**< a spela_layer_kind_t */
+    uint8_t weight_bits; /**< weights lie in [-2^(bits-1), 2^(bits-1) - 1] */
+    uint8_t leak_shift;  /**< 0: relu; s: negative sums are divided by 2^s (leaky relu) */
+    spela_exit_t exit;
+    spela_learner_t learner;
 } spela_layer_t;
 
 typedef enum {

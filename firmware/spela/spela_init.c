@@ -38,7 +38,7 @@ SPELA_STATIC_ASSERT(sizeof(spela_row_update_t) == 8U, "and with this one");
 
 /** Whether every embedding is at most sqrt(9/8) long: the bounds of cosines and directions. */
 static bool embeddings_are_valid(const spela_layer_t *layer, uint32_t classes) {
-    const uint32_t one = UINT32_C(1) << (2U * layer->embedding_shift);
+    const uint32_t one = UINT32_C(1) << (2U * layer->exit.embedding_shift);
     for (uint32_t c = 0U; c < classes; c++) {
         const int8_t *const embedding = spela_embedding(layer, c);
         uint32_t squared_norm = 0U; /* <= 4096 * 2^14 */
@@ -76,12 +76,14 @@ static bool layer_is_valid(const spela_model_t *model, const spela_layer_t *laye
                            uint32_t inputs) {
     const uint32_t bits = layer->weight_bits;
     /* the last but two: |sum| <= inputs * 2^7 * 2^(bits-1) <= 2^30 */
-    return layer->inputs >= 1U && (inputs == 0U || layer->inputs == inputs) && layer->units >= 2U &&
-           layer->units <= SPELA_UNITS_MAX && layer->embedding_shift <= SPELA_EMBEDDING_SHIFT_MAX &&
+    return layer->kind == (uint8_t)SPELA_LAYER_DENSE && layer->inputs >= 1U &&
+           (inputs == 0U || layer->inputs == inputs) && layer->units >= 2U &&
+           layer->units <= SPELA_UNITS_MAX &&
+           layer->exit.embedding_shift <= SPELA_EMBEDDING_SHIFT_MAX &&
            layer->leak_shift <= SPELA_LEAK_SHIFT_MAX && bits >= 8U &&
            bits <= (SPELA_IS_INT16(model) ? 16U : 8U) &&
-           ((uint32_t)layer->inputs << bits) <= UINT32_C(1) << 24 && layer->embeddings != NULL &&
-           embeddings_are_valid(layer, model->classes);
+           ((uint32_t)layer->inputs << bits) <= UINT32_C(1) << 24 &&
+           layer->exit.embeddings != NULL && embeddings_are_valid(layer, model->classes);
 }
 
 /** Whether nothing that this build computes with the model can overflow or leave its memory. */

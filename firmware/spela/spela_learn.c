@@ -29,12 +29,12 @@ static bool find_direction(const spela_t *network, uint32_t index, spela_inverse
         return false;
     }
     direction->inverse = inverse;
-    direction->projection = spela_cosine(scores[label], inverse, layer->embedding_shift);
+    direction->projection = spela_cosine(scores[label], inverse, layer->exit.embedding_shift);
     direction->target = spela_embedding(layer, label);
     direction->wrong = NULL;
     if (model->loss == (uint8_t)SPELA_LOSS_MARGIN) {
         const uint16_t wrong = spela_best_class(network, label);
-        direction->projection -= spela_cosine(scores[wrong], inverse, layer->embedding_shift);
+        direction->projection -= spela_cosine(scores[wrong], inverse, layer->exit.embedding_shift);
         direction->wrong = spela_embedding(layer, wrong);
         return direction->projection < model->margin;
     }
@@ -56,9 +56,9 @@ static uint32_t multiplier_shift(const spela_t *network, uint32_t index, uint32_
         }
     }
     /* 27 + 24 + 30 + 255 at most beside the rate's own shift, which is an int16 */
-    const int32_t shift = 27 + spela_layer(network, index)->rate_shift + (int32_t)output_shift -
-                          (int32_t)exponent + 2 * (int32_t)network->layers[index].halvings +
-                          (int32_t)decay;
+    const int32_t shift = 27 + spela_layer(network, index)->learner.rate_shift +
+                          (int32_t)output_shift - (int32_t)exponent +
+                          2 * (int32_t)network->layers[index].halvings + (int32_t)decay;
     return shift < 0 ? 0U : (uint32_t)shift;
 }
 
@@ -76,7 +76,7 @@ static uint32_t list_rows(spela_t *network, uint32_t index, uint32_t output_shif
     const uint32_t first_shift = multiplier_shift(network, index, output_shift, exponent);
 
     /* mantissas below 2^16 and up to 2^16: the product fits uint32, the rate 14 bits */
-    int32_t rate = (int32_t)((layer->rate_mantissa * mantissa) >> 18);
+    int32_t rate = (int32_t)((layer->learner.rate_mantissa * mantissa) >> 18);
     if (network->model.pointer->loss == (uint8_t)SPELA_LOSS_LOG_COSINE) {
         rate = (rate * (INT32_C(0x10000000) / (2 * SPELA_ONE_Q14 - direction->projection))) >> 14;
     }
@@ -86,7 +86,7 @@ static uint32_t list_rows(spela_t *network, uint32_t index, uint32_t output_shif
     const int32_t projection = direction->projection;
     const uint32_t units = layer->units;
     const uint32_t leak = layer->leak_shift;
-    const uint32_t scale = 14U - layer->embedding_shift;
+    const uint32_t scale = 14U - layer->exit.embedding_shift;
     uint32_t count = 0U;
     for (uint32_t j = 0U; j < units; j++) {
         if (sums[j] <= 0 && leak == 0U) {

@@ -82,7 +82,7 @@ static inline spela_shape_t spela_weight_shape(const spela_layer_t *layer) {
 
 /** Class c's packed embedding; its elements lie spela_element(j) on. */
 static inline const int8_t *spela_embedding(const spela_layer_t *layer, uint32_t c) {
-    return layer->embeddings + (c / 4U) * 4U * spela_padded(layer->units) + (c % 4U) * 4U;
+    return layer->exit.embeddings + (c / 4U) * 4U * spela_padded(layer->units) + (c % 4U) * 4U;
 }
 
 /** Where element j of a packed row lies, from the row's first. */

@@ -11,11 +11,11 @@ from typing import Literal
 
 from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.boot import boot_bytes
-from spela_mcu.firmware.model import LAYER_STRUCT_BYTES, MODEL_STRUCT_BYTES
 from spela_mcu.firmware.toolchain import CompilerChoice, CompilerName, Optimization
 from spela_mcu.fixed_point.arena import arena_bytes, buffer_bytes
-from spela_mcu.fixed_point.layout import padded
+from spela_mcu.fixed_point.layout import rounded_up
 from spela_mcu.fixed_point.plan import FixedPointPlan
+from spela_mcu.fixed_point.structures import table_bytes
 
 FAULT_STACK_BYTES = 256
 """Of the stack, kept for telling of a fault that strikes at its deepest (firmware/ports)."""
@@ -151,15 +151,11 @@ def network_memory(
         weights_in_flash: the initial weights are tables, not drawn by the chip.
         inference_only: weights stay in flash.
     """
-    width = 1 if plan.weights == "int8" else 2
-    weights = sum(padded(layer.units) * padded(layer.inputs) * width for layer in plan.layers)
-    embeddings = sum(padded(plan.classes) * padded(layer.units) for layer in plan.layers)
-    tables = MODEL_STRUCT_BYTES + len(plan.layers) * LAYER_STRUCT_BYTES + embeddings
     return NetworkMemory(
         inputs=plan.inputs,
         arena_bytes=arena_bytes(plan, inference_only=inference_only),
         buffer_bytes=buffer_bytes(plan, inference_only=inference_only),
-        table_bytes=tables + (weights if weights_in_flash else 0),
+        table_bytes=table_bytes(plan, weights_in_flash=weights_in_flash),
     )
 
 
@@ -208,8 +204,6 @@ def stack_bytes(board: Board) -> int:
 def application_bytes(arena_bytes: int, inputs: int) -> int:
     """Size of the application's data, arena included: sizeof(application_t) on the chip."""
     frame = max(inputs, REQUEST_DATA_BYTES_MIN) + FRAME_HEAD_BYTES
-    return _aligned(_aligned(arena_bytes, 4) + _aligned(frame, 4) + APPLICATION_STATE_BYTES, 8)
-
-
-def _aligned(size: int, alignment: int) -> int:
-    return -(-size // alignment) * alignment
+    return rounded_up(
+        rounded_up(arena_bytes, 4) + rounded_up(frame, 4) + APPLICATION_STATE_BYTES, 8
+    )

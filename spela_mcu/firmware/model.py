@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from textwrap import wrap
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spela_mcu import __version__
 from spela_mcu.data.dataset import INPUT_MAX, InputScaling
 from spela_mcu.firmware.templates import render
 from spela_mcu.fixed_point.arena import arena_bytes
-from spela_mcu.fixed_point.layout import pack, padded
 from spela_mcu.fixed_point.network import IntegerNetwork
-from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
-
-LAYER_STRUCT_BYTES = 28
-MODEL_STRUCT_BYTES = 24
-"""Sizes of spela_layer_t and spela_model_t on a 32-bit core; tests hold the ELF against them."""
-
-FLAG_WEIGHTS_INT16, FLAG_ROUND_NEAREST, FLAG_INFERENCE_ONLY = 1, 2, 4
+from spela_mcu.fixed_point.plan import FixedPointPlan
+from spela_mcu.fixed_point.structures import (
+    LAYER_FIELDS,
+    MODEL_FIELDS,
+    POINTER,
+    Field,
+    LayerStructure,
+    model_structure,
+    table_bytes,
+)
 
 
 @dataclass(frozen=True)
@@ -51,46 +52,36 @@ class ModelSource:
 
 
 @dataclass(frozen=True)
-class LayerTables:
-    """One layer as the template sees it."""
+class Table:
+    """A constant array as the template sees it."""
 
-    inputs: int
-    units: int
-    weight_bits: int
-    embedding_shift: int
-    leak_shift: int
-    rate_mantissa: int
-    rate_shift: int
-    seed: int
-    exit_margin: int
-    reject_cosine: int
-    weight_lines: str
-    weight_bytes: int
-    embedding_lines: str
-    embedding_bytes: int
+    name: str
+    title: str
+    type: str
+    lines: str
+    bytes: int
 
 
 @dataclass(frozen=True)
-class ModelTables:
-    """A model as the template sees it."""
+class ModelView:
+    """A model as the templates see it.
+
+    Attributes:
+        tables: of all layers.
+        layer_members: of each layer's structure, the members in C and their values.
+        members: of the model's structure, but for its layers.
+    """
 
     name: str
     macro: str
     version: str
     digest_hex: str
     input_notes: tuple[str, ...]
-    inputs: int
-    classes: int
-    weights: str
-    weight_type: str
+    plan: FixedPointPlan
     arena_bytes: int
-    layers: tuple[LayerTables, ...]
-    seed: int
-    halve_rate_every: int
-    rate_halvings: int
-    margin: int
-    loss: str
-    flags: int
+    tables: tuple[Table, ...]
+    layer_members: tuple[tuple[tuple[str, str], ...], ...]
+    members: tuple[tuple[str, str], ...]
     class_names: tuple[str, ...]
 
 
@@ -114,120 +105,90 @@ def model_source(
         inference_only: weights stay in flash and are never learned.
     """
     plan = network.plan
-    has_weights = inference_only or not drawn
-    layers = tuple(
-        _layer_tables(plan, layer, weights if has_weights else None)
-        for layer, weights in zip(plan.layers, network.initial, strict=True)
+    weights_in_flash = inference_only or not drawn
+    made = model_structure(
+        plan, network.initial if weights_in_flash else None, inference_only=inference_only
     )
-    digest = _digest(network, has_weights=has_weights, inference_only=inference_only)
+    digest = made.scalars["digest"]
     arena = arena_bytes(plan, inference_only=inference_only)
-    tables = ModelTables(
+    view = ModelView(
         name=name,
         macro=name.upper(),
         version=__version__,
         digest_hex=f"0x{digest:08X}",
         input_notes=_input_notes(scaling),
-        inputs=plan.inputs,
-        classes=plan.classes,
-        weights=plan.weights,
-        weight_type=f"{plan.weights}_t",
+        plan=plan,
         arena_bytes=arena,
-        layers=layers,
-        seed=plan.dither_seed,
-        halve_rate_every=plan.halve_rate_every,
-        rate_halvings=plan.rate_halvings,
-        margin=plan.margin,
-        loss=f"SPELA_LOSS_{plan.loss.upper()}",
-        flags=_flags(plan, inference_only=inference_only),
+        tables=tuple(
+            _table(plan, index, field, content)
+            for index, layer in enumerate(made.layers)
+            for field, content in layer.tables.items()
+            if content is not None
+        ),
+        layer_members=tuple(
+            tuple(_layer_members(index, layer)) for index, layer in enumerate(made.layers)
+        ),
+        members=tuple(
+            (field.name, _literal(field, made.scalars[field.name]))
+            for field in MODEL_FIELDS
+            if field.name in made.scalars
+        ),
         class_names=tuple(_c_string(text) for text in class_names),
     )
     return ModelSource(
         name=name,
-        header=render("model.h.j2", m=tables),
-        source=render("model.c.j2", m=tables),
+        header=render("model.h.j2", m=view),
+        source=render("model.c.j2", m=view),
         weights=plan.weights,
         inputs=plan.inputs,
         classes=plan.classes,
-        layers=len(layers),
+        layers=len(plan.layers),
         arena_bytes=arena,
-        table_bytes=MODEL_STRUCT_BYTES
-        + sum(LAYER_STRUCT_BYTES + table.embedding_bytes + table.weight_bytes for table in layers),
+        table_bytes=table_bytes(plan, weights_in_flash=weights_in_flash),
         digest=digest,
         infer_macs=plan.macs,
     )
 
 
-def _layer_tables(
-    plan: FixedPointPlan, layer: LayerPlan, weights: NDArray[np.int64] | None
-) -> LayerTables:
-    embedding = pack(layer.embedding, np.int8)
-    packed = b"" if weights is None else pack(weights, plan.weight_type)
-    return LayerTables(
-        inputs=layer.inputs,
-        units=layer.units,
-        weight_bits=layer.weight_bits,
-        embedding_shift=layer.embedding_shift,
-        leak_shift=layer.leak_shift,
-        rate_mantissa=layer.rate_mantissa,
-        rate_shift=layer.rate_shift,
-        seed=layer.seed,
-        exit_margin=layer.exit_margin,
-        reject_cosine=layer.reject_cosine,
-        weight_lines=_block_lines(packed, plan.weight_type),
-        weight_bytes=len(packed),
-        embedding_lines=_block_lines(embedding, np.int8),
-        embedding_bytes=padded(plan.classes) * padded(layer.units),
+def _array_name(index: int, field: str) -> str:
+    return f"layer{index}_{field.rpartition('.')[2]}"
+
+
+def _table(plan: FixedPointPlan, index: int, field: str, content: bytes) -> Table:
+    layer = plan.layers[index]
+    if field == "weights":
+        dtype: type[np.int8] | type[np.int16] = plan.weight_type
+        title = f"weights [{layer.units}][{layer.inputs}], padded, {layer.weight_bits} bits"
+    else:
+        dtype, shift = np.int8, layer.exit.embedding_shift
+        title = f"embeddings [{plan.classes}][{layer.units}], padded, Q{7 - shift}.{shift}"
+    return Table(
+        name=_array_name(index, field),
+        title=f"Layer {index}: {title}.",
+        type=f"{np.dtype(dtype).name}_t",
+        lines=_block_lines(content, dtype),
+        bytes=len(content),
     )
+
+
+def _layer_members(index: int, layer: LayerStructure) -> Iterator[tuple[str, str]]:
+    for field in LAYER_FIELDS:
+        if field.type == POINTER:
+            shown = layer.tables[field.name] is not None
+            yield field.name, _array_name(index, field.name) if shown else "NULL"
+        else:
+            yield field.name, _literal(field, layer.scalars[field.name])
+
+
+def _literal(field: Field, value: int) -> str:
+    if field.name == "digest":
+        return f"0x{value:08X}U"
+    return f"{value}U" if field.type.startswith("u") else str(value)
 
 
 def _block_lines(packed: bytes, dtype: type[np.int8] | type[np.int16]) -> str:
     blocks = np.frombuffer(packed, np.dtype(dtype).newbyteorder("<")).reshape(-1, 16)
     return "\n".join(f"    {', '.join(map(str, block))}," for block in blocks.tolist())
-
-
-def _digest(network: IntegerNetwork, *, has_weights: bool, inference_only: bool) -> int:
-    plan = network.plan
-    crc = zlib.crc32(
-        repr(
-            (
-                plan.classes,
-                plan.weights,
-                plan.rounding,
-                plan.loss,
-                plan.margin,
-                plan.halve_rate_every,
-                plan.rate_halvings,
-                plan.dither_seed,
-                has_weights,
-                inference_only,
-            )
-        ).encode()
-    )
-    for layer, weights in zip(plan.layers, network.initial, strict=True):
-        parameters = (
-            layer.inputs,
-            layer.units,
-            layer.weight_bits,
-            layer.embedding_shift,
-            layer.rate_mantissa,
-            layer.rate_shift,
-            layer.leak_shift,
-            layer.seed,
-            layer.exit_margin,
-            layer.reject_cosine,
-        )
-        crc = zlib.crc32(repr(parameters).encode(), crc)
-        crc = zlib.crc32(pack(layer.embedding, np.int8), crc)
-        crc = zlib.crc32(pack(weights, plan.weight_type), crc)
-    return crc
-
-
-def _flags(plan: FixedPointPlan, *, inference_only: bool) -> int:
-    return (
-        FLAG_WEIGHTS_INT16 * (plan.weights == "int16")
-        | FLAG_ROUND_NEAREST * (plan.rounding == "nearest")
-        | FLAG_INFERENCE_ONLY * inference_only
-    )
 
 
 def _c_string(text: str) -> str:

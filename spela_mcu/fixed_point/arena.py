@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from spela_mcu.fixed_point.layout import padded
+import numpy as np
+
+from spela_mcu.fixed_point.layout import padded, rounded_up
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
 INSTANCE_BYTES = 48
@@ -12,18 +14,14 @@ WIDE_UNIT_BYTES = 16
 ALIGNMENT = 8
 
 
-def _rounded_up(size: int, unit: int) -> int:
-    return -(-size // unit) * unit
-
-
 def _taken(size: int) -> int:
-    return _rounded_up(size, ALIGNMENT)
+    return rounded_up(size, ALIGNMENT)
 
 
 def weight_bytes(plan: FixedPointPlan) -> int:
-    """Bytes of all layers' packed weights, each layer aligned."""
-    width = 1 if plan.weights == "int8" else 2
-    return sum(_taken(padded(layer.units) * padded(layer.inputs) * width) for layer in plan.layers)
+    """Bytes of all layers' packed weights: whole blocks, which keep the arena's alignment."""
+    width = np.dtype(plan.weight_type).itemsize
+    return sum(padded(layer.units) * padded(layer.inputs) * width for layer in plan.layers)
 
 
 def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
@@ -36,8 +34,8 @@ def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
         + _taken(4 * padded(plan.classes))
         + rows * widest
         # layers' inputs, the activation of the one before: two places that take turns
-        + _rounded_up(2 * max(padded(plan.inputs), widest), WIDE_UNIT_BYTES)
-        + _rounded_up(2 * widest, WIDE_UNIT_BYTES)
+        + rounded_up(2 * max(padded(plan.inputs), widest), WIDE_UNIT_BYTES)
+        + rounded_up(2 * widest, WIDE_UNIT_BYTES)
         + sum(_taken(layer.units) for layer in plan.layers)
     )
 

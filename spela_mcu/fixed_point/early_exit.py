@@ -71,9 +71,10 @@ def infer_early(network: IntegerNetwork, sample: NDArray[np.int8]) -> EarlyAnswe
     answers = network.infer(sample)
     last = len(answers) - 1
     for index, (layer, answer) in enumerate(zip(network.plan.layers, answers, strict=True)):
-        leaves = layer.exit_margin != 0 and answer.margin >= layer.exit_margin
+        margin, limit = layer.exit.exit_margin, layer.exit.reject_cosine
+        leaves = margin != 0 and answer.margin >= margin
         if index == last or leaves:
-            rejected = layer.reject_cosine != 0 and answer.cosine < layer.reject_cosine
+            rejected = limit != 0 and answer.cosine < limit
             label = UNKNOWN if rejected else answer.label
             return EarlyAnswer(label, index, answer.cosine, answer.margin)
     raise AssertionError("the last exit answers")
@@ -96,12 +97,12 @@ def answer_early(plan: FixedPointPlan, answers: Answers) -> EarlyAnswers:
     exits = np.full(count, last)
     open_ = np.ones(count, np.bool_)
     for index, layer in enumerate(plan.layers[:last]):
-        if layer.exit_margin != 0:
-            leaving = open_ & (answers.margins[index] >= layer.exit_margin)
+        if layer.exit.exit_margin != 0:
+            leaving = open_ & (answers.margins[index] >= layer.exit.exit_margin)
             exits[leaving] = index
             open_ &= ~leaving
     rows = np.arange(count)
-    limits = np.array([layer.reject_cosine for layer in plan.layers])[exits]
+    limits = np.array([layer.exit.reject_cosine for layer in plan.layers])[exits]
     return EarlyAnswers(
         labels=answers.labels[exits, rows],
         exits=exits,
@@ -118,11 +119,10 @@ def exit_macs(plan: FixedPointPlan) -> tuple[int, ...]:
     """
     spent, found = 0, []
     for layer in plan.layers:
-        spent += layer.inputs * layer.units
-        scores = layer.units * plan.classes
-        found.append(spent + scores)
-        if layer.exit_margin != 0:
-            spent += scores
+        spent += layer.macs
+        found.append(spent + layer.exit.macs)
+        if layer.exit.exit_margin != 0:
+            spent += layer.exit.macs
     return tuple(found)
 
 
@@ -145,7 +145,7 @@ def with_early_exits(
         loss_points: what may be lost, in points of accuracy, over all exits.
     """
     last = len(plan.layers) - 1
-    layers = [replace(layer, exit_margin=0) for layer in plan.layers]
+    layers = [layer.with_thresholds(exit_margin=0) for layer in plan.layers]
     right = (answers.labels == labels).astype(np.int64)
     allowed = floor(loss_points / 100 * len(labels) + 1e-9)
     open_ = np.ones(len(labels), np.bool_)
@@ -155,9 +155,9 @@ def with_early_exits(
         if margin is None:
             continue
         leaving = open_ & (answers.margins[index] >= margin)
-        if not _pays(layers, index, plan.classes, int(leaving.sum()), int(open_.sum())):
+        if not _pays(layers, index, int(leaving.sum()), int(open_.sum())):
             continue
-        layers[index] = replace(layers[index], exit_margin=margin)
+        layers[index] = layers[index].with_thresholds(exit_margin=margin)
         allowed += int((right[index] - right[last])[leaving].sum())
         open_ &= ~leaving
     return replace(plan, layers=tuple(layers))
@@ -184,14 +184,10 @@ def lowest_margin(margins: Int64, gains: Int64, allowed: int) -> int | None:
     return int(sorted_margins[chosen[-1]]) if len(chosen) else None
 
 
-def _pays(
-    layers: Sequence[LayerPlan], index: int, classes: int, leaving: int, arriving: int
-) -> bool:
+def _pays(layers: Sequence[LayerPlan], index: int, leaving: int, arriving: int) -> bool:
     """Whether leaving at an exit saves more MACs than scoring there costs those that stay."""
-    rest = sum(layer.inputs * layer.units for layer in layers[index + 1 :])
-    rest += layers[-1].units * classes
-    scores = layers[index].units * classes
-    return leaving * rest > arriving * scores
+    rest = sum(layer.macs for layer in layers[index + 1 :]) + layers[-1].exit.macs
+    return leaving * rest > arriving * layers[index].exit.macs
 
 
 def with_rejection(plan: FixedPointPlan, answers: Answers, unknown_share: float) -> FixedPointPlan:
@@ -211,5 +207,5 @@ def with_rejection(plan: FixedPointPlan, answers: Answers, unknown_share: float)
         cosines = np.sort(answers.cosines[index][answered])
         limit = int(cosines[floor(unknown_share * len(cosines) + 1e-9)])
         limit = -1 if limit == 0 else limit  # 0 would reject nothing
-        layers.append(replace(layer, reject_cosine=limit))
+        layers.append(layer.with_thresholds(reject_cosine=limit))
     return replace(plan, layers=tuple(layers))

@@ -12,9 +12,21 @@ from numpy.typing import NDArray
 BLOCK = 4
 
 
+def rounded_up(size: int, unit: int) -> int:
+    """The least multiple of `unit` that holds `size`."""
+    return -(-size // unit) * unit
+
+
 def padded(size: int) -> int:
     """`size` rounded up to a whole number of blocks."""
-    return -(-size // BLOCK) * BLOCK
+    return rounded_up(size, BLOCK)
+
+
+def place(at: int, columns: int) -> tuple[int, int]:
+    """Row and column of the element that lies `at` elements from a matrix's start."""
+    block, within = divmod(at, BLOCK * BLOCK)
+    row, column = divmod(block, padded(columns) // BLOCK)
+    return BLOCK * row + within // BLOCK, BLOCK * column + within % BLOCK
 
 
 def pack(matrix: NDArray[np.int64], dtype: type[np.int8] | type[np.int16]) -> bytes:

@@ -74,21 +74,22 @@ def multipliers(
     if activation.squared_norm == 0:
         return None
     inverse = inverse_norm(activation.squared_norm)
-    projection = cosine(int(scores[label]), inverse, layer.embedding_shift)
-    direction = layer.embedding[label]
+    exit_ = layer.exit
+    projection = cosine(int(scores[label]), inverse, exit_.embedding_shift)
+    direction = exit_.embedding[label]
     if plan.loss == "margin":
         wrong = best_class(scores, other_than=label)
-        projection -= cosine(int(scores[wrong]), inverse, layer.embedding_shift)
+        projection -= cosine(int(scores[wrong]), inverse, exit_.embedding_shift)
         if projection >= plan.margin:
             return None
-        direction = direction - layer.embedding[wrong]
+        direction = direction - exit_.embedding[wrong]
 
     # u = v - <v, h/|h|> h/|h|, in Q1.14 (|u| < 2^17)
     unit = shift_right_rounded(activation.values * inverse.mantissa, 17 - inverse.exponent)
-    tangent = (direction << (14 - layer.embedding_shift)) - shift_right_rounded(
+    tangent = (direction << (14 - exit_.embedding_shift)) - shift_right_rounded(
         projection * unit, 14
     )
-    rate = (layer.rate_mantissa * inverse.mantissa) >> 18  # < 2^14
+    rate = (layer.learner.rate_mantissa * inverse.mantissa) >> 18  # < 2^14
     if plan.loss == "log_cosine":
         rate = (rate * ((1 << 28) // (2 * ONE_Q14 - projection))) >> 14
     shift = 27 + rate_shift + activation.shift - inverse.exponent
@@ -110,10 +111,11 @@ def dither(plan: FixedPointPlan, layer: LayerPlan, state: int) -> tuple[Int64, i
 
     Nearest rounding is a dither of one half that draws nothing.
     """
+    bits = layer.learner.update_shift
     if plan.rounding == "nearest":
-        return np.full(layer.inputs, 1 << (layer.update_shift - 1), np.int64), state
+        return np.full(layer.inputs, 1 << (bits - 1), np.int64), state
     states, state = draw(state, padded(layer.inputs))
-    return (states[: layer.inputs] >> np.uint32(32 - layer.update_shift)).astype(np.int64), state
+    return (states[: layer.inputs] >> np.uint32(32 - bits)).astype(np.int64), state
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def update(
     # int32 holds |factor * input + noise| < 2^22 + 2^16
     steps = np.multiply.outer(factors[rows].astype(np.int32), inputs.astype(np.int32))
     steps += noise.astype(np.int32)
-    steps >>= layer.update_shift
+    steps >>= layer.learner.update_shift
     moved = weights[where] + steps
     clipped = np.clip(moved, layer.weight_min, layer.weight_max)
     weights[where] = clipped

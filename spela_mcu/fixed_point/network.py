@@ -161,7 +161,7 @@ class IntegerNetwork:
     def _forward(self, index: int, inputs: Int64) -> Output:
         layer = self.plan.layers[index]
         activation = activate(self.layers[index].weights @ inputs, layer.leak_shift)
-        return Output(activation, layer.embedding @ activation.values)
+        return Output(activation, layer.exit.embedding @ activation.values)
 
     def infer(self, sample: NDArray[np.int8]) -> tuple[ExitAnswer, ...]:
         """Every exit's answer for one sample [inputs]."""
@@ -185,7 +185,7 @@ class IntegerNetwork:
         for index, (layer, state) in enumerate(zip(self.plan.layers, self.layers, strict=True)):
             sums = exact_product(values, state.weights.T)
             values = np.stack([activate(row, layer.leak_shift).values for row in sums])
-            labels[index] = np.argmax(exact_product(values, layer.embedding.T), axis=1)
+            labels[index] = np.argmax(exact_product(values, layer.exit.embedding.T), axis=1)
         return labels
 
     def score(self, samples: NDArray[np.int8], labels: NDArray[np.int64]) -> float:
@@ -239,7 +239,7 @@ class IntegerNetwork:
 
     def _learn_layer(self, index: int, inputs: Int64, output: Output, label: int) -> None:
         plan, layer, state = self.plan, self.plan.layers[index], self.layers[index]
-        rate_shift = layer.rate_shift + 2 * state.halvings + self._rate_halvings()
+        rate_shift = layer.learner.rate_shift + 2 * state.halvings + self._rate_halvings()
         factors = multipliers(plan, layer, output, label, rate_shift)
         if factors is None:
             return
@@ -318,7 +318,7 @@ def exit_answer(layer: LayerPlan, output: Output) -> ExitAnswer:
     if activation.squared_norm == 0:
         return ExitAnswer(label, 0, 0, scores)
     inverse = inverse_norm(activation.squared_norm)
-    similarity = cosine(int(scores[label]), inverse, layer.embedding_shift)
+    similarity = cosine(int(scores[label]), inverse, layer.exit.embedding_shift)
     second = best_class(scores, other_than=label)
-    runner_up = cosine(int(scores[second]), inverse, layer.embedding_shift)
+    runner_up = cosine(int(scores[second]), inverse, layer.exit.embedding_shift)
     return ExitAnswer(label, similarity, min(similarity - runner_up, 32767), scores)

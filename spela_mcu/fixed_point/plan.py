@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import frexp, log2, sqrt
 
 import numpy as np
@@ -20,36 +20,82 @@ EMBEDDING_SHIFT_MAX = 14
 RATE_SHIFT_LIMIT = 64
 
 
-@dataclass(frozen=True)
-class LayerPlan:
-    """One layer's shape, formats and rate.
+LAYER_DENSE = 0
+"""The kind of every layer so far, as spela.h numbers them."""
+
+
+@dataclass(frozen=True, eq=False)
+class ExitPlan:
+    """How a layer's activation becomes an answer.
 
     Attributes:
         embedding: int64 [classes, units], class embeddings scaled by 2^embedding_shift to int8.
-        weight_bits: weights lie in [-2^(bits-1), 2^(bits-1) - 1].
-        update_shift: fraction bits dropped from an update: 16 for int8 weights, 8 for int16.
-        weight_scale: integer weight = real weight * weight_scale, before any halving.
-        rate_mantissa, rate_shift: the learning rate in integer units, mantissa * 2^-shift,
-            mantissa in [2^15, 2^16).
-        leak_shift: 0 for relu, s for a negative slope of 2^-s.
-        seed: state from which untrained weights are drawn.
         exit_margin: margin from which early exit answers here, Q1.14; 0: never before the last.
         reject_cosine: cosine below which early exit's answer here is unknown, Q1.14; 0: none is.
     """
 
-    inputs: int
-    units: int
     embedding: NDArray[np.int64]
     embedding_shift: int
-    weight_bits: int
-    update_shift: int
-    weight_scale: float
-    rate_mantissa: int
-    rate_shift: int
-    leak_shift: int
-    seed: int
     exit_margin: int = 0
     reject_cosine: int = 0
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the scores of one activation."""
+        return self.embedding.size
+
+
+@dataclass(frozen=True)
+class LearnerPlan:
+    """How far a layer's weights go at each step.
+
+    Attributes:
+        rate_mantissa, rate_shift: the learning rate in integer units, mantissa * 2^-shift,
+            mantissa in [2^15, 2^16).
+        update_shift: fraction bits dropped from an update: 16 for int8 weights, 8 for int16.
+    """
+
+    rate_mantissa: int
+    rate_shift: int
+    update_shift: int
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPlan:
+    """One layer: how it makes an activation of its inputs, how it answers, how it learns.
+
+    Attributes:
+        weight_bits: weights lie in [-2^(bits-1), 2^(bits-1) - 1].
+        weight_scale: integer weight = real weight * weight_scale, before any halving.
+        leak_shift: 0 for relu, s for a negative slope of 2^-s.
+        seed: state from which untrained weights are drawn.
+    """
+
+    inputs: int
+    units: int
+    weight_bits: int
+    weight_scale: float
+    leak_shift: int
+    seed: int
+    exit: ExitPlan
+    learner: LearnerPlan
+    kind: int = LAYER_DENSE
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one activation."""
+        return self.inputs * self.units
+
+    def with_thresholds(
+        self, *, exit_margin: int | None = None, reject_cosine: int | None = None
+    ) -> LayerPlan:
+        """The layer with other thresholds of its exit; None: as it is."""
+        changed = replace(
+            self.exit,
+            exit_margin=self.exit.exit_margin if exit_margin is None else exit_margin,
+            reject_cosine=self.exit.reject_cosine if reject_cosine is None else reject_cosine,
+        )
+        return replace(self, exit=changed)
 
     @property
     def weight_min(self) -> int:
@@ -96,8 +142,7 @@ class FixedPointPlan:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference at the last exit."""
-        last = self.layers[-1]
-        return sum(layer.inputs * layer.units for layer in self.layers) + last.units * self.classes
+        return sum(layer.macs for layer in self.layers) + self.layers[-1].exit.macs
 
 
 def _floor_log2(value: float) -> int:
@@ -184,20 +229,16 @@ def make_plan(
             spec.learning.first_rate * (scale * scale) * 2.0**update_shift,
             "learning.learning_rate",
         )
-        embedding, embedding_shift = scale_embeddings(embeddings[index])
         layers.append(
             LayerPlan(
                 inputs=inputs,
                 units=layer.units,
-                embedding=embedding,
-                embedding_shift=embedding_shift,
                 weight_bits=bits,
-                update_shift=update_shift,
                 weight_scale=scale,
-                rate_mantissa=mantissa,
-                rate_shift=shift,
                 leak_shift=_leak_shift(layer),
                 seed=derived_seed(spec.network.seed, index),
+                exit=ExitPlan(*scale_embeddings(embeddings[index])),
+                learner=LearnerPlan(mantissa, shift, update_shift),
             )
         )
         inputs = layer.units

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.arena import ALIGNMENT, arena_bytes
 from spela_mcu.fixed_point.early_exit import EarlyAnswer
-from spela_mcu.fixed_point.layout import pack, unpack
+from spela_mcu.fixed_point.layout import unpack
 from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
+from spela_mcu.fixed_point.structures import model_structure
 from spela_mcu.resources import resource_directory
 
 CData: TypeAlias = Any  # cffi declares no types of its own
@@ -126,6 +127,14 @@ def _library() -> tuple[FFI, CData]:
     return ffi, ffi.dlopen(str(library))
 
 
+def _set(structure: CData, name: str, value: CData) -> None:
+    """Sets the member of a C structure that a name with dots leads to."""
+    *outer, last = name.split(".")
+    for part in outer:
+        structure = getattr(structure, part)
+    setattr(structure, last, value)
+
+
 class HostNetwork:
     """A network run by the C runtime on this machine; the same calls as `IntegerNetwork`."""
 
@@ -159,28 +168,19 @@ class HostNetwork:
         return data
 
     def _make_model(self, initial: tuple[NDArray[np.int64], ...] | None) -> CData:
-        plan = self.plan
-        layers = self._ffi.new("spela_layer_t[]", len(plan.layers))
-        for index, layer in enumerate(plan.layers):
-            entry = layers[index]
-            if initial is not None:
-                entry.weights = self._table(pack(initial[index], plan.weight_type))
-            entry.embeddings = self._table(pack(layer.embedding, np.int8))
-            entry.seed = layer.seed
-            entry.inputs, entry.units = layer.inputs, layer.units
-            entry.rate_mantissa, entry.rate_shift = layer.rate_mantissa, layer.rate_shift
-            entry.embedding_shift, entry.leak_shift = layer.embedding_shift, layer.leak_shift
-            entry.weight_bits = layer.weight_bits
-            entry.exit_margin, entry.reject_cosine = layer.exit_margin, layer.reject_cosine
+        made = model_structure(self.plan, initial)
+        layers = self._ffi.new("spela_layer_t[]", len(made.layers))
+        for index, layer in enumerate(made.layers):
+            for name, value in layer.scalars.items():
+                _set(layers[index], name, value)
+            for name, content in layer.tables.items():
+                if content is not None:
+                    _set(layers[index], name, self._table(content))
         self._kept.append(layers)
         model = self._ffi.new("spela_model_t *")
-        model.layers, model.layer_count = layers, len(plan.layers)
-        model.seed, model.classes, model.margin = plan.dither_seed, plan.classes, plan.margin
-        model.halve_rate_every, model.rate_halvings = plan.halve_rate_every, plan.rate_halvings
-        model.loss = getattr(self._library, f"SPELA_LOSS_{plan.loss.upper()}")
-        model.flags = (plan.weights == "int16") * self._library.SPELA_FLAG_WEIGHTS_INT16 | (
-            plan.rounding == "nearest"
-        ) * self._library.SPELA_FLAG_ROUND_NEAREST
+        model.layers = layers
+        for name, value in made.scalars.items():
+            _set(model, name, value)
         return model
 
     def _check(self, status: int) -> None:

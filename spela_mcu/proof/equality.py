@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spela_mcu.device.device import Device
 from spela_mcu.fixed_point.early_exit import EarlyAnswer, infer_early
+from spela_mcu.fixed_point.layout import place
 from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
 
 
@@ -125,12 +126,8 @@ def _first_weight(
 ) -> tuple[tuple[int, int], int, int]:
     kind = np.dtype(dtype).newbyteorder("<")
     mine, other = np.frombuffer(ours, kind), np.frombuffer(theirs, kind)
-    blocks = -(-inputs // 4)
     at = int(np.flatnonzero(mine != other)[0])
-    block, within = divmod(at, 16)
-    row = block // blocks * 4 + within // 4
-    column = block % blocks * 4 + within % 4
-    return (row, column), int(mine[at]), int(other[at])
+    return place(at, inputs), int(mine[at]), int(other[at])
 
 
 def compare_inference(

@@ -72,7 +72,7 @@ def report_page(
             exits=_exits(found),
             early={
                 "asked": prepared.spec.exits.early,
-                "any": any(layer.exit_margin for layer in found.early_plan.layers),
+                "any": any(layer.exit.exit_margin for layer in found.early_plan.layers),
                 "single": len(plan.layers) == 1,
                 "share": left_early,
                 "saved": 100 * (1 - float(early.macs.mean()) / plan.macs),
@@ -158,12 +158,12 @@ def _exits(found: Measurements) -> Table:
         rows.append(
             (
                 f"exit {index}",
-                "the rest" if last else _q14(layer.exit_margin, "nobody"),
+                "the rest" if last else _q14(layer.exit.exit_margin, "nobody"),
                 f"{100 * float(here.mean()):.1f}",
                 "-" if right is None else _percent(right),
                 f"{macs[index]:,}",
                 f"{100 * (1 - macs[index] / full):+.1f}",
-                _q14(layer.reject_cosine, "none"),
+                _q14(layer.exit.reject_cosine, "none"),
             )
         )
     headings = ("", "margin from", "leave here %", "of them right %", "MACs", "MACs saved %")

@@ -24,8 +24,8 @@ def trade_off(
     margins = np.quantile(answers.margins[0], np.linspace(0, 1, POINTS))
     saved, accuracy = [], []
     for margin in np.unique(np.maximum(margins.astype(np.int64), 1)).tolist():
-        layers = [replace(layer, exit_margin=0) for layer in plan.layers]
-        layers[0] = replace(layers[0], exit_margin=margin)
+        layers = [layer.with_thresholds(exit_margin=0) for layer in plan.layers]
+        layers[0] = layers[0].with_thresholds(exit_margin=margin)
         early = answer_early(replace(plan, layers=tuple(layers)), answers)
         saved.append(100 * (1 - early.macs.mean() / plan.macs))
         accuracy.append(100 * np.mean(early.labels == labels))

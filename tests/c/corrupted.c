@@ -5,9 +5,11 @@
  * Tables are as long as the parameters say, since no runtime could tell that they are not; the
  * arena is from malloc and as small as spela_init permits, to the byte.
  */
+#include "fields.h" /* of spela_layer_t and spela_model_t, from the generator's list */
 #include "spela.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +62,7 @@ static const int8_t *new_embeddings(const spela_layer_t *layer) {
     const uint32_t size = columns * (uint32_t)padded(model.classes);
     int8_t *const table = new_table(size);
     const uint32_t kind = below(10U);
-    const uint32_t shift = layer->embedding_shift < 14U ? layer->embedding_shift : 14U;
+    const uint32_t shift = layer->exit.embedding_shift < 14U ? layer->exit.embedding_shift : 14U;
     uint32_t longest = 0U; /* of one element, or of each of all */
     const uint64_t limit = (UINT64_C(9) << (2U * shift)) / 8U;
     while (longest < 127U &&
@@ -123,9 +125,9 @@ static void draw_model(void) {
         layer->seed = below(UINT32_MAX);
         layer->inputs = i == 0U ? widths[below(11U)] : layers[i - 1U].units;
         layer->units = (uint16_t)(2U + below(20U));
-        layer->rate_mantissa = (uint16_t)(32768U + below(32768U));
-        layer->rate_shift = (int16_t)((int32_t)below(60U) - 40);
-        layer->embedding_shift = (uint8_t)(below(8U) == 0U ? below(15U) : 6U + below(4U));
+        layer->learner.rate_mantissa = (uint16_t)(32768U + below(32768U));
+        layer->learner.rate_shift = (int16_t)((int32_t)below(60U) - 40);
+        layer->exit.embedding_shift = (uint8_t)(below(8U) == 0U ? below(15U) : 6U + below(4U));
         layer->leak_shift = (uint8_t)(below(2U) * below(11U));
         layer->weight_bits = 8U;
         while (is_int16() && layer->weight_bits < 16U &&
@@ -138,74 +140,56 @@ static void draw_model(void) {
     }
 }
 
-/* Any value of a field, or one at an edge. */
-static uint32_t spoilt(uint32_t value, uint32_t largest) {
+/* A scalar of a structure: where it lies, and how many bytes it has. */
+typedef struct {
+    size_t offset;
+    size_t bytes;
+} field_t;
+
+#define LAYER_FIELD(name, type) {offsetof(spela_layer_t, name), sizeof(type)},
+#define MODEL_FIELD(name, type) {offsetof(spela_model_t, name), sizeof(type)},
+static const field_t layer_fields[] = {LAYER_FIELDS(LAYER_FIELD)};
+static const field_t model_fields[] = {MODEL_FIELDS(MODEL_FIELD)};
+
+/* Any value of a field of so many bits, or one at an edge. */
+static uint32_t spoilt(uint32_t value, uint32_t bits) {
     static const uint32_t edges[] = {0U, 1U, 2U, 14U, 15U, 30U, 31U, 128U, 4096U};
-    switch (below(6U)) {
+    const uint32_t largest = UINT32_MAX >> (32U - bits);
+    switch (below(7U)) {
     case 0U:
         return below(largest) + 1U;
     case 1U:
         return largest;
     case 2U:
-        return edges[below(9U)] & largest;
+        return largest / 2U + below(2U); /* the ends of a signed field */
     case 3U:
-        return (value + 1U) & largest;
+        return edges[below(9U)] & largest;
     case 4U:
+        return (value + 1U) & largest;
+    case 5U:
         return (value - 1U) & largest;
     default:
-        return value ^ (UINT32_C(1) << below(largest > 255U ? 16U : 8U));
+        return value ^ (UINT32_C(1) << below(bits));
     }
 }
 
+/* Spoils one of the fields of a structure. */
+static void spoil_one(void *structure, const field_t *fields, size_t count) {
+    const field_t *const field = &fields[below((uint32_t)count)];
+    uint8_t *const bytes = (uint8_t *)structure + field->offset;
+    uint32_t value = 0U; /* little endian, as every machine that runs this */
+    memcpy(&value, bytes, field->bytes);
+    value = spoilt(value, 8U * (uint32_t)field->bytes);
+    memcpy(bytes, &value, field->bytes);
+}
+
 static void spoil(void) {
-    spela_layer_t *const layer = &layers[below(3U) % model.layer_count];
-    switch (below(15U)) {
-    case 0U:
-        layer->inputs = (uint16_t)spoilt(layer->inputs, 65535U);
-        break;
-    case 1U:
-        layer->units = (uint16_t)spoilt(layer->units, 65535U);
-        break;
-    case 2U:
-        layer->rate_mantissa = (uint16_t)spoilt(layer->rate_mantissa, 65535U);
-        break;
-    case 3U:
-        layer->rate_shift = (int16_t)((int32_t)below(65536U) - 32768);
-        break;
-    case 4U:
-        layer->embedding_shift = (uint8_t)spoilt(layer->embedding_shift, 255U);
-        break;
-    case 5U:
-        layer->leak_shift = (uint8_t)spoilt(layer->leak_shift, 255U);
-        break;
-    case 6U:
-        layer->weight_bits = (uint8_t)spoilt(layer->weight_bits, 255U);
-        break;
-    case 7U:
-        model.classes = (uint16_t)spoilt(model.classes, 65535U);
-        break;
-    case 8U:
-        model.margin = (int16_t)((int32_t)below(65536U) - 32768);
-        break;
-    case 9U:
-        model.layer_count = (uint8_t)spoilt(model.layer_count, 255U);
-        break;
-    case 10U:
-        model.loss = (uint8_t)spoilt(model.loss, 255U);
-        break;
-    case 11U:
-        model.flags = (uint8_t)spoilt(model.flags, 255U);
-        break;
-    case 12U:
-        model.rate_halvings = (uint8_t)spoilt(model.rate_halvings, 255U);
-        break;
-    case 13U:
-        layer->exit_margin = (int16_t)((int32_t)below(65536U) - 32768);
-        layer->reject_cosine = (int16_t)((int32_t)below(65536U) - 32768);
-        break;
-    default:
-        layer->reserved = (uint8_t)below(256U);
-        break;
+    const size_t of_layer = sizeof layer_fields / sizeof *layer_fields;
+    const size_t of_model = sizeof model_fields / sizeof *model_fields;
+    if (below((uint32_t)(of_layer + of_model)) < of_layer) {
+        spoil_one(&layers[below(3U) % model.layer_count], layer_fields, of_layer);
+    } else {
+        spoil_one(&model, model_fields, of_model);
     }
 }
 
@@ -220,7 +204,7 @@ static bool add_tables(void) {
             return false;
         }
         if (layer->units > 0U && model.classes > 0U) {
-            layer->embeddings = new_embeddings(layer);
+            layer->exit.embeddings = new_embeddings(layer);
         }
         layer->weights = is_drawn ? NULL : new_weights(layer);
     }

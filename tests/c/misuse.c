@@ -85,10 +85,12 @@ static void misuse_model(uint8_t *memory) {
     SPOILT(model.flags |= 128U, SPELA_ERROR_MODEL);
     for (uint32_t i = 0U; i < TOY_LAYERS; i++) {
         const uint8_t bits = toy_model.layers[i].weight_bits;
-        SPOILT(layers[i].embeddings = NULL, SPELA_ERROR_MODEL);
-        SPOILT(layers[i].embedding_shift = 15U, SPELA_ERROR_MODEL);
-        SPOILT(layers[i].embedding_shift = 255U, SPELA_ERROR_MODEL);
-        SPOILT(layers[i].embedding_shift--, SPELA_ERROR_MODEL); /* vectors twice too long */
+        SPOILT(layers[i].kind = 1U, SPELA_ERROR_MODEL);
+        SPOILT(layers[i].kind = 255U, SPELA_ERROR_MODEL);
+        SPOILT(layers[i].exit.embeddings = NULL, SPELA_ERROR_MODEL);
+        SPOILT(layers[i].exit.embedding_shift = 15U, SPELA_ERROR_MODEL);
+        SPOILT(layers[i].exit.embedding_shift = 255U, SPELA_ERROR_MODEL);
+        SPOILT(layers[i].exit.embedding_shift--, SPELA_ERROR_MODEL); /* vectors twice too long */
         SPOILT(layers[i].leak_shift = 31U, SPELA_ERROR_MODEL);
         SPOILT(layers[i].leak_shift = 255U, SPELA_ERROR_MODEL);
         SPOILT(layers[i].weight_bits = 0U, SPELA_ERROR_MODEL);
@@ -129,11 +131,11 @@ static void misuse_model(uint8_t *memory) {
 static void misuse_sizes(uint8_t *memory) {
     static const int8_t embeddings[4 * 65536];
     static const spela_layer_t square = {
-        .embeddings = embeddings, .inputs = 4096U, .units = 4096U, .weight_bits = 12U};
+        .exit.embeddings = embeddings, .inputs = 4096U, .units = 4096U, .weight_bits = 12U};
     static const spela_layer_t wide = {
-        .embeddings = embeddings, .inputs = 65535U, .units = 65535U, .weight_bits = 8U};
+        .exit.embeddings = embeddings, .inputs = 65535U, .units = 65535U, .weight_bits = 8U};
     static const spela_layer_t widest = {
-        .embeddings = embeddings, .inputs = 65535U, .units = 4096U, .weight_bits = 8U};
+        .exit.embeddings = embeddings, .inputs = 65535U, .units = 4096U, .weight_bits = 8U};
 #if !defined(SPELA_INFERENCE_ONLY) && !defined(SPELA_INT16_ONLY)
     SPOILT((model.layer_count = 1U, model.classes = 2U, model.flags = 0U, layers[0] = wide),
            SPELA_ERROR_MODEL);

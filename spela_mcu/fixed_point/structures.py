@@ -1,0 +1,195 @@
+"""A model as the C structures of spela.h: the one list of their fields, for all that write them.
+
+The generated source, the model's digest, the host library and the tests' fuzzers follow these
+lists; a test holds them against the header. A field of a layer has the name of its attribute in
+`LayerPlan`, with a dot for a structure inside the structure.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spela_mcu.fixed_point.arena import weight_bytes
+from spela_mcu.fixed_point.layout import pack, padded
+from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
+
+POINTER = "pointer"
+
+LOSS_NUMBERS: dict[str, int] = {"cosine": 0, "log_cosine": 1, "margin": 2}
+"""spela_loss_t."""
+
+FLAG_WEIGHTS_INT16, FLAG_ROUND_NEAREST, FLAG_INFERENCE_ONLY = 1, 2, 4
+
+DIGEST_FORMAT = 1
+"""Of what a model's digest is made of; raised whenever equal models would get other digests."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A member of a structure.
+
+    Attributes:
+        name: in C; ``exit.embedding_shift`` lies in the structure ``exit``.
+        type: the scalar's type in C without ``_t``, or ``pointer``.
+    """
+
+    name: str
+    type: str
+
+
+LAYER_FIELDS = (
+    Field("weights", POINTER),
+    Field("seed", "uint32"),
+    Field("inputs", "uint16"),
+    Field("units", "uint16"),
+    Field("kind", "uint8"),
+    Field("weight_bits", "uint8"),
+    Field("leak_shift", "uint8"),
+    Field("exit.embeddings", POINTER),
+    Field("exit.exit_margin", "int16"),
+    Field("exit.reject_cosine", "int16"),
+    Field("exit.embedding_shift", "uint8"),
+    Field("learner.rate_mantissa", "uint16"),
+    Field("learner.rate_shift", "int16"),
+)
+"""spela_layer_t."""
+
+MODEL_FIELDS = (
+    Field("layers", POINTER),
+    Field("digest", "uint32"),
+    Field("seed", "uint32"),
+    Field("halve_rate_every", "uint32"),
+    Field("classes", "uint16"),
+    Field("margin", "int16"),
+    Field("layer_count", "uint8"),
+    Field("loss", "uint8"),
+    Field("flags", "uint8"),
+    Field("rate_halvings", "uint8"),
+)
+"""spela_model_t."""
+
+
+def structure(fields: Sequence[Field]) -> np.dtype[np.void]:
+    """The layout of a structure in a 32-bit core's memory."""
+    inner: dict[str, list[Field]] = {}
+    for field in fields:
+        name, _, rest = field.name.partition(".")
+        inner.setdefault(name, []).append(Field(rest, field.type))
+    members = [
+        (name, structure(parts) if parts[0].name else np.dtype(_stored(parts[0].type)))
+        for name, parts in inner.items()
+    ]
+    return np.dtype(members, align=True)
+
+
+def _stored(kind: str) -> str:
+    return "uint32" if kind == POINTER else kind
+
+
+LAYER_BYTES = structure(LAYER_FIELDS).itemsize
+MODEL_BYTES = structure(MODEL_FIELDS).itemsize
+
+
+def table_bytes(plan: FixedPointPlan, *, weights_in_flash: bool) -> int:
+    """Bytes of a model's constants: its structures, embeddings, and weights unless drawn."""
+    embeddings = sum(padded(plan.classes) * padded(layer.units) for layer in plan.layers)
+    weights = weight_bytes(plan) if weights_in_flash else 0
+    return MODEL_BYTES + len(plan.layers) * LAYER_BYTES + embeddings + weights
+
+
+@dataclass(frozen=True)
+class LayerStructure:
+    """One layer's structure.
+
+    Attributes:
+        scalars: the fields that are no pointers, by name.
+        tables: what the pointers show: packed int8 or int16; None for a null pointer.
+    """
+
+    scalars: dict[str, int]
+    tables: dict[str, bytes | None]
+
+
+@dataclass(frozen=True)
+class ModelStructure:
+    """A whole model's structures; see `LayerStructure`."""
+
+    scalars: dict[str, int]
+    layers: tuple[LayerStructure, ...]
+
+
+def model_structure(
+    plan: FixedPointPlan,
+    weights: Sequence[NDArray[np.int64]] | None,
+    *,
+    inference_only: bool = False,
+) -> ModelStructure:
+    """A model's structures.
+
+    Args:
+        plan: its formats.
+        weights: each layer's initial weights [units, inputs]; None: the chip draws them.
+        inference_only: weights stay in flash and are never learned.
+    """
+    layers = tuple(
+        _layer_structure(plan, layer, None if weights is None else weights[index])
+        for index, layer in enumerate(plan.layers)
+    )
+    scalars = {
+        "seed": plan.dither_seed,
+        "halve_rate_every": plan.halve_rate_every,
+        "classes": plan.classes,
+        "margin": plan.margin,
+        "layer_count": len(layers),
+        "loss": LOSS_NUMBERS[plan.loss],
+        "flags": FLAG_WEIGHTS_INT16 * (plan.weights == "int16")
+        | FLAG_ROUND_NEAREST * (plan.rounding == "nearest")
+        | FLAG_INFERENCE_ONLY * inference_only,
+        "rate_halvings": plan.rate_halvings,
+    }
+    return ModelStructure({"digest": _digest(scalars, layers)} | scalars, layers)
+
+
+def _layer_structure(
+    plan: FixedPointPlan, layer: LayerPlan, weights: NDArray[np.int64] | None
+) -> LayerStructure:
+    return LayerStructure(
+        scalars={
+            field.name: attrgetter(field.name)(layer)
+            for field in LAYER_FIELDS
+            if field.type != POINTER
+        },
+        tables={
+            "weights": None if weights is None else pack(weights, plan.weight_type),
+            "exit.embeddings": pack(layer.exit.embedding, np.int8),
+        },
+    )
+
+
+def _digest(scalars: Mapping[str, int], layers: Sequence[LayerStructure]) -> int:
+    """CRC-32 over the format's number, all scalars, and all tables after their lengths."""
+    crc = zlib.crc32(_number(DIGEST_FORMAT, "uint32") + _packed(MODEL_FIELDS, scalars))
+    for layer in layers:
+        crc = zlib.crc32(_packed(LAYER_FIELDS, layer.scalars), crc)
+        for table in layer.tables.values():
+            content = table or b""
+            crc = zlib.crc32(_number(len(content), "uint32") + content, crc)
+    return crc
+
+
+def _packed(fields: Sequence[Field], scalars: Mapping[str, int]) -> bytes:
+    """Little endian, without padding or pointers, in the order of the list."""
+    return b"".join(
+        _number(scalars[field.name], field.type) for field in fields if field.name in scalars
+    )
+
+
+def _number(value: int, kind: str) -> bytes:
+    size = np.dtype(kind).itemsize
+    return value.to_bytes(size, "little", signed=not kind.startswith("u"))
