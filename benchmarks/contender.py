@@ -15,7 +15,6 @@ from benchmarks.program import C_DIRECTORY, FLOAT_UNITS, Program
 from spela_mcu import __version__
 from spela_mcu.data.dataset import InputScaling
 from spela_mcu.errors import UserError
-from spela_mcu.firmware.board import Core
 from spela_mcu.firmware.model import model_source
 from spela_mcu.fixed_point.arena import buffer_bytes
 from spela_mcu.fixed_point.network import IntegerNetwork
@@ -96,7 +95,7 @@ class Contender(ABC):
     def program(self, shape: Shape, directory: Path) -> Program:
         """Its C for a network; what is generated goes to `directory`."""
 
-    def runs_on(self, core: Core) -> bool:
+    def runs_on(self, core: str) -> bool:
         """Whether it is measured on a core."""
         return True
 
@@ -264,7 +263,7 @@ class Aifes(_Peer):
         "src/basic/default/ailayer/ailayer_dense_default.c",
     )
 
-    def runs_on(self, core: Core) -> bool:
+    def runs_on(self, core: str) -> bool:
         """On cores with a floating-point unit; without one it is several times slower."""
         return core in FLOAT_UNITS
 

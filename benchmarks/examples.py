@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import get_args
 
 import click
 
@@ -18,8 +17,8 @@ from benchmarks.report import Benchmark, Report, Table, report_options
 from spela_mcu.cli.console import stderr
 from spela_mcu.cli.options import model_argument, progress_bars
 from spela_mcu.commands.bench import Bench, Cost, bench, prepare_bench
+from spela_mcu.cores import CORES
 from spela_mcu.errors import UserError
-from spela_mcu.firmware.board import Core
 from spela_mcu.pipeline import Overrides
 
 
@@ -85,7 +84,7 @@ def command(*, model: Path, as_json: bool, markdown: Path | None) -> None:
     """Run `spela-mcu bench MODEL` for every core that is simulated here."""
     found, left_out = [], []
     simulators: dict[str, None] = {}
-    for core in get_args(Core):
+    for core in CORES:
         try:
             prepared, simulator = prepare_bench(model, Overrides(), core, "auto")
         except UserError as error:

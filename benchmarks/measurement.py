@@ -11,7 +11,6 @@ from pathlib import Path
 from benchmarks.contender import SAMPLE_SEED, Contender, Shape, draws
 from benchmarks.program import Tools, build_program, place_for
 from spela_mcu.device.protocol import decode_frame, encode_frame
-from spela_mcu.firmware.board import Core
 from spela_mcu.firmware.elf import runtime_text_bytes
 from spela_mcu.firmware.toolchain import Optimization
 from spela_mcu.simulators.base import Call, Machine, SimulationError
@@ -49,7 +48,7 @@ class Measurement:
     contender: str
     version: str
     number: str
-    core: Core
+    core: str
     shape: Shape
     infer: Count
     learn: Count | None
@@ -72,7 +71,7 @@ class Measurement:
 def measure(
     contender: Contender,
     shape: Shape,
-    core: Core,
+    core: str,
     tools: Tools,
     directory: Path,
 ) -> Measurement:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from spela_mcu.commands.bench import board_for
+from spela_mcu.cores import CORES
 from spela_mcu.errors import UserError
-from spela_mcu.firmware.board import Board, Core, load_board
+from spela_mcu.firmware.board import Board, load_board
 from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.directory import ProjectDirectory
 from spela_mcu.firmware.elf import read_elf
@@ -21,14 +22,13 @@ from spela_mcu.firmware.toolchain import Compiler, Optimization
 from spela_mcu.resources import resource_directory
 from spela_mcu.simulators.base import Simulator
 from spela_mcu.simulators.choice import counting_simulator, simulator_named
-from spela_mcu.simulators.unicorn import MODELS
 
 C_DIRECTORY = Path(__file__).parent / "c"
 TIMEOUT_S = 120
 UNICORN_BOARD = "mps2-an386"
 """Its memory map serves every core in Unicorn: instructions do not depend on it."""
 
-FLOAT_UNITS: Final[dict[Core, str]] = {
+FLOAT_UNITS: Final[dict[str, str]] = {
     "cortex-m4": "fpv4-sp-d16",
     "cortex-m7": "fpv5-d16",
     "cortex-m33": "fpv5-sp-d16",
@@ -83,7 +83,7 @@ class _View:
     banner: str = "Generated for a benchmark; do not edit."
 
 
-def place_for(core: Core) -> Place:
+def place_for(core: str) -> Place:
     """Where a core's programs run: in Unicorn if it knows the core, else on a board in QEMU.
 
     Raises:
@@ -91,8 +91,8 @@ def place_for(core: Core) -> Place:
     """
     unicorn = simulator_named("unicorn")
     model = load_board(UNICORN_BOARD)
-    if core in MODELS and unicorn.is_installed():
-        has_dsp = core not in ("cortex-m0", "cortex-m0plus", "cortex-m3")
+    if CORES[core].unicorn is not None and unicorn.is_installed():
+        has_dsp = True in CORES[core].dsp
         has_fpu = core in FLOAT_UNITS
         title = f"{core} in Unicorn"
         changes = {"id": core, "title": title, "core": core, "dsp": has_dsp, "fpu": has_fpu}

@@ -11,7 +11,6 @@ import io
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import get_args
 
 import click
 import numpy as np
@@ -22,7 +21,7 @@ from benchmarks.measurement import Measurement, measure
 from benchmarks.program import Tools
 from benchmarks.report import Benchmark, Report, Table, report_options
 from spela_mcu.cli.options import progress_bars
-from spela_mcu.firmware.board import Core
+from spela_mcu.cores import CORES
 from spela_mcu.firmware.toolchain import OPTIMIZATIONS, Optimization, find_compiler
 
 SHAPES = tuple(
@@ -60,7 +59,7 @@ def fit(macs: NDArray[np.float64], instructions: NDArray[np.float64]) -> Line:
     return Line(float(fixed), float(per_mac), float(np.abs(residuals).max()))
 
 
-def draw(core: Core, macs: NDArray[np.float64], counts: dict[str, NDArray[np.float64]]) -> bytes:
+def draw(core: str, macs: NDArray[np.float64], counts: dict[str, NDArray[np.float64]]) -> bytes:
     """Points and lines as a PNG."""
     from matplotlib.figure import Figure
 
@@ -83,7 +82,7 @@ def draw(core: Core, macs: NDArray[np.float64], counts: dict[str, NDArray[np.flo
 
 
 def tables(
-    core: Core, found: list[Measurement], counts: dict[str, NDArray[np.float64]]
+    core: str, found: list[Measurement], counts: dict[str, NDArray[np.float64]]
 ) -> tuple[Table, ...]:
     """The points, and the lines through them."""
     macs = _macs(found)
@@ -117,7 +116,7 @@ def _macs(found: list[Measurement]) -> NDArray[np.float64]:
 
 
 @click.command(cls=Benchmark)
-@click.option("--core", type=click.Choice(get_args(Core)), default="cortex-m4", show_default=True)
+@click.option("--core", type=click.Choice(CORES), default="cortex-m4", show_default=True)
 @click.option(
     "--optimization", "level", type=click.Choice(OPTIMIZATIONS), default="O2", show_default=True
 )
@@ -127,7 +126,7 @@ def _macs(found: list[Measurement]) -> NDArray[np.float64]:
 @report_options
 def command(
     *,
-    core: Core,
+    core: str,
     level: Optimization,
     picture: Path | None,
     as_json: bool,

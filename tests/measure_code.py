@@ -12,8 +12,8 @@ from pathlib import Path
 
 from toy import build_toy, toy
 
+from spela_mcu.cores import CORES
 from spela_mcu.firmware.boot import boot_bytes
-from spela_mcu.firmware.memory import architecture
 from spela_mcu.firmware.toolchain import OPTIMIZATIONS
 
 BOARDS = (
@@ -32,7 +32,7 @@ def code_bytes(board, compiler, optimization, inference_only, directory):
 
 
 def measure(directory):
-    """The largest of each architecture, compiler and level: learning, inference only."""
+    """The largest of each density of code, compiler and level: learning, inference only."""
     largest = defaultdict(lambda: [0, 0])
     for board in BOARDS:
         for inference_only in (False, True):
@@ -40,7 +40,7 @@ def measure(directory):
                 for level in OPTIMIZATIONS:
                     place = directory / f"{board}-{inference_only}"
                     code = code_bytes(board, compiler, level, inference_only, place)
-                    entry = largest[architecture(toy(board).project.board), compiler, level]
+                    entry = largest[CORES[toy(board).project.board.core].code_size, compiler, level]
                     entry[inference_only] = max(entry[inference_only], code)
         print(f"# {board} done", file=sys.stderr)
     return largest

@@ -7,11 +7,12 @@ from click.testing import CliRunner
 from test_verify import write_model
 
 from spela_mcu.cli.bench import command
-from spela_mcu.commands.bench import bench, board_for, draw_functions, prepare_bench
+from spela_mcu.commands.bench import bench, board_for, prepare_bench
 from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import board_directory, load_board
 from spela_mcu.firmware.elf import runtime_text_bytes
+from spela_mcu.pictures.functions import draw_functions
 from spela_mcu.pipeline import Overrides
 
 KEYS = {

@@ -1,7 +1,6 @@
 import json
 import re
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,9 +8,10 @@ from click.testing import CliRunner
 from toy import toy, toy_samples
 
 from spela_mcu.cli.boards import command
+from spela_mcu.cores import CORES
 from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
-from spela_mcu.firmware.board import Core, board_directory, board_ids, load_board, load_boards
+from spela_mcu.firmware.board import board_directory, board_ids, load_board, load_boards
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.project import generate_project
@@ -48,10 +48,11 @@ def test_every_board_is_whole(board_id):
 
 def test_every_core_has_a_board():
     boards = load_boards()
-    assert {board.core for board in boards} == set(get_args(Core))
+    assert {board.core for board in boards} == set(CORES)
     assert any(board.mve for board in boards)
     for board in boards:
-        assert ("unicorn" in board.simulators.names) == (board.core != "cortex-m55"), board.id
+        knows = CORES[board.core].unicorn is not None
+        assert ("unicorn" in board.simulators.names) == knows, board.id
         if board.simulators.renode is not None:
             assert board.simulators.renode.platform == f"{board.id}.repl"
         if board.simulators.qemu is not None:
@@ -170,6 +171,18 @@ def test_a_wrong_board_file_is_refused_by_key(tmp_path, old, new, key):
         load_board("mine", tmp_path)
     assert raised.value.file == file
     assert raised.value.key == key
+
+
+def test_a_simulator_that_lacks_the_core_is_refused(tmp_path):
+    (tmp_path / "mine.yaml").write_text(FILE.replace("cortex-m4", "cortex-m55"))
+    with pytest.raises(UserError, match="Unicorn has no model of a cortex-m55"):
+        load_board("mine", tmp_path)
+
+
+def test_an_unknown_core_is_answered_with_the_known_ones(tmp_path):
+    (tmp_path / "mine.yaml").write_text(FILE.replace("cortex-m4", "cortex-a9"))
+    with pytest.raises(UserError, match=r'no core "cortex-a9"; the cores are: cortex-m0, .*m55'):
+        load_board("mine", tmp_path)
 
 
 def test_a_board_file_that_is_not_yaml(tmp_path):

@@ -13,6 +13,7 @@ from host_process import RUNTIME, plant
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from spela_mcu.cores import CORES
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import load_board
 from spela_mcu.firmware.elf import read_elf
@@ -190,12 +191,6 @@ KERNELS = {
     "mve": ("mps3-an547", "qemu", ()),
     "portable": ("mps2-an386", "unicorn", ("SPELA_PORTABLE_KERNELS",)),
 }
-CPU_MODELS = {
-    "cortex-m0plus": "UC_CPU_ARM_CORTEX_M0",
-    "cortex-m3": "UC_CPU_ARM_CORTEX_M3",
-    "cortex-m4": "UC_CPU_ARM_CORTEX_M4",
-    "cortex-m33": "UC_CPU_ARM_CORTEX_M33",
-}
 
 
 def build_program(kernels, compiler, directory, change=None):
@@ -268,7 +263,7 @@ def run_in_unicorn(board, elf, data):
     from unicorn import arm_const as arm
 
     machine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
-    machine.ctl_set_cpu_model(getattr(arm, CPU_MODELS[board.core]))
+    machine.ctl_set_cpu_model(getattr(arm, f"UC_CPU_ARM_{CORES[board.core].unicorn}"))
     machine.mem_map(0, 0x10000, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
     machine.mem_map(0x20000000, 0x200000, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)
     program = read_elf(elf)

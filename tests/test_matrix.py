@@ -40,7 +40,7 @@ def model(tmp_path_factory):
 
 def columns(core, simulator):
     """The four builds of one core in one simulator; levels take turns."""
-    turn = CORES.index(core) + SIMULATORS.index(simulator)
+    turn = list(CORES).index(core) + SIMULATORS.index(simulator)
     for index, (compiler, weights) in enumerate(TURNS):
         yield Column(compiler, OPTIMIZATIONS[(turn + index) % len(OPTIMIZATIONS)], weights)
 

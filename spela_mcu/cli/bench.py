@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 from rich.table import Table
@@ -17,8 +17,9 @@ from spela_mcu.cli.options import (
     progress_bars,
     simulator_option,
 )
-from spela_mcu.commands.bench import Bench, bench, draw_functions, prepare_bench
-from spela_mcu.firmware.board import Core
+from spela_mcu.commands.bench import Bench, bench, prepare_bench
+from spela_mcu.cores import CORES
+from spela_mcu.pictures.functions import draw_functions
 from spela_mcu.pipeline import Overrides, work_directory
 from spela_mcu.simulators.choice import SimulatorChoice
 
@@ -33,7 +34,7 @@ TITLES = {
 @click.command()
 @model_argument
 @click.option(
-    "--core", type=click.Choice(get_args(Core)),
+    "--core", type=click.Choice(CORES),
     help="A core: the model's board if it has it, else the largest one that has.",
 )  # fmt: skip
 @click.option(
@@ -49,7 +50,7 @@ TITLES = {
 def command(
     *,
     model: Path,
-    core: Core | None,
+    core: str | None,
     output: Path | None,
     simulator_choice: SimulatorChoice,
     as_json: bool,

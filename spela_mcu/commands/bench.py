@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from spela_mcu.cores import CORES
 from spela_mcu.data.dataset import quantize_inputs
 from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
-from spela_mcu.firmware.board import Board, Core, load_boards
+from spela_mcu.firmware.board import Board, load_boards
 from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.elf import runtime_text_bytes
 from spela_mcu.firmware.stack import worst_case_stack
@@ -23,7 +22,7 @@ from spela_mcu.pipeline import Overrides, Prepared, learning_stream, prepare, ta
 from spela_mcu.progress import Progress, silent
 from spela_mcu.simulators.base import Call, Machine, Simulator
 from spela_mcu.simulators.choice import SimulatorChoice, counting_simulator
-from spela_mcu.simulators.cycles import estimate_cycles, has_timing
+from spela_mcu.simulators.cycles import estimate_cycles
 
 COUNTED_FIRST, COUNTED_SECOND = 16, 200
 """Learning steps whose instructions are counted: at the start, and spread over the second epoch."""
@@ -118,7 +117,7 @@ class Bench:
             report[f"{name}_instructions_per_mac"] = (
                 None if cost is None else round(cost.per_mac(self.macs), 4)
             )
-        has_cycles = has_timing(self.board.core)
+        has_cycles = CORES[self.board.core].timing is not None
         return report | {
             "text_bytes": self.text_bytes,
             "text_bytes_inference_only": self.text_bytes_inference_only,
@@ -145,7 +144,7 @@ class Bench:
         }
 
 
-def board_for(model_board: Board, core: Core, choice: SimulatorChoice) -> Board:
+def board_for(model_board: Board, core: str, choice: SimulatorChoice) -> Board:
     """The model's own board if it has the core, else the largest that has it and can be simulated.
 
     Raises:
@@ -250,7 +249,7 @@ def _mean(calls: Iterable[Call], build: Build) -> Cost:
         blocks.update(call.blocks)
     core = build.project.board.core
     cycles = None
-    if has_timing(core):
+    if CORES[core].timing is not None:
         cycles = estimate_cycles(build.read_elf(), core, blocks) / len(kept)
     return Cost(
         instructions=sum(call.instructions for call in kept) / len(kept),
@@ -261,7 +260,7 @@ def _mean(calls: Iterable[Call], build: Build) -> Cost:
 
 
 def prepare_bench(
-    model: Path, overrides: Overrides, core: Core | None, choice: SimulatorChoice
+    model: Path, overrides: Overrides, core: str | None, choice: SimulatorChoice
 ) -> tuple[Prepared, Simulator]:
     """The model on a board with the core that is wanted, untrained, and what simulates it.
 
@@ -281,39 +280,3 @@ def prepare_bench(
     if board != own:
         wanted = dataclasses.replace(wanted, board=board.id)
     return prepare(model, wanted), simulator
-
-
-def draw_functions(found: Bench) -> bytes:
-    """Where the instructions go, by function, as a PNG."""
-    from matplotlib.figure import Figure
-
-    costs = found.costs()
-    names = dict.fromkeys(itertools.chain.from_iterable(c.functions for c in costs.values()))
-    shown = [
-        name
-        for name in names
-        if any(c.functions.get(name, 0) > 0.01 * c.instructions for c in costs.values())
-    ]
-    figure = Figure(figsize=(8.0, 1.6 + 0.6 * len(costs)), layout="constrained")
-    axes = figure.add_subplot()
-    left = np.zeros(len(costs))
-    for name in [*shown, "others"]:
-        parts = np.array(
-            [
-                sum(
-                    n
-                    for function, n in cost.functions.items()
-                    if function == name or (name == "others" and function not in shown)
-                )
-                for cost in costs.values()
-            ]
-        )
-        axes.barh(list(costs), parts / found.macs, left=left / found.macs, label=name)
-        left += parts
-    axes.invert_yaxis()
-    axes.set_xlabel("instructions per multiply-accumulate of an inference")
-    axes.set_title(f"{found.prepared.spec.name} on {found.board.core}, {found.build.optimization}")
-    axes.legend(fontsize="small", ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.3))
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    return picture.getvalue()

@@ -8,19 +8,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from spela_mcu.cores import CORES, CompilerName
 from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
-from spela_mcu.firmware.board import Board, Core, SimulatorName, load_boards
+from spela_mcu.firmware.board import Board, SimulatorName, load_boards
 from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.legality import illegal_instructions
-from spela_mcu.firmware.toolchain import OPTIMIZATIONS, CompilerName, Optimization, find_compiler
+from spela_mcu.firmware.toolchain import OPTIMIZATIONS, Optimization, find_compiler
 from spela_mcu.pipeline import Overrides, Prepared, prepare
 from spela_mcu.progress import Progress, silent
 from spela_mcu.proof.equality import compare_inference, compare_learning
 from spela_mcu.simulators.base import Simulator
 from spela_mcu.simulators.choice import simulator_named
 
-CORES: tuple[Core, ...] = get_args(Core)
 SIMULATORS: tuple[SimulatorName, ...] = get_args(SimulatorName)
 COMPILERS: tuple[CompilerName, ...] = get_args(CompilerName)
 
@@ -37,7 +37,7 @@ class Row:
         absent: why there is nothing.
     """
 
-    core: Core
+    core: str
     simulator: SimulatorName
     board: Board | None
     absent: str = ""
@@ -64,7 +64,7 @@ class Cell:
             step; None where nothing was run.
     """
 
-    core: Core
+    core: str
     simulator: SimulatorName
     board: str
     compiler: CompilerName

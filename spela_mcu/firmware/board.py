@@ -6,8 +6,9 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from spela_mcu.cores import CORES
 from spela_mcu.errors import UserError
 from spela_mcu.resources import resource_directory
 
@@ -126,10 +127,6 @@ _RP2040_UARTS = (0x40034000, 0x40038000)
 
 Uart = CmsdkUart | Stm32Usart | Stm32F7Usart | Nrf51Uart | Nrf52Uarte | Rp2040Uart
 
-Core = Literal[
-    "cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"
-]
-
 SimulatorName = Literal["renode", "qemu", "unicorn"]
 
 
@@ -170,13 +167,19 @@ class Simulators(_BoardPart):
         return tuple(name for name, board in known.items() if board is not None)
 
 
+def _known_core(name: str) -> str:
+    if name not in CORES:
+        raise ValueError(f'there is no core "{name}"; the cores are: {", ".join(CORES)}')
+    return name
+
+
 class Board(_BoardPart):
     """A board, as its file in sim/boards says.
 
     Attributes:
         id: the file's stem.
         title: what a user calls it.
-        core: the CPU; `spela_mcu.firmware.toolchain` knows its compiler flags.
+        core: the name of its core, whose facts are `spela_mcu.cores.CORES[core]`.
         fpu: whether the chip has a floating-point unit (the firmware does not use it).
         dsp: whether the core has the DSP extension.
         mve: whether the core has the vector extension (MVE, Helium).
@@ -191,7 +194,7 @@ class Board(_BoardPart):
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str
-    core: Core
+    core: Annotated[str, AfterValidator(_known_core)]
     fpu: bool
     dsp: bool
     mve: bool = False
@@ -204,24 +207,16 @@ class Board(_BoardPart):
     pyocd: str | None = None
 
     @model_validator(mode="after")
-    def _check_extensions(self) -> Self:
+    def _check_core(self) -> Self:
         """The core decides which extensions there can be, and most of them outright."""
-        for name, possible in _EXTENSIONS[self.core].items():
-            if getattr(self, name) not in possible:
+        core = CORES[self.core]
+        for name in ("fpu", "dsp", "mve"):
+            if getattr(self, name) not in getattr(core, name):
                 has = "cannot have" if getattr(self, name) else "always has"
                 raise ValueError(f"a {self.core} {has} the extension {name}")
+        if self.simulators.unicorn is not None and core.unicorn is None:
+            raise ValueError(f"Unicorn has no model of a {self.core}: remove simulators.unicorn")
         return self
-
-
-_EXTENSIONS: dict[Core, dict[str, tuple[bool, ...]]] = {
-    "cortex-m0": {"fpu": (False,), "dsp": (False,), "mve": (False,)},
-    "cortex-m0plus": {"fpu": (False,), "dsp": (False,), "mve": (False,)},
-    "cortex-m3": {"fpu": (False,), "dsp": (False,), "mve": (False,)},
-    "cortex-m4": {"fpu": (False, True), "dsp": (True,), "mve": (False,)},
-    "cortex-m7": {"fpu": (False, True), "dsp": (True,), "mve": (False,)},
-    "cortex-m33": {"fpu": (False, True), "dsp": (False, True), "mve": (False,)},
-    "cortex-m55": {"fpu": (False, True), "dsp": (True,), "mve": (False, True)},
-}
 
 
 def board_directory() -> Path:

@@ -8,16 +8,11 @@ made for larger cores names them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from spela_mcu.firmware.board import Board, Core
+from spela_mcu.cores import CORES, Extension
+from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.disassembly import UNKNOWN, Instruction, instructions, is_loop
 from spela_mcu.firmware.elf import Elf
-
-Extension = Literal[
-    "thumb-2", "dsp", "armv8-m", "armv8.1-m", "mve", "floating point", "coprocessor"
-]
-"""What an instruction needs beyond ARMv6-M; the last two are forbidden everywhere."""
 
 _REASONS: dict[Extension, str] = {
     "thumb-2": "ARMv6-M has no such instruction",
@@ -74,23 +69,12 @@ def _reason(step: Instruction, board: Board) -> str | None:
 
 
 def _allowed(board: Board) -> set[Extension]:
-    allowed = set(_ALLOWED[board.core])
+    allowed = set(CORES[board.core].instructions)
     if board.dsp:
         allowed.add("dsp")
     if board.mve:
         allowed.add("mve")
     return allowed
-
-
-_ALLOWED: dict[Core, tuple[Extension, ...]] = {
-    "cortex-m0": (),
-    "cortex-m0plus": (),
-    "cortex-m3": ("thumb-2",),
-    "cortex-m4": ("thumb-2",),
-    "cortex-m7": ("thumb-2",),
-    "cortex-m33": ("thumb-2", "armv8-m"),
-    "cortex-m55": ("thumb-2", "armv8-m", "armv8.1-m"),
-}
 
 
 def _short_extension(code: int) -> Extension | None:

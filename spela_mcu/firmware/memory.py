@@ -7,11 +7,11 @@ depends on the compiler and its optimisation level, but hardly on the model.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from spela_mcu.cores import CORES, CodeSize, CompilerName
 from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.boot import boot_bytes
-from spela_mcu.firmware.toolchain import CompilerChoice, CompilerName, Optimization
+from spela_mcu.firmware.toolchain import CompilerChoice, Optimization
 from spela_mcu.fixed_point.arena import arena_bytes, buffer_bytes
 from spela_mcu.fixed_point.layout import rounded_up
 from spela_mcu.fixed_point.plan import FixedPointPlan
@@ -26,10 +26,7 @@ STACK_BYTES = 512 + FAULT_STACK_BYTES
 VECTOR_STACK_BYTES = 128
 """Added where there are vector registers: functions that use them keep eight for their caller."""
 
-Architecture = Literal["armv6-m", "armv7-m"]
-"""The small instruction set, and the large one with all that later cores added to it."""
-
-CODE_BYTES: dict[Architecture, dict[CompilerName, dict[Optimization, tuple[int, int]]]] = {
+CODE_BYTES: dict[CodeSize, dict[CompilerName, dict[Optimization, tuple[int, int]]]] = {
     "armv6-m": {
         "gcc": {
             "O0": (14300, 10100),
@@ -177,23 +174,17 @@ def plan_memory(
         inference_only: the learning runtime is left out.
     """
     names: tuple[CompilerName, ...] = ("gcc", "zig") if compiler == "auto" else (compiler,)
-    core = architecture(board)
+    bounds = CODE_BYTES[CORES[board.core].code_size]
     whole = application_bytes(network.arena_bytes, network.inputs)
     return MemoryPlan(
         board=board,
-        code=boot_bytes(board)
-        + max(CODE_BYTES[core][name][optimization][inference_only] for name in names),
+        code=boot_bytes(board) + max(bounds[name][optimization][inference_only] for name in names),
         tables=network.table_bytes,
         weights=network.arena_bytes - network.buffer_bytes,
         buffers=network.buffer_bytes,
         application=whole - network.arena_bytes + PORT_BYTES.get(board.uart.driver, 0),
         stack=stack_bytes(board),
     )
-
-
-def architecture(board: Board) -> Architecture:
-    """Which instructions a board's code is made of, as far as its size goes."""
-    return "armv6-m" if board.core in ("cortex-m0", "cortex-m0plus") else "armv7-m"
 
 
 def stack_bytes(board: Board) -> int:

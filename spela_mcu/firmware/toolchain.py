@@ -11,47 +11,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
+from spela_mcu.cores import CORES, CompilerName
 from spela_mcu.errors import UserError
-from spela_mcu.firmware.board import Board, Core
+from spela_mcu.firmware.board import Board
 
-CompilerName = Literal["gcc", "zig"]
 CompilerChoice = Literal["auto", "gcc", "zig"]
 Optimization = Literal["O0", "O1", "O2", "O3", "Os"]
 OPTIMIZATIONS: tuple[Optimization, ...] = get_args(Optimization)
 
 GCC = "arm-none-eabi-gcc"
 
-# No object may hold a floating-point instruction, nor need a library that emulates one. gcc has
-# MVE's integer half only where the calling convention knows floating-point registers.
-# An M55 without MVE is taken for an M33, whose code it runs: the little that ARMv8.1-M adds to it
-# is what Renode 1.16.1 gets wrong (docs/simulators.md).
-_GCC_CPU: dict[Core, tuple[str, ...]] = {
-    "cortex-m0": ("cortex-m0",),
-    "cortex-m0plus": ("cortex-m0plus",),
-    "cortex-m3": ("cortex-m3",),
-    "cortex-m4": ("cortex-m4",),
-    "cortex-m7": ("cortex-m7",),
-    "cortex-m33": ("cortex-m33+nodsp", "cortex-m33"),
-    "cortex-m55": ("cortex-m33", "cortex-m55+nofp"),
-}
-_ZIG_CPU: dict[Core, tuple[str, ...]] = {
-    "cortex-m0": ("cortex_m0",),
-    "cortex-m0plus": ("cortex_m0plus",),
-    "cortex-m3": ("cortex_m3",),
-    "cortex-m4": ("cortex_m4",),
-    "cortex-m7": ("cortex_m7",),
-    "cortex-m33": ("cortex_m33", "cortex_m33+dsp"),
-    "cortex-m55": ("cortex_m33+dsp", "cortex_m55+mve"),
-}
-
 
 def core_flags(name: CompilerName, board: Board) -> tuple[str, ...]:
     """What tells a compiler the board's core: its name and the extensions we make use of."""
-    has_optional = board.dsp if board.core == "cortex-m33" else board.mve
-    cpu = (_GCC_CPU if name == "gcc" else _ZIG_CPU)[board.core][has_optional]
-    if name == "zig":
-        return ("-target", "thumb-freestanding-eabi", f"-mcpu={cpu}")
-    return (f"-mcpu={cpu}", "-mthumb", f"-mfloat-abi={'softfp' if board.mve else 'soft'}")
+    return CORES[board.core].flags_for(name, dsp=board.dsp, mve=board.mve)
 
 
 LANGUAGE_FLAGS = (

@@ -2,20 +2,15 @@
 
 An estimate, since a simulator of instructions knows no pipeline: memory without wait states, no
 contention on the bus, no interrupts. What depends on the data or on the pipeline's state is taken
-as `_Timing` says. Cores with caches or two pipelines (M7, M33, M55) publish no timings.
-
-Sources: Arm's technical reference manuals, instruction set summaries: Cortex-M0 r0p0 (DDI 0432C,
-3.3), Cortex-M0+ r0p1 (DDI 0484C, 3.3), Cortex-M3 r2p1 (DDI 0337I, 3.3), Cortex-M4 r0p1 (DDI 0439D,
-3.3).
+as the core's `Timing` says.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-from spela_mcu.firmware.board import Core
+from spela_mcu.cores import CORES, Timing
 from spela_mcu.firmware.disassembly import Instruction, instructions
 from spela_mcu.firmware.elf import Elf
 
@@ -25,62 +20,21 @@ _CONDITIONAL = re.compile(rf"(?P<name>.+?)({_CONDITIONS})$")
 _BRANCH = re.compile(rf"(b({_CONDITIONS})?|cbn?z)$")
 
 
-@dataclass(frozen=True)
-class _Timing:
-    """What instructions of a core cost, in cycles.
-
-    Attributes:
-        load, store: of one value.
-        next_access: of a load right behind a load or store; None: as any other.
-        refill: added by a branch that is taken, to fill the pipeline (M3 and M4: 1 to 3).
-        call: added by BL beyond a taken branch.
-        load_pc: added to loading PC from memory, beyond the loads.
-        others: by mnemonic, whatever does not cost one cycle.
-    """
-
-    load: int
-    store: int
-    next_access: int | None
-    refill: int
-    call: int
-    load_pc: int
-    others: Mapping[str, int] = field(default_factory=dict)
-
-
-_BARRIERS = ("dmb", "dsb", "isb", "mrs", "msr")
-# Division ends early: 2 to 12 cycles, by the operands. Long products on the M3: 3 to 7.
-_DIVISION = {"udiv": 12, "sdiv": 12}
-_TIMINGS: dict[Core, _Timing] = {
-    "cortex-m0": _Timing(2, 2, None, 2, 1, 3, dict.fromkeys(_BARRIERS, 4)),
-    "cortex-m0plus": _Timing(2, 2, None, 1, 1, 2, dict.fromkeys(_BARRIERS, 3)),
-    "cortex-m3": _Timing(
-        2, 1, 1, 2, 0, 2,
-        {"mla": 2, "mls": 2, "umull": 5, "smull": 5, "umlal": 7, "smlal": 7} | _DIVISION,
-    ),
-    "cortex-m4": _Timing(2, 1, 1, 2, 0, 2, _DIVISION),
-}  # fmt: skip
-
-
-def has_timing(core: Core) -> bool:
-    """Whether cycles can be estimated for a core."""
-    return core in _TIMINGS
-
-
-def estimate_cycles(elf: Elf, core: Core, blocks: Mapping[tuple[int, int], int]) -> int:
+def estimate_cycles(elf: Elf, core: str, blocks: Mapping[tuple[int, int], int]) -> int:
     """Cycles that a run takes.
 
     Args:
         elf: the program.
-        core: what it ran on.
+        core: the name of what it ran on.
         blocks: how often each straight piece of code was executed from its first to its last
             instruction, by (address, bytes).
 
     Raises:
         ValueError: the core's timings are not published.
     """
-    if core not in _TIMINGS:
+    timing = CORES[core].timing
+    if timing is None:
         raise ValueError(f"no timings of a {core} are published")
-    timing = _TIMINGS[core]
     entered: dict[int, int] = {}
     for (address, _), times in blocks.items():
         entered[address] = entered.get(address, 0) + times
@@ -98,7 +52,7 @@ def estimate_cycles(elf: Elf, core: Core, blocks: Mapping[tuple[int, int], int])
     return cycles
 
 
-def _straight(timing: _Timing, steps: list[Instruction]) -> int:
+def _straight(timing: Timing, steps: list[Instruction]) -> int:
     """Cycles of the instructions of one block, its last branch not taken."""
     cycles = 0
     follows_access = False
@@ -116,7 +70,7 @@ def _plain(name: str) -> str:
     return name
 
 
-def _one(timing: _Timing, step: Instruction, *, follows_access: bool) -> int:
+def _one(timing: Timing, step: Instruction, *, follows_access: bool) -> int:
     name, operands = _plain(step.name), step.operands
     if name.startswith(("ldr", "str", "ldm", "stm")) or name in ("push", "pop"):
         return _access(timing, name, operands, follows_access=follows_access)
@@ -127,7 +81,7 @@ def _one(timing: _Timing, step: Instruction, *, follows_access: bool) -> int:
     return timing.others.get(name, 1)
 
 
-def _access(timing: _Timing, name: str, operands: str, *, follows_access: bool) -> int:
+def _access(timing: Timing, name: str, operands: str, *, follows_access: bool) -> int:
     """Cycles of a load or store."""
     into_pc = name != "push" and "pc" in operands.partition(", [")[0]
     cycles = timing.load_pc if into_pc else 0

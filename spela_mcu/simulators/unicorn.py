@@ -13,7 +13,7 @@ from collections import Counter
 from importlib import metadata
 from typing import Any
 
-from spela_mcu.firmware.board import Core
+from spela_mcu.cores import CORES
 from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.disassembly import instruction_sizes
 from spela_mcu.simulators.base import (
@@ -35,15 +35,6 @@ NOWHERE = 0xFFFFFFFE
 
 INTERRUPTS = {2: "SVC", 3: "prefetch abort", 4: "data abort", 7: "BKPT"}
 """QEMU's exception numbers, as Unicorn hands them on."""
-
-MODELS: dict[Core, str] = {
-    "cortex-m0": "CORTEX_M0",
-    "cortex-m0plus": "CORTEX_M0",  # the same instructions
-    "cortex-m3": "CORTEX_M3",
-    "cortex-m4": "CORTEX_M4",
-    "cortex-m7": "CORTEX_M7",
-    "cortex-m33": "CORTEX_M33",
-}
 
 INVALID_ACCESSES = {
     19: "load from nothing",
@@ -101,7 +92,7 @@ class UnicornMachine(Machine):
         self._error = unicorn.UcError
         # UC_MODE_MCLASS would force a Cortex-M33 whatever model is set.
         self._uc = uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
-        uc.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{MODELS[board.core]}"))
+        uc.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{CORES[board.core].unicorn}"))
         read, write = unicorn.UC_PROT_READ, unicorn.UC_PROT_WRITE
         uc.mem_map(board.flash.address, board.flash.bytes, read | unicorn.UC_PROT_EXEC)
         uc.mem_map(board.ram.address, board.ram.bytes, read | write)

@@ -1,0 +1,82 @@
+"""What one record says of a core."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+CompilerName = Literal["gcc", "zig"]
+
+CpuFlags = Mapping[CompilerName, tuple[str, ...]]
+"""What tells each compiler the core."""
+
+CodeSize = Literal["armv6-m", "armv7-m"]
+"""How dense code is: the small instruction set, or the large one with all that came later."""
+
+Extension = Literal[
+    "thumb-2", "dsp", "armv8-m", "armv8.1-m", "mve", "floating point", "coprocessor"
+]
+"""What an instruction needs beyond ARMv6-M; the last two are forbidden everywhere."""
+
+Possible = tuple[bool, ...]
+NEVER: Possible = (False,)
+ALWAYS: Possible = (True,)
+OPTIONAL: Possible = (False, True)
+"""Whether chips with a core have an extension: the values that a board file may state."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What instructions of a core cost, in cycles.
+
+    Attributes:
+        load, store: of one value.
+        next_access: of a load right behind a load or store; None: as any other.
+        refill: added by a branch that is taken, to fill the pipeline.
+        call: added by BL beyond a taken branch.
+        load_pc: added to loading PC from memory, beyond the loads.
+        others: by mnemonic, whatever does not cost one cycle.
+    """
+
+    load: int
+    store: int
+    next_access: int | None
+    refill: int
+    call: int
+    load_pc: int
+    others: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Core:
+    """A processor core.
+
+    Attributes:
+        name: as board files and `--core` give it.
+        code_size: which bounds of code hold (`spela_mcu.firmware.memory.CODE_BYTES`).
+        instructions: what every such core has beyond ARMv6-M.
+        fpu, dsp, mve: whether chips with the core have that extension.
+        flags: for a core without the optional extension that we make use of (dsp or mve).
+        extended_flags: with that extension; None: there is none to choose.
+        unicorn: the CPU model's name in Unicorn, without its prefix; None: it has none.
+        timing: what its instructions cost; None: the manual does not say.
+    """
+
+    name: str
+    code_size: CodeSize
+    instructions: tuple[Extension, ...]
+    fpu: Possible
+    dsp: Possible
+    mve: Possible
+    flags: CpuFlags
+    extended_flags: CpuFlags | None = None
+    unicorn: str | None = None
+    timing: Timing | None = None
+
+    def flags_for(self, compiler: CompilerName, *, dsp: bool, mve: bool) -> tuple[str, ...]:
+        """What tells a compiler the core and the extensions that a board has."""
+        is_extended = (self.dsp == OPTIONAL and dsp) or (self.mve == OPTIONAL and mve)
+        if is_extended and self.extended_flags is not None:
+            return self.extended_flags[compiler]
+        return self.flags[compiler]
