@@ -17,6 +17,7 @@ from spela_mcu.fixed_point.arithmetic import (
     halve,
     inverse_norm,
 )
+from spela_mcu.fixed_point.classifier import Classifier
 from spela_mcu.fixed_point.layout import pack
 from spela_mcu.fixed_point.learning import Output, best_class, dither, multipliers, update
 from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
@@ -107,10 +108,8 @@ def quantize_weights(layer: LayerPlan, weights: NDArray[np.float32]) -> Int64:
 
 
 @dataclass
-class IntegerNetwork:
+class IntegerNetwork(Classifier):
     """A SPELA network in integers that infers and learns as the chip does.
-
-    Samples are int8 arrays [inputs] (one) or [n, inputs] (many).
 
     Attributes:
         plan: its formats.
@@ -163,9 +162,8 @@ class IntegerNetwork:
         activation = activate(self.layers[index].weights @ inputs, layer.leak_shift)
         return Output(activation, layer.exit.embedding @ activation.values)
 
-    def infer(self, sample: NDArray[np.int8]) -> tuple[ExitAnswer, ...]:
-        """Every exit's answer for one sample [inputs]."""
-        values = self._checked(sample[np.newaxis])[0]
+    def _infer(self, sample: NDArray[np.int8]) -> tuple[ExitAnswer, ...]:
+        values = sample.astype(np.int64)
         answers = []
         for index, layer in enumerate(self.plan.layers):
             output = self._forward(index, values)
@@ -173,31 +171,20 @@ class IntegerNetwork:
             values = output.activation.values
         return tuple(answers)
 
-    def predict(self, samples: NDArray[np.int8], exit: int = -1) -> NDArray[np.int64]:
-        """The labels [n] that an exit (the last by default) gives to samples [n, inputs]."""
-        labels: NDArray[np.int64] = self.predict_exits(samples)[exit]
-        return labels
-
-    def predict_exits(self, samples: NDArray[np.int8]) -> NDArray[np.int64]:
-        """The labels [exits, n] that every exit gives to samples [n, inputs]."""
-        values = self._checked(samples)
+    def _predict_exits(self, samples: NDArray[np.int8]) -> NDArray[np.int64]:
+        values = samples.astype(np.int64)
         labels = np.empty((len(self.plan.layers), len(values)), np.int64)
         for index, (layer, state) in enumerate(zip(self.plan.layers, self.layers, strict=True)):
             sums = exact_product(values, state.weights.T)
-            values = np.stack([activate(row, layer.leak_shift).values for row in sums])
+            activations = [activate(row, layer.leak_shift).values for row in sums]
+            values = np.array(activations, np.int64).reshape(sums.shape)
             labels[index] = np.argmax(exact_product(values, layer.exit.embedding.T), axis=1)
         return labels
 
-    def score(self, samples: NDArray[np.int8], labels: NDArray[np.int64]) -> float:
-        """Share of samples [n, inputs] that the last exit classifies as labels [n]."""
-        return float(np.mean(self.predict(samples) == labels))
-
     # --------------------------------------------------------------------- learning
 
-    def learn(self, sample: NDArray[np.int8], label: int) -> int:
-        """Learns one sample [inputs]; returns what the last exit said before."""
-        values = self._checked(sample[np.newaxis])[0]
-        self._check_labels(np.array([label]))
+    def _learn(self, sample: NDArray[np.int8], label: int) -> int:
+        values = sample.astype(np.int64)
         prediction = 0
         for index in range(len(self.plan.layers)):
             output = self._forward(index, values)
@@ -206,28 +193,6 @@ class IntegerNetwork:
             values = output.activation.values  # as it was before the update
         self.samples = min(self.samples + 1, COUNTER_MAX)
         return prediction
-
-    def partial_fit(self, samples: NDArray[np.int8], labels: NDArray[np.int64]) -> Self:
-        """Learns samples [n, inputs] with labels [n], once each, in the order given."""
-        self._check_labels(labels)
-        for sample, label in zip(samples, labels, strict=True):
-            self.learn(sample, int(label))
-        return self
-
-    def fit(
-        self,
-        samples: NDArray[np.int8],
-        labels: NDArray[np.int64],
-        epochs: int = 1,
-        seed: int = 0,
-    ) -> Self:
-        """Starts afresh and learns all samples `epochs` times, shuffled by `seed`."""
-        self.reset()
-        generator = np.random.default_rng(seed)
-        for _ in range(epochs):
-            order = generator.permutation(len(labels))
-            self.partial_fit(samples[order], labels[order])
-        return self
 
     def _rate_halvings(self) -> int:
         """Held for `rate_halvings` intervals, then one halving an interval."""
@@ -293,17 +258,6 @@ class IntegerNetwork:
             crc = zlib.crc32(np.array([state.updates, state.halvings], "<u4").tobytes(), crc)
             crc = zlib.crc32(self.packed_weights(index), crc)
         return crc
-
-    def _checked(self, samples: NDArray[np.int8]) -> Int64:
-        if samples.dtype != np.int8 or samples.ndim != 2 or samples.shape[1] != self.plan.inputs:
-            raise ValueError(
-                f"samples must be int8 [n, {self.plan.inputs}], not {samples.dtype} {samples.shape}"
-            )
-        return samples.astype(np.int64)
-
-    def _check_labels(self, labels: NDArray[np.int64]) -> None:
-        if len(labels) and not (labels.min() >= 0 and labels.max() < self.plan.classes):
-            raise ValueError(f"labels must lie in 0 .. {self.plan.classes - 1}")
 
 
 def exact_product(left: Int64, right: Int64) -> Int64:

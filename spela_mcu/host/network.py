@@ -18,10 +18,12 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 from cffi import FFI
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from spela_mcu.data.arguments import int8_sample
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.arena import ALIGNMENT, arena_bytes
+from spela_mcu.fixed_point.classifier import Classifier
 from spela_mcu.fixed_point.early_exit import EarlyAnswer
 from spela_mcu.fixed_point.layout import unpack
 from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
@@ -135,7 +137,7 @@ def _set(structure: CData, name: str, value: CData) -> None:
     setattr(structure, last, value)
 
 
-class HostNetwork:
+class HostNetwork(Classifier):
     """A network run by the C runtime on this machine; the same calls as `IntegerNetwork`."""
 
     def __init__(self, plan: FixedPointPlan, initial: tuple[NDArray[np.int64], ...] | None) -> None:
@@ -190,12 +192,9 @@ class HostNetwork:
             )
 
     def _pointer(self, sample: NDArray[np.int8]) -> CData:
-        if sample.dtype != np.int8 or not sample.flags.c_contiguous:
-            raise ValueError("samples must be contiguous int8")
         return self._ffi.from_buffer("int8_t[]", sample)
 
-    def infer(self, sample: NDArray[np.int8]) -> tuple[ExitAnswer, ...]:
-        """Every exit's answer for one sample [inputs]."""
+    def _infer(self, sample: NDArray[np.int8]) -> tuple[ExitAnswer, ...]:
         pointer, result = self._pointer(sample), self._result
         answers = []
         for index in range(len(self.plan.layers)):
@@ -206,18 +205,17 @@ class HostNetwork:
             answers.append(ExitAnswer(result.label, result.cosine, result.margin, np.array(scores)))
         return tuple(answers)
 
-    def infer_early(self, sample: NDArray[np.int8]) -> EarlyAnswer:
+    def infer_early(self, sample: ArrayLike) -> EarlyAnswer:
         """The answer to one sample [inputs] by early exit."""
-        result = self._result
+        values, result = int8_sample(sample, self.plan.inputs), self._result
         self._check(
             self._library.spela_infer_early(
-                self._network, self._pointer(sample), len(sample), result
+                self._network, self._pointer(values), len(values), result
             )
         )
         return EarlyAnswer(result.label, result.exit, result.cosine, result.margin)
 
-    def predict_exits(self, samples: NDArray[np.int8]) -> NDArray[np.int64]:
-        """The labels [exits, n] that every exit gives to samples [n, inputs]."""
+    def _predict_exits(self, samples: NDArray[np.int8]) -> NDArray[np.int64]:
         labels = np.empty((len(self.plan.layers), len(samples)), np.int64)
         for n, sample in enumerate(samples):
             pointer = self._pointer(sample)
@@ -230,20 +228,13 @@ class HostNetwork:
                 labels[index, n] = self._result.label
         return labels
 
-    def learn(self, sample: NDArray[np.int8], label: int) -> int:
-        """Learns one sample [inputs]; returns what the last exit said before."""
+    def _learn(self, sample: NDArray[np.int8], label: int) -> int:
         self._check(
             self._library.spela_learn(
                 self._network, self._pointer(sample), len(sample), label, self._result
             )
         )
         return int(self._result.label)
-
-    def partial_fit(self, samples: NDArray[np.int8], labels: NDArray[np.int64]) -> Self:
-        """Learns samples [n, inputs] with labels [n], once each, in the order given."""
-        for sample, label in zip(samples, labels, strict=True):
-            self.learn(sample, int(label))
-        return self
 
     def reset(self) -> None:
         """Forgets everything learned."""

@@ -9,14 +9,15 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
+from spela_mcu.data.arguments import class_labels, real_samples
 from spela_mcu.reference.local_loss import Direction, Loss, ascent, direction
 from spela_mcu.spec.model import Network
 
@@ -161,7 +162,7 @@ class FloatNetwork:
         )
         return replace(self, layers=tuple(layers))
 
-    def forward(self, x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def forward(self, x: ArrayLike) -> list[NDArray[np.float32]]:
         """Each exit's cosines [n, classes] for samples x [n, inputs]; 0 where |h| = 0.
 
         Raises:
@@ -179,20 +180,21 @@ class FloatNetwork:
             raise FloatingPointError("a cosine is not a number")
         return exits
 
-    def predict(self, x: NDArray[np.float32]) -> NDArray[np.int64]:
+    def predict(self, x: ArrayLike) -> NDArray[np.int64]:
         """Each exit's class for samples x [n, inputs]: int64 [exits, n], the first of equals."""
         return np.stack([cosines.argmax(axis=1) for cosines in self.forward(x)])
 
-    def accuracy(self, x: NDArray[np.float32], y: NDArray[np.int64]) -> tuple[float, ...]:
+    def accuracy(self, x: ArrayLike, y: ArrayLike) -> tuple[float, ...]:
         """Each exit's share of right predictions, 0 to 1.
 
         Raises:
             ValueError: there are no samples, or labels do not fit them.
         """
-        labels = self._labels(y, len(x)).numpy()
-        return tuple(float(share) for share in (self.predict(x) == labels).mean(axis=1))
+        predictions = self.predict(x)
+        labels = self._labels(y, predictions.shape[1]).numpy()
+        return tuple(float(share) for share in (predictions == labels).mean(axis=1))
 
-    def learn(self, x: NDArray[np.float32], y: NDArray[np.int64], learning_rate: float) -> Learned:
+    def learn(self, x: ArrayLike, y: ArrayLike, learning_rate: float) -> Learned:
         """One update of every layer, in one forward pass, from a batch x [n, inputs], y [n].
 
         The update is the mean over the batch (samples that do not update count as zero), so
@@ -203,47 +205,43 @@ class FloatNetwork:
             ValueError: x is not [n, inputs], or a label is not 0 .. classes-1.
         """
         with reproducible():
-            samples, labels = self._samples(x), self._labels(y, len(x))
+            samples = self._samples(x)
+            labels = self._labels(y, len(samples))
             return _learned([self._step(samples, labels, learning_rate)])
 
     def learn_online(
         self,
-        x: NDArray[np.float32],
-        y: NDArray[np.int64],
-        learning_rates: NDArray[np.floating[Any]],
+        x: ArrayLike,
+        y: ArrayLike,
+        learning_rates: ArrayLike,
     ) -> Learned:
         """Learns a stream sample by sample, as the chip does: `learn` on each row in turn.
 
         Args:
             x: [n, inputs], in the order of the stream.
-            y: int64 [n].
+            y: labels [n].
             learning_rates: [n], the learning rate of each step.
 
         Raises:
             ValueError: as `learn`, or there are not n learning rates; nothing was learned.
         """
         rates = np.asarray(learning_rates, dtype=np.float64)
-        if rates.shape != y.shape:
-            raise ValueError(f"{len(y)} steps need learning rates [{len(y)}]")
         with reproducible():
-            samples, labels = self._samples(x), self._labels(y, len(x))
+            samples = self._samples(x)
+            labels = self._labels(y, len(samples))
+            if rates.shape != (len(samples),):
+                raise ValueError(f"{len(samples)} steps need learning rates [{len(samples)}]")
             stream = zip(
                 torch.split(samples, 1), torch.split(labels, 1), rates.tolist(), strict=True
             )
             return _learned([self._step(sample, label, rate) for sample, label, rate in stream])
 
-    def _samples(self, x: NDArray[np.float32]) -> Tensor:
-        if x.ndim != 2 or x.shape[1] != self.inputs or len(x) == 0:
-            raise ValueError(f"samples must be [n, {self.inputs}], not {list(x.shape)}")
-        # A copy, for torch's alignment (see `copy`).
-        return torch.tensor(x, dtype=torch.from_numpy(self.layers[0].weight).dtype)
+    def _samples(self, x: ArrayLike) -> Tensor:
+        samples = real_samples(x, self.inputs).astype(self.layers[0].weight.dtype)
+        return torch.tensor(samples)  # a copy, for torch's alignment (see `copy`)
 
-    def _labels(self, y: NDArray[np.int64], samples: int) -> Tensor:
-        if y.shape != (samples,) or samples == 0:
-            raise ValueError(f"{samples} samples need labels [{samples}], not {list(y.shape)}")
-        if y.min() < 0 or y.max() >= self.classes:
-            raise ValueError(f"labels must be 0 .. {self.classes - 1}")
-        return torch.tensor(y, dtype=torch.int64)
+    def _labels(self, y: ArrayLike, samples: int) -> Tensor:
+        return torch.tensor(class_labels(y, self.classes, samples))
 
     def _passes(self, x: Tensor) -> Iterator[_LayerPass]:
         """One forward pass, layer by layer.
