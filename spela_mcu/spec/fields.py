@@ -19,7 +19,12 @@ _WORDS: dict[object, str] = {
     str: "text",
     Path: "a path",
 }
-_PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
+_PLURALS: dict[object, str] = {
+    int: "whole numbers",
+    float: "numbers",
+    str: "texts",
+    str | int: "texts or whole numbers",
+}
 
 DATA_SECTIONS: dict[str, type[Section]] = {
     get_args(section.model_fields["source"].annotation)[0]: section

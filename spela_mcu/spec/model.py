@@ -22,6 +22,9 @@ UINT32_MAX = 2**32 - 1
 FLOAT32_MAX = 3.4028234663852886e38
 """Raw inputs are scaled in float32."""
 
+WHITESPACE = "whitespace"
+"""The delimiter of tables whose cells are apart by runs of spaces and tabs."""
+
 UNTRAINED_RATE = 0.2
 TRAINED_RATE = 0.02
 """Learning rates on the device: far enough from random weights, near enough to trained ones."""
@@ -133,9 +136,28 @@ class CsvData(DataSection):
     path: Path = Field(strict=False, description="the file, UTF-8")
     label: str | int = Field(-1, description="label column, by header name or index (-1: last)")
     delimiter: str = Field(
-        ",", min_length=1, max_length=1, description='what stands between cells; "\\t" is a tab'
+        ",",
+        description='one character that stands between cells ("\\t" is a tab), or whitespace for '
+        "runs of spaces and tabs",
     )
     header: bool = Field(True, description="whether the first row names the columns")
+    decimal: Literal[".", ","] = Field(".", description="what stands before decimals")
+    comment: str | None = Field(
+        None, min_length=1, max_length=1, description="lines that begin with it are skipped"
+    )
+    features: tuple[str | int, ...] | None = Field(
+        None,
+        min_length=1,
+        description="the columns that become inputs, by header name or index; all when absent",
+    )
+    ignore: tuple[str | int, ...] | None = Field(
+        None, min_length=1, description="columns that do not become inputs, by header name or index"
+    )
+
+    @field_validator("features", "ignore", mode="before")
+    @classmethod
+    def _columns_from_list(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
 
     @field_validator("label")
     @classmethod
@@ -150,22 +172,49 @@ class CsvData(DataSection):
         return label
 
     @model_validator(mode="after")
-    def _name_needs_header(self) -> Self:
-        if isinstance(self.label, str) and not self.header:
+    def _names_need_header(self) -> Self:
+        stated = {"label": (self.label,), "features": self.features, "ignore": self.ignore}
+        for key, columns in stated.items():
+            name = next((one for one in columns or () if isinstance(one, str)), None)
+            if name is not None and not self.header:
+                raise impossible(
+                    f'without a header no column is named "{name}"',
+                    "give the index of the column, or set header: true",
+                    key,
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _one_choice_of_columns(self) -> Self:
+        if self.features is not None and self.ignore is not None:
             raise impossible(
-                f'without a header no column is named "{self.label}"',
-                "give the index of the column, or set header: true",
-                "label",
+                "features names all columns that become inputs, so none is left to ignore",
+                "remove one of the two",
+                "ignore",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> Self:
+        if self.decimal == self.delimiter:
+            raise impossible(
+                '"," cannot stand both between cells and before decimals',
+                'set delimiter: ";" or whitespace, as the file has it',
+                "decimal",
             )
         return self
 
     @field_validator("delimiter")
     @classmethod
     def _delimits(cls, delimiter: str) -> str:
-        if delimiter.isalnum() or delimiter in "+-._'\"\r\n":
+        if delimiter == WHITESPACE:
+            return delimiter
+        if len(delimiter) != 1 or delimiter.isalnum() or delimiter in "+-._'\"\r\n":
             raise impossible(
-                f"{delimiter!r} may be part of a cell, so it cannot stand between cells",
-                'use ",", ";", "|", " " or "\\t" (in double quotes)',
+                f"{delimiter!r} is more than one character"
+                if len(delimiter) > 1
+                else f"{delimiter!r} may be part of a cell, so it cannot stand between cells",
+                'use ",", ";", "|", "\\t" (in double quotes) or whitespace',
             )
         return delimiter
 
