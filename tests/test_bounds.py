@@ -4,6 +4,7 @@ The keys are found by walking the models, so that a new key is held as well.
 """
 
 import math
+import typing
 from functools import reduce
 from types import SimpleNamespace
 
@@ -14,7 +15,9 @@ from pydantic.fields import FieldInfo
 
 from spela_mcu.data.dataset import InputScaling
 from spela_mcu.errors import UserError, UserErrors
+from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.model import model_source
+from spela_mcu.firmware.uart import BoardPart
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.host.network import HostNetwork
@@ -222,3 +225,24 @@ def test_a_number_on_the_command_line_has_two_ends():
                 assert (limits.min, limits.max).count(None) == 0, f"{name} {option.name}"
                 found.append(option.name)
     assert {"seed", "learn_steps", "limit", "seeds", "jobs"} <= set(found)
+
+
+def board_numbers(model, path=()):
+    """(dotted key, field) of every number in a board file."""
+    for key, field in model.model_fields.items():
+        parts = [field.annotation, *typing.get_args(field.annotation)]
+        for part in list(parts):
+            parts += typing.get_args(part)
+        for part in parts:
+            if isinstance(part, type) and issubclass(part, BoardPart):
+                yield from board_numbers(part, (*path, part.__name__))
+        if int in parts and bool not in parts:
+            yield ".".join((*path, key)), field
+
+
+def test_every_number_of_a_board_file_has_two_ends():
+    found = dict(board_numbers(Board))
+    assert len(found) >= 25
+    for key, field in found.items():
+        (low, high), _ = ends(field)
+        assert 0 <= low < high <= 2**32, key

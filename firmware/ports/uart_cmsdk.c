@@ -16,8 +16,8 @@ typedef struct {
 #define CONTROL_RX_ENABLE (1U << 1)
 
 #define BAUD_DIVIDER ((BOARD_UART_CLOCK_HZ + (BOARD_UART_BAUD / 2U)) / BOARD_UART_BAUD)
-#if BAUD_DIVIDER < 16
-#error "BOARD_UART_BAUD is too fast for BOARD_UART_CLOCK_HZ: the divider must be 16 or more"
+#if BAUD_DIVIDER < 16 || BAUD_DIVIDER > 1048575
+#error "BOARD_UART_BAUD cannot be had from BOARD_UART_CLOCK_HZ: the divider is 16 to 1048575"
 #endif
 
 static uart_t *uart(void) {

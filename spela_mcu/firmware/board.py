@@ -6,22 +6,22 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from spela_mcu.cores import CORES
-from spela_mcu.errors import UserError
+from spela_mcu.errors import UserError, UserErrors
+from spela_mcu.firmware.uart import HZ_MAX, AnyUart, BoardPart
 from spela_mcu.resources import resource_directory
+from spela_mcu.spec.document import Document, KeyPath, dotted, key_path, quoted, read_document
+from spela_mcu.spec.rules import impossible
 
 
-class _BoardPart(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Region(_BoardPart):
+class Region(BoardPart):
     """Memory that lies in one piece."""
 
-    address: int = Field(ge=0, lt=2**32, multiple_of=0x1000)
-    bytes: int = Field(gt=0, lt=2**32, multiple_of=0x400)
+    address: int = Field(ge=0, lt=2**32)
+    bytes: int = Field(gt=0, le=2**32)
 
     @property
     def end(self) -> int:
@@ -32,124 +32,46 @@ class Region(_BoardPart):
         """Whether the address lies in the region."""
         return self.address <= address < self.end
 
-
-class RegisterBit(_BoardPart):
-    """A bit that has to be set: it lets a peripheral's clock run, or gives a port its supply."""
-
-    register_address: int = Field(alias="register", ge=0, lt=2**32, multiple_of=4)
-    bit: int = Field(ge=0, le=31)
-
-
-class Stm32Pin(_BoardPart):
-    """A pin that a peripheral uses: its GPIO port, and the number of the alternate function.
-
-    STM32F1 has no such number (None): there, the peripheral decides.
-    """
-
-    port: int = Field(ge=0, lt=2**32, multiple_of=0x400)
-    pin: int = Field(ge=0, le=15)
-    function: int | None = Field(None, ge=0, le=15)
-
-
-class _Uart(_BoardPart):
-    base: int = Field(ge=0, lt=2**32, multiple_of=4, description="address of the registers")
-    clock_hz: int = Field(gt=0, description="what the baud rate is divided from")
-    baud: int = Field(gt=0, description="8 data bits, no parity, 1 stop bit")
-
-
-class CmsdkUart(_Uart):
-    """UART of Arm's Cortex-M System Design Kit."""
-
-    driver: Literal["cmsdk"]
-
-
-class _Stm32Uart(_Uart):
-    enables: tuple[RegisterBit, ...] = Field(description="bits to set first, in this order")
-    tx: Stm32Pin
-    rx: Stm32Pin
-
     @model_validator(mode="after")
-    def _check_pins(self) -> Self:
-        if (self.tx.function is None) != (self.rx.function is None):
-            raise ValueError("either both pins have a function, or (STM32F1) none has")
+    def _ends(self) -> Self:
+        if self.end > 2**32:
+            raise impossible(
+                f"0x{self.bytes:x} bytes from 0x{self.address:08x} end beyond 32 bits",
+                "check address and bytes",
+                "bytes",
+            )
         return self
 
 
-class Stm32Usart(_Stm32Uart):
-    """USART of STM32F1, F2 and F4: one status and one data register."""
+ALIGNMENT = {"flash": 0x100, "ram": 8}
+"""Of address and size: the vector table opens the flash (VTOR), and the stack the RAM (AAPCS)."""
 
-    driver: Literal["stm32_usart"]
-
-
-class Stm32F7Usart(_Stm32Uart):
-    """USART of STM32F0, F3, F7, G0, H7, L4 and L5, and LPUART: two data registers."""
-
-    driver: Literal["stm32f7_usart"]
-    low_power: bool = Field(False, description="an LPUART: its baud rate has eight bits more")
-
-
-class Nrf51Uart(_Uart):
-    """UART of nRF51, and of nRF52 as long as its DMA is not used."""
-
-    driver: Literal["nrf51_uart"]
-    tx: int = Field(ge=0, le=31, description="pin of port 0")
-    rx: int = Field(ge=0, le=31, description="pin of port 0")
-
-
-class Nrf52Uarte(_Uart):
-    """UARTE of nRF52: its data pass through RAM."""
-
-    driver: Literal["nrf52_uarte"]
-    tx: int = Field(ge=0, le=47, description="pin; those of port 1 count from 32")
-    rx: int = Field(ge=0, le=47, description="pin; those of port 1 count from 32")
-
-
-class Rp2040Uart(_Uart):
-    """PL011 of RP2040; `clock_hz` is that of the crystal."""
-
-    driver: Literal["rp2040_uart"]
-    tx: int = Field(ge=0, le=29, description="GPIO")
-    rx: int = Field(ge=0, le=29, description="GPIO")
-
-    @model_validator(mode="after")
-    def _check_pins(self) -> Self:
-        """Which pins lead to which UART: RP2040 Datasheet, 1.4.3, function F2."""
-        if self.base not in _RP2040_UARTS:
-            raise ValueError("UART0 is at 0x40034000, UART1 at 0x40038000")
-        for name, pin, place in (("tx", self.tx, 0), ("rx", self.rx, 1)):
-            if pin % 4 != place or _RP2040_UARTS[(pin + 4) // 8 % 2] != self.base:
-                raise ValueError(f"GPIO {pin} cannot be {name} of the UART at 0x{self.base:08x}")
-        return self
-
-
-_RP2040_UARTS = (0x40034000, 0x40038000)
-
-
-Uart = CmsdkUart | Stm32Usart | Stm32F7Usart | Nrf51Uart | Nrf52Uarte | Rp2040Uart
 
 SimulatorName = Literal["renode", "qemu", "unicorn"]
 
 
-class RenodePlatform(_BoardPart):
+class RenodePlatform(BoardPart):
     """A board in Renode."""
 
     platform: str = Field(
         pattern=r"^[a-z0-9][a-z0-9_-]*\.repl$", description="its description, in sim/renode"
     )
-    uart: str = Field(description="name of the UART on the system bus")
+    uart: str = Field(
+        pattern=r"^[A-Za-z][A-Za-z0-9_.]*$", description="name of the UART on the system bus"
+    )
 
 
-class QemuMachine(_BoardPart):
+class QemuMachine(BoardPart):
     """A board in QEMU."""
 
-    machine: str = Field(description="what -M calls it")
+    machine: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="what -M calls it")
 
 
-class UnicornMap(_BoardPart):
+class UnicornMap(BoardPart):
     """A board in Unicorn: its core and memory, and the UART modelled by spela-mcu."""
 
 
-class Simulators(_BoardPart):
+class Simulators(BoardPart):
     """How each simulator knows a board; None: it does not."""
 
     renode: RenodePlatform | None = None
@@ -169,11 +91,11 @@ class Simulators(_BoardPart):
 
 def _known_core(name: str) -> str:
     if name not in CORES:
-        raise ValueError(f'there is no core "{name}"; the cores are: {", ".join(CORES)}')
+        raise impossible(f'there is no core "{name}"', f"the cores are: {', '.join(CORES)}")
     return name
 
 
-class Board(_BoardPart):
+class Board(BoardPart):
     """A board, as its file in sim/boards says.
 
     Attributes:
@@ -192,30 +114,81 @@ class Board(_BoardPart):
         pyocd: the chip's name in pyOCD, which flashes it; None: no probe reaches it.
     """
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    title: str
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    title: str = Field(min_length=1, max_length=80)
     core: Annotated[str, AfterValidator(_known_core)]
     fpu: bool
     dsp: bool
     mve: bool = False
-    clock_hz: int = Field(gt=0)
+    clock_hz: int = Field(gt=0, le=HZ_MAX)
     flash: Region
     ram: Region
-    uart: Annotated[Uart, Field(discriminator="driver")]
+    uart: Annotated[AnyUart, Field(discriminator="driver")]
     boot: Literal["rp2040"] | None = None
     simulators: Simulators
-    pyocd: str | None = None
+    pyocd: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
 
     @model_validator(mode="after")
     def _check_core(self) -> Self:
         """The core decides which extensions there can be, and most of them outright."""
         core = CORES[self.core]
         for name in ("fpu", "dsp", "mve"):
-            if getattr(self, name) not in getattr(core, name):
+            possible = getattr(core, name)
+            if getattr(self, name) not in possible:
                 has = "cannot have" if getattr(self, name) else "always has"
-                raise ValueError(f"a {self.core} {has} the extension {name}")
+                raise impossible(
+                    f"a {self.core} {has} the extension {name}",
+                    f"write {name}: {str(possible[0]).lower()}, or check core",
+                    name,
+                )
         if self.simulators.unicorn is not None and core.unicorn is None:
-            raise ValueError(f"Unicorn has no model of a {self.core}: remove simulators.unicorn")
+            raise impossible(
+                f"Unicorn has no model of a {self.core}", "remove unicorn", "simulators.unicorn"
+            )
+        return self
+
+    @field_validator("title")
+    @classmethod
+    def _fits_a_comment(cls, title: str) -> str:
+        if not title.isprintable() or any(mark in title for mark in ("*/", "/*", "\\")):
+            raise impossible(
+                "the title stands in comments of C: it may hold no \\, /*, */ or line break",
+                "leave them out",
+            )
+        return title
+
+    @model_validator(mode="after")
+    def _check_memory(self) -> Self:
+        for name, region in (("flash", self.flash), ("ram", self.ram)):
+            alignment = ALIGNMENT[name]
+            for key in ("address", "bytes"):
+                if getattr(region, key) % alignment:
+                    raise impossible(
+                        f"must be a multiple of {alignment}, got 0x{getattr(region, key):x}",
+                        "round it, so that the region stays within the chip's",
+                        f"{name}.{key}",
+                    )
+        flash, ram = self.flash, self.ram
+        if flash.address < ram.end and ram.address < flash.end:
+            raise impossible(
+                f"RAM (0x{ram.address:08x} to 0x{ram.end - 1:08x}) and flash "
+                f"(0x{flash.address:08x} to 0x{flash.end - 1:08x}) overlap",
+                "check the addresses and sizes of both",
+                "ram",
+            )
+        if flash.end == ram.address:
+            raise impossible(
+                "RAM begins where flash ends, so that an overflow of the stack would go unnoticed",
+                "keep something between them: the stack is at the bottom of RAM",
+                "ram.address",
+            )
+        for key, address in self.uart.registers.items():
+            if flash.holds(address) or ram.holds(address):
+                raise impossible(
+                    f"0x{address:08x} lies in {'flash' if flash.holds(address) else 'RAM'}",
+                    "give the address of the registers",
+                    f"uart.{key}",
+                )
         return self
 
 
@@ -280,19 +253,20 @@ def read_board(file: Path) -> Board:
     Raises:
         UserError: the file is not YAML, or does not describe a board.
     """
-    import yaml
-
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(
-            f"cannot be read as YAML: {error}", mend="compare another board's file", file=file
-        ) from error
-    return board_from(data, file)
+    document = read_document(file, mend=_MEND)
+    return board_from(document.data, file, document)
 
 
-def board_from(data: object, file: Path) -> Board:
+_MEND = "compare docs/boards.md and another board's file in sim/boards"
+
+
+def board_from(data: object, file: Path, document: Document | None = None) -> Board:
     """A board from plain data, as a board file or a project's manifest holds it.
+
+    Args:
+        data: the plain data.
+        file: where they stand.
+        document: the lines of that file, if it is a board file.
 
     Raises:
         UserError: the data does not describe a board.
@@ -300,21 +274,41 @@ def board_from(data: object, file: Path) -> Board:
     try:
         board = Board.model_validate_json(_json(data))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(
-            str(first["msg"]),
-            mend="compare another board's file in sim/boards",
-            file=file,
-            key=".".join(str(part) for part in first["loc"]),
-        ) from error
-    if file.suffix == ".yaml" and board.id != file.stem:
+        errors = [_fault(one, file, document) for one in error.errors(include_url=False)]
+        raise errors[0] if len(errors) == 1 else UserErrors(errors) from error
+    if document is not None and board.id != file.stem:
         raise UserError(
             f'the board is called "{board.id}", but its file "{file.name}"',
             mend="give both the same name",
             file=file,
+            line=document.line_of(("id",)),
             key="id",
         )
     return board
+
+
+def _fault(finding: ErrorDetails, file: Path, document: Document | None) -> UserError:
+    path: KeyPath = finding["loc"]
+    if path[:1] == ("uart",) and len(path) > 1:
+        path = (path[0], *path[2:])  # pydantic names the driver there
+    if finding["type"].startswith("union_tag"):
+        path = (*path, "driver")
+    reason, mend = str(finding["msg"]), _MEND
+    if finding["type"] == "impossible":
+        context = finding["ctx"]
+        reason, mend = context["reason"], context["mend"]
+        path = (*path, *key_path(context["key"]))
+    elif finding["type"] == "missing":
+        reason = "this key is missing"
+    elif finding["type"] == "extra_forbidden":
+        reason = "unknown key"
+    elif isinstance(value := finding["input"], str | int | float):
+        shown = quoted(value) if isinstance(value, str) else f"{value!r:.40}"
+        reason = reason.replace("Input should", "must", 1) + f", got {shown}"
+    else:
+        reason = reason.replace("Input should", "must", 1)
+    line = None if document is None else document.line_of(path)
+    return UserError(reason, mend=mend, file=file, line=line, key=dotted(path) or None)
 
 
 def _json(data: object) -> str:

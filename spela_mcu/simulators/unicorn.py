@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import Any
 
 from spela_mcu.cores import CORES
+from spela_mcu.firmware.board import Region
 from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.disassembly import instruction_sizes
 from spela_mcu.simulators.base import (
@@ -44,6 +45,10 @@ INVALID_ACCESSES = {
     24: "jump into data",
 }
 """Unicorn's UC_MEM_*_UNMAPPED and UC_MEM_*_PROT."""
+
+
+MEM_READ = 16
+"""Unicorn's UC_MEM_READ."""
 
 
 class UnicornSimulator(Simulator):
@@ -94,8 +99,9 @@ class UnicornMachine(Machine):
         self._uc = uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
         uc.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{CORES[board.core].unicorn}"))
         read, write = unicorn.UC_PROT_READ, unicorn.UC_PROT_WRITE
-        uc.mem_map(board.flash.address, board.flash.bytes, read | unicorn.UC_PROT_EXEC)
-        uc.mem_map(board.ram.address, board.ram.bytes, read | write)
+        touched = unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE
+        self._map_memory(board.flash, read | unicorn.UC_PROT_EXEC, touched)
+        self._map_memory(board.ram, read | write, touched)
         self._uart = uart_model(board, _Bus(uc))
         for page in self._uart.pages:
             self._map_registers(page)
@@ -116,6 +122,14 @@ class UnicornMachine(Machine):
         self._pc = int.from_bytes(vectors[4:], "little") & ~1
         self._watchdog = Watchdog(uc.emu_stop)
         self.exchange(b"", BOOT_TIMEOUT_S)
+
+    def _map_memory(self, region: Region, protection: int, touched: int) -> None:
+        """Maps a region. Unicorn maps whole pages: what is beside the region in them is watched."""
+        start, end = region.address // PAGE * PAGE, -(-region.end // PAGE) * PAGE
+        self._uc.mem_map(start, end - start, protection)
+        for low, high in ((start, region.address), (region.end, end)):
+            if low < high:
+                self._uc.hook_add(touched, self._on_access_beside, begin=low, end=high - 1)
 
     def _map_registers(self, page: int) -> None:
         load, store = self._uart.load, self._uart.store
@@ -178,11 +192,23 @@ class UnicornMachine(Machine):
         address: int,
         *rest: object,
     ) -> bool:
-        kind = INVALID_ACCESSES.get(access, f"invalid access {access}")
+        self._refuse(INVALID_ACCESSES.get(access, f"invalid access {access}"), address)
+        return False
+
+    def _on_access_beside(
+        self,
+        uc: Any,  # noqa: ANN401
+        access: int,
+        address: int,
+        *rest: object,
+    ) -> None:
+        self._refuse("load from nothing" if access == MEM_READ else "store to nothing", address)
+        uc.emu_stop()
+
+    def _refuse(self, kind: str, address: int) -> None:
         bottom = self.stack_region()[0]
         hint = " (the stack overflowed)" if bottom - PAGE <= address < bottom else ""
         self._fault = f"{kind} at 0x{address:08x}{hint}"
-        return False
 
     def _failure(self, reason: str) -> SimulationError:
         """What happened, and where the core stood."""

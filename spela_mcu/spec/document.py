@@ -16,6 +16,8 @@ KeyPath = tuple[str | int, ...]
 
 Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
 
+STARTER_MEND = "`spela-mcu init DIR` writes one to start from"
+
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -107,8 +109,12 @@ def key_path(key: str) -> KeyPath:
     return tuple(int(index) if index else name for index, name in parts)
 
 
-def read_document(file: Path) -> Document:
+def read_document(file: Path, mend: str = STARTER_MEND) -> Document:
     """Reads a YAML file whose top level is a mapping.
+
+    Args:
+        file: the file.
+        mend: what to do about a file that is missing or empty or something else altogether.
 
     Raises:
         UserError: the file cannot be read, is not UTF-8, is not YAML, holds no mapping, names a
@@ -130,17 +136,15 @@ def read_document(file: Path) -> Document:
     except RecursionError as error:
         raise UserError(
             "lists or mappings are nested too deeply",
-            mend="no key of a model.yaml needs more than five levels",
+            mend="no key needs more than five levels",
             file=file,
         ) from error
     if root is None:
-        raise UserError(
-            "the file is empty", mend="`spela-mcu init DIR` writes one to start from", file=file
-        )
+        raise UserError("the file is empty", mend=mend, file=file)
     if not isinstance(root, yaml.MappingNode):
         raise UserError(
             "the file must hold a mapping (key: value lines) at its top level",
-            mend="`spela-mcu init DIR` writes one to start from",
+            mend=mend,
             file=file,
             line=root.start_mark.line + 1,
         )

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from spela_mcu.firmware.board import (
-    Board,
-    CmsdkUart,
-    Nrf51Uart,
-    Nrf52Uarte,
-    Stm32F7Usart,
-    Stm32Usart,
-)
+from spela_mcu.firmware.board import Board
+from spela_mcu.firmware.uart import CmsdkUart, Nrf51Uart, Nrf52Uarte, Stm32F7Usart, Stm32Usart
 from spela_mcu.simulators.unicorn_uarts.base import PAGE, Bus, UartModel
 from spela_mcu.simulators.unicorn_uarts.cmsdk import CmsdkUartModel
 from spela_mcu.simulators.unicorn_uarts.nrf import Nrf51UartModel, Nrf52UarteModel

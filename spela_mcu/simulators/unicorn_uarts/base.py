@@ -10,8 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Protocol
 
-BAUD_TOLERANCE = 0.025
-"""What an asynchronous line of ten bits bears, with a margin for the other side."""
+from spela_mcu.firmware.uart import RATE_TOLERANCE
 
 PAGE = 0x1000
 
@@ -112,7 +111,7 @@ class UartModel(ABC):
         self._bus.stop()
 
     def _check_baud(self, baud: float, wanted: int) -> None:
-        if abs(baud / wanted - 1) > BAUD_TOLERANCE:
+        if abs(baud / wanted - 1) > RATE_TOLERANCE:
             self._fail(f"the UART runs at {baud:.0f} baud, and the board's line at {wanted}")
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spela_mcu.firmware.board import CmsdkUart
+from spela_mcu.firmware.uart import CmsdkUart
 from spela_mcu.simulators.unicorn_uarts.base import Bus, UartModel
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from spela_mcu.firmware.board import Nrf51Uart, Nrf52Uarte, Region
+from spela_mcu.firmware.board import Region
+from spela_mcu.firmware.uart import Nrf51Uart, Nrf52Uarte
 from spela_mcu.simulators.unicorn_uarts.base import Bus, UartModel
 
 START_CRYSTAL, CRYSTAL_STARTED = 0x40000000, 0x40000100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spela_mcu.firmware.board import Rp2040Uart
+from spela_mcu.firmware.uart import Rp2040Uart
 from spela_mcu.simulators.unicorn_uarts.base import Bus, UartModel
 
 RESET, RESET_DONE = 0x4000C000, 0x4000C008

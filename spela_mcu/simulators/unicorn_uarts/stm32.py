@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from spela_mcu.firmware.board import Stm32F7Usart, Stm32Pin, Stm32Usart
+from spela_mcu.firmware.uart import Stm32F7Usart, Stm32Pin, Stm32Usart
 from spela_mcu.simulators.unicorn_uarts.base import Bus, UartModel
 
 TX_EMPTY, TX_COMPLETE, RX_NOT_EMPTY = 1 << 7, 1 << 6, 1 << 5
