@@ -18,7 +18,7 @@ from spela_mcu.data.load import load_dataset
 from spela_mcu.data.scaling import apply_scaling, measure_scaling
 from spela_mcu.embedding import drawn_embeddings
 from spela_mcu.fixed_point.arithmetic import activate
-from spela_mcu.fixed_point.network import IntegerNetwork, exact_product
+from spela_mcu.fixed_point.network import IntegerNetwork, exact_product, first_inputs
 from spela_mcu.fixed_point.plan import (
     ExitPlan,
     FixedPointPlan,
@@ -236,7 +236,7 @@ def exit_cosines(
 
     Sums, activations and scores are the chip's; only their division by the length is in float.
     """
-    values, exits = samples.astype(np.int64), []
+    values, exits = first_inputs(plan, samples), []
     for layer, matrix in zip(plan.layers, weights, strict=True):
         sums = exact_product(values, matrix.T)
         values = np.stack([activate(row, layer.leak_shift).values for row in sums])

@@ -11,6 +11,7 @@ from experiments.tasks import Task
 
 FASHION, MNIST = "experiments/models/fashion.yaml", "experiments/models/mnist.yaml"
 DIGITS, GESTURES = "examples/digits/model.yaml", "examples/gestures/model.yaml"
+TABLES = "experiments/models/tables.yaml"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,33 @@ def _layers(*units: int, **others: Any) -> dict[str, Any]:  # noqa: ANN401
 
 
 _INT8 = "int8"
+_TABLES = {  # function of tables.py: rows, of which 0.69 are learned from; what it is
+    "degrees": (600, "degrees, 1 input"),
+    "rings": (600, "rings, 2 inputs"),
+    "petals": (150, "iris, petals, 2 inputs"),
+    "iris": (150, "iris, 4 inputs"),
+    "wine_6": (178, "wine, 6 of its inputs"),
+    "cancer_6": (569, "breast cancer, 6 of its inputs"),
+    "wine_9": (178, "wine, 9 of its inputs"),
+    "cancer_10": (569, "breast cancer, 10 of its inputs"),
+    "wine": (178, "wine, 13 inputs"),
+    "cancer": (569, "breast cancer, 30 inputs"),
+}
+
+
+def _bias(function: str) -> tuple[Row, Row]:
+    """A table without and with a bias; the rate is halved in the second half of 60 passes."""
+    rows, name = _TABLES[function]
+    both = {
+        "data.function": f"experiments/models/tables.py:{function}",
+        "learning.halve_rate_every": round(3.5 * rows),
+    }
+    return (
+        Row(f"{name}, no bias", {**both, "network.bias": False}),
+        Row(f"{name}, bias", {**both, "network.bias": True}),
+    )
+
+
 _FLOAT = Row("float", options={"by": "float"})
 _INT16 = {"fixed_point.weights": "int16"}
 _NEAREST = {"fixed_point.rounding": "nearest"}
@@ -76,6 +104,7 @@ _FORMATS = (
 )
 _PER_WEIGHT = Row("int8, a random number a weight", options={"by": "per_weight"})
 
+_FROM_NOTHING = {"learning.start": "untrained", "learning.learning_rate": 0.2}
 _ROOTS = {"power": 0.5}
 _WIDE = _layers(1000, 34)
 _PAPER = {**_WIDE, "training.learning_rate": 2.5, "training.decay": 0.9}
@@ -197,6 +226,21 @@ STUDIES: dict[str, Study] = {
             )
         ),
         seeds=12,
+    ),
+    "bias": Study(
+        "With and without a bias: tables of few inputs, 24-12 units, int8, per_feature", TABLES,
+        tuple(row for function in _TABLES for row in _bias(function)), seeds=12,
+    ),
+    "bias_pictures": Study(
+        "With and without a bias: digits, 64 inputs", DIGITS,
+        (Row("digits, no bias"), Row("digits, bias", {"network.bias": True})), seeds=8,
+    ),
+    "bias_signals": Study(
+        "With and without a bias: gestures, 150 inputs", GESTURES,
+        (
+            Row("gestures, no bias", _FROM_NOTHING),
+            Row("gestures, bias", {**_FROM_NOTHING, "network.bias": True}),
+        ), seeds=4,
     ),
     "drift": Study(
         "Drift: MNIST's digits, trained in float, going on in int8", MNIST,

@@ -23,6 +23,7 @@ def make_spec(units=(17, 9, 5), loss="margin", weights="int8", **keys) -> ModelS
         "loss": loss,
         "embedding": "random",
         "seed": keys.pop("seed", 0),
+        "bias": keys.pop("bias", False),
     }
     return ModelSpec.model_validate(
         {
@@ -84,11 +85,14 @@ def test_c_equals_numpy_after_every_step(
     loss=st.sampled_from(LOSSES),
     weights=st.sampled_from(["int8", "int16"]),
     learning_rate=st.floats(1e-4, 20),
+    bias=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=60, deadline=None)
-def test_c_equals_numpy_for_any_shape(inputs, units, classes, loss, weights, learning_rate, seed):
-    spec = make_spec(units, loss, weights, learning_rate=learning_rate, seed=seed)
+def test_c_equals_numpy_for_any_shape(
+    inputs, units, classes, loss, weights, learning_rate, bias, seed
+):
+    spec = make_spec(units, loss, weights, learning_rate=learning_rate, bias=bias, seed=seed)
     plan = make_plan(spec, inputs, classes)
     ours, theirs = IntegerNetwork.untrained(plan), HostNetwork(plan, None)
     samples, labels = stream(inputs, classes, 12, seed, low=-128)

@@ -18,7 +18,7 @@ from spela_mcu.pictures.learning_curve import draw_learning_curve
 from spela_mcu.reference import run as run_module
 from spela_mcu.reference.network import FloatLayer, FloatNetwork
 from spela_mcu.reference.run import load_run, trained, training_digest
-from spela_mcu.reference.storage import load_network, save_network
+from spela_mcu.reference.storage import FORMAT_VERSION, load_network, save_network
 from spela_mcu.spec.model import Learning, Target
 
 
@@ -136,8 +136,8 @@ def test_float64_is_refused(saved):
 def test_another_version_is_named(saved):
     content, path = saved
     with np.load(io.BytesIO(content)) as arrays:
-        np.savez(path, **{**arrays, "format_version": np.array(2)})
-    refused(path, "format 2, this version reads format 1")
+        np.savez(path, **{**arrays, "format_version": np.array(FORMAT_VERSION + 1)})
+    refused(path, f"format {FORMAT_VERSION + 1}, this version reads format {FORMAT_VERSION}")
 
 
 def test_other_files_are_refused_and_no_pickle_is_run(tmp_path):
@@ -146,7 +146,7 @@ def test_other_files_are_refused_and_no_pickle_is_run(tmp_path):
     for content in (b"", b"text", pickle.dumps(Trap())):
         path.write_bytes(content)
         refused(path)
-    np.savez(path, format_version=np.array(1), loss=np.array(Trap(), dtype=object))
+    np.savez(path, format_version=np.array(FORMAT_VERSION), loss=np.array(Trap(), dtype=object))
     refused(path)
     with path.open("wb") as stream:
         np.save(stream, np.zeros(3))

@@ -47,6 +47,7 @@ class Case:
     rate: float = 0.2
     margin: float = 0.3
     halve_rate_every: int = 0
+    bias: bool = False
 
     @property
     def inference_only(self):
@@ -66,6 +67,7 @@ class Case:
                     "loss": self.loss,
                     "margin": self.margin,
                     "embedding": "random",
+                    "bias": self.bias,
                 },
                 "fixed_point": {"weights": self.weights, "rounding": self.rounding},
                 "learning": {"halve_rate_every": self.halve_rate_every},
@@ -77,7 +79,7 @@ class Case:
         if self.start == "drawn":
             return IntegerNetwork.untrained(make_plan(spec, self.inputs, self.classes))
         rng = np.random.default_rng(5)
-        shapes = pairwise((self.inputs, *self.units))
+        shapes = pairwise((self.inputs + self.bias, *self.units))
         trained = [rng.normal(size=(m, n)).astype(np.float32) for n, m in shapes]
         return IntegerNetwork.quantized(
             make_plan(spec, self.inputs, self.classes, trained), trained
@@ -145,12 +147,16 @@ CASES = [
     Case(300, (33, 2), 10, "cosine", "int16", "nearest", "drawn", halve_rate_every=2),
     Case(13, (17, 9), 5, "log_cosine", "int8", "stochastic", "inference-only"),
     Case(258, (6, 5), 300, "margin", "int16", "nearest", "inference-only", slope=0.25),
+    Case(1, (6, 5), 3, bias=True),
+    Case(16, (9, 8), 3, "cosine", "int16", "nearest", "trained", bias=True),
+    Case(15, (9,), 3, "log_cosine", start="inference-only", bias=True),
 ]
 
 
 def case_id(case):
     shape = "-".join(map(str, (case.inputs, *case.units)))
-    return f"{shape}x{case.classes}-{case.loss}-{case.weights}-{case.rounding}-{case.start}"
+    bias = "-bias" if case.bias else ""
+    return f"{shape}x{case.classes}-{case.loss}-{case.weights}-{case.rounding}-{case.start}{bias}"
 
 
 def compiled_by(*pairs):

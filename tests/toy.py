@@ -44,11 +44,11 @@ def with_thresholds(plan, thresholds):
     return replace(plan, layers=layers)
 
 
-def toy_spec(layers=(17, 9), weights="int8"):
+def toy_spec(layers=(17, 9), weights="int8", *, bias=False):
     return ModelSpec(
         name="toy",
         data=SklearnData(source="sklearn"),
-        network=Network(layers=tuple(Layer(units=units) for units in layers)),
+        network=Network(layers=tuple(Layer(units=units) for units in layers), bias=bias),
         fixed_point=FixedPoint(weights=weights),
     )
 
@@ -64,9 +64,10 @@ def toy(
     drawn=True,
     inference_only=False,
     thresholds=(),
+    bias=False,
 ):
     """13-17-9 with 5 classes: no width is a multiple of four."""
-    spec = toy_spec(layers, weights)
+    spec = toy_spec(layers, weights, bias=bias)
     plan = with_thresholds(make_plan(spec, inputs, classes), thresholds)
     network = IntegerNetwork.untrained(plan)
     scaling = InputScaling(np.zeros(inputs, np.float32), np.ones(inputs, np.float32))

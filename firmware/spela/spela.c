@@ -3,15 +3,29 @@
 
 #include "spela_network.h"
 
-#define SPELA_NO_CLASS UINT32_C(0xFFFFFFFF)
-#define SPELA_LAST     UINT32_C(0xFFFFFFFF) /**< exit: the model's last */
-#define SPELA_EARLY    UINT32_C(0xFFFFFFFE) /**< exit: the first that is sure enough, or the last */
+#define SPELA_BIAS_INPUT 127 /**< the constant beside a sample: full scale */
+#define SPELA_NO_CLASS   UINT32_C(0xFFFFFFFF)
+#define SPELA_LAST       UINT32_C(0xFFFFFFFF) /**< exit: the model's last */
+#define SPELA_EARLY UINT32_C(0xFFFFFFFE) /**< exit: the first that is sure enough, or the last */
 
 spela_status_t spela_check_sample(const spela_t *network, const int8_t *sample, size_t inputs) {
     if (network == NULL || sample == NULL) {
         return SPELA_ERROR_ARGUMENT;
     }
-    return inputs == spela_layer(network, 0U)->inputs ? SPELA_OK : SPELA_ERROR_SIZE;
+    return inputs == spela_sample_inputs(network->model.pointer) ? SPELA_OK : SPELA_ERROR_SIZE;
+}
+
+void spela_read_sample(const spela_t *network, const int8_t *sample) {
+    const spela_model_t *const model = network->model.pointer;
+    int16_t *const wide = spela_wide(network, 0U);
+    const uint32_t inputs = spela_sample_inputs(model);
+    spela_widen(sample, inputs, wide);
+    if (spela_has_flag(model, (uint32_t)SPELA_FLAG_BIAS)) {
+        /* it may open a block of its own, whose rest is padding */
+        for (uint32_t i = inputs; i < spela_padded(inputs + 1U); i++) {
+            spela_set_input(wide, i, i == inputs ? SPELA_BIAS_INPUT : 0);
+        }
+    }
 }
 
 /** Replaces sums by act(sum); returns the length in binary of the largest magnitude. */
@@ -104,7 +118,7 @@ static spela_status_t classify(spela_t *network, const int8_t *sample, size_t in
     if (result == NULL || exit > last) {
         return SPELA_ERROR_ARGUMENT;
     }
-    spela_widen(sample, (uint32_t)inputs, spela_wide(network, 0U));
+    spela_read_sample(network, sample);
     for (uint32_t i = 0U;; i++) {
         const spela_layer_t *const layer = spela_layer(network, i);
         const spela_output_t output = spela_run_layer(network, i);

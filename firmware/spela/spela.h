@@ -38,7 +38,7 @@ typedef enum {
 
 /** How a layer makes its activation of its inputs. */
 typedef enum {
-    SPELA_LAYER_DENSE = 0 /**< every unit from all inputs, without a bias; the only kind so far */
+    SPELA_LAYER_DENSE = 0 /**< every unit from all inputs; the only kind so far */
 } spela_layer_kind_t;
 
 /** How a layer's activation becomes an answer: by its scores against the class embeddings. */
@@ -59,7 +59,7 @@ typedef struct {
 typedef struct {
     const void *weights; /**< int8 or int16 initial weights; NULL: drawn from the seed */
     uint32_t seed;       /**< generator state from which initial weights are drawn */
-    uint16_t inputs;
+    uint16_t inputs;     /**< of the first layer, the constant of a bias included */
     uint16_t units;
     uint8_t kind;        /**< a spela_layer_kind_t */
     uint8_t weight_bits; /**< weights lie in [-2^(bits-1), 2^(bits-1) - 1] */
@@ -75,9 +75,10 @@ typedef enum {
 } spela_loss_t;
 
 enum {
-    SPELA_FLAG_WEIGHTS_INT16 = 1, /**< weights are int16; otherwise int8 */
-    SPELA_FLAG_ROUND_NEAREST = 2, /**< updates round to nearest; otherwise stochastically */
-    SPELA_FLAG_INFERENCE_ONLY = 4 /**< weights stay in flash */
+    SPELA_FLAG_WEIGHTS_INT16 = 1,  /**< weights are int16; otherwise int8 */
+    SPELA_FLAG_ROUND_NEAREST = 2,  /**< updates round to nearest; otherwise stochastically */
+    SPELA_FLAG_INFERENCE_ONLY = 4, /**< weights stay in flash */
+    SPELA_FLAG_BIAS = 8            /**< the first layer's last input is no sample's: it is 127 */
 };
 
 /** A whole network: generated, constant. */

@@ -24,7 +24,8 @@ SPELA_STATIC_ASSERT(sizeof(spela_row_update_t) == 8U, "and with this one");
 #define SPELA_WIDTH_FLAGS (uint32_t)SPELA_FLAG_WEIGHTS_INT16
 #endif
 #define SPELA_FLAGS                                                                                \
-    (SPELA_WIDTH_FLAGS | (uint32_t)SPELA_FLAG_ROUND_NEAREST | (uint32_t)SPELA_FLAG_INFERENCE_ONLY)
+    (SPELA_WIDTH_FLAGS | (uint32_t)SPELA_FLAG_ROUND_NEAREST |                                      \
+     (uint32_t)SPELA_FLAG_INFERENCE_ONLY | (uint32_t)SPELA_FLAG_BIAS)
 #ifdef SPELA_INT16_ONLY
 #define SPELA_WIDTH_DEMANDED SPELA_WIDTH_FLAGS
 #else
@@ -111,7 +112,7 @@ static bool model_is_valid(const spela_model_t *model) {
 #endif
         inputs = layer->units;
     }
-    return true;
+    return spela_sample_inputs(model) >= 1U;
 }
 
 #ifndef SPELA_INFERENCE_ONLY

@@ -62,16 +62,30 @@ static inline uint32_t spela_row_offset(uint32_t row, uint32_t columns) {
  *  @param wide  8-aligned; two bytes an input, in units of 16 bytes */
 void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide);
 
+#ifdef SPELA_MVE_KERNELS
+typedef int8_t spela_wide_t; /**< how an input lies there */
+#else
+typedef int16_t spela_wide_t;
+#endif
+
+/** Where spela_widen puts an input. */
+static inline uint32_t spela_input_index(uint32_t column) {
+#ifdef SPELA_DSP_KERNELS
+    /* a block's inputs lie in the order 0, 2, 1, 3 */
+    return (column & ~UINT32_C(3)) + 2U * (column & 1U) + ((column >> 1) & 1U);
+#else
+    return column;
+#endif
+}
+
 /** One of the inputs that spela_widen was given. */
 static inline int32_t spela_input(const int16_t *wide, uint32_t column) {
-#if defined(SPELA_DSP_KERNELS)
-    /* a block's inputs lie in the order 0, 2, 1, 3 */
-    return wide[(column & ~UINT32_C(3)) + 2U * (column & 1U) + ((column >> 1) & 1U)];
-#elif defined(SPELA_MVE_KERNELS)
-    return ((const int8_t *)wide)[column];
-#else
-    return wide[column];
-#endif
+    return ((const spela_wide_t *)wide)[spela_input_index(column)];
+}
+
+/** Puts an input in place, or behind the last; what shares its block must be set as well. */
+static inline void spela_set_input(int16_t *wide, uint32_t column, int8_t value) {
+    ((spela_wide_t *)wide)[spela_input_index(column)] = value;
 }
 
 /** sums[rows] = weights * inputs. |sum| <= 2^30 by the generator's choice of weight_bits. */

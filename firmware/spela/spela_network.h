@@ -109,8 +109,17 @@ static inline uint32_t spela_weight_bytes(const spela_model_t *model, const spel
            (SPELA_IS_INT16(model) ? 2U : 1U);
 }
 
+/** How many inputs a sample has. */
+static inline uint32_t spela_sample_inputs(const spela_model_t *model) {
+    return (uint32_t)model->layers[0].inputs -
+           (spela_has_flag(model, (uint32_t)SPELA_FLAG_BIAS) ? 1U : 0U);
+}
+
 /** SPELA_OK when the sample may be read. */
 spela_status_t spela_check_sample(const spela_t *network, const int8_t *sample, size_t inputs);
+
+/** Makes a sample the first layer's input, and adds the constant of its bias. */
+void spela_read_sample(const spela_t *network, const int8_t *sample);
 
 /** Runs one layer: its sums, and its activation, which becomes the next layer's input. */
 spela_output_t spela_run_layer(spela_t *network, uint32_t index);

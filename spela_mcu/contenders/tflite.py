@@ -73,10 +73,13 @@ def of_spela_weights(spec: ModelSpec, dataset: Dataset, trained: FloatNetwork | 
     assert trained is not None
     keras = _keras()
     model = keras.Sequential([keras.Input((dataset.inputs,))])
-    for layer in trained.layers:
-        dense = keras.layers.Dense(len(layer.weight), use_bias=False)
+    for index, layer in enumerate(trained.layers):
+        has_bias = trained.bias and index == 0
+        dense = keras.layers.Dense(len(layer.weight), use_bias=has_bias)
         model.add(dense)
-        dense.set_weights([layer.weight.T])
+        # a bias is the weights of the last input, which is 1
+        weight = layer.weight.T
+        dense.set_weights([weight[:-1], weight[-1]] if has_bias else [weight])
         _add_activation(keras, model, layer.negative_slope)
     head = keras.layers.Dense(trained.classes, use_bias=False)
     model.add(head)

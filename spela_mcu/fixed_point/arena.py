@@ -34,7 +34,7 @@ def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
         + _taken(4 * padded(plan.classes))
         + rows * widest
         # layers' inputs, the activation of the one before: two places that take turns
-        + rounded_up(2 * max(padded(plan.inputs), widest), WIDE_UNIT_BYTES)
+        + rounded_up(2 * max(padded(plan.layers[0].inputs), widest), WIDE_UNIT_BYTES)
         + rounded_up(2 * widest, WIDE_UNIT_BYTES)
         + sum(_taken(layer.units) for layer in plan.layers)
     )

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from spela_mcu.data.dataset import INPUT_MAX
 from spela_mcu.fixed_point.arithmetic import (
     Int64,
     activate,
@@ -163,7 +164,7 @@ class IntegerNetwork(Classifier):
         return Output(activation, layer.exit.embedding @ activation.values)
 
     def _infer(self, sample: NDArray[np.int8]) -> tuple[ExitAnswer, ...]:
-        values = sample.astype(np.int64)
+        values = first_inputs(self.plan, sample)
         answers = []
         for index, layer in enumerate(self.plan.layers):
             output = self._forward(index, values)
@@ -172,7 +173,7 @@ class IntegerNetwork(Classifier):
         return tuple(answers)
 
     def _predict_exits(self, samples: NDArray[np.int8]) -> NDArray[np.int64]:
-        values = samples.astype(np.int64)
+        values = first_inputs(self.plan, samples)
         labels = np.empty((len(self.plan.layers), len(values)), np.int64)
         for index, (layer, state) in enumerate(zip(self.plan.layers, self.layers, strict=True)):
             sums = exact_product(values, state.weights.T)
@@ -184,7 +185,7 @@ class IntegerNetwork(Classifier):
     # --------------------------------------------------------------------- learning
 
     def _learn(self, sample: NDArray[np.int8], label: int) -> int:
-        values = sample.astype(np.int64)
+        values = first_inputs(self.plan, sample)
         prediction = 0
         for index in range(len(self.plan.layers)):
             output = self._forward(index, values)
@@ -258,6 +259,12 @@ class IntegerNetwork(Classifier):
             crc = zlib.crc32(np.array([state.updates, state.halvings], "<u4").tobytes(), crc)
             crc = zlib.crc32(self.packed_weights(index), crc)
         return crc
+
+
+def first_inputs(plan: FixedPointPlan, samples: NDArray[np.int8]) -> Int64:
+    """The first layer's inputs for samples [..., inputs]: the constant of a bias comes last."""
+    beside = [(0, 0)] * (samples.ndim - 1) + [(0, int(plan.bias))]
+    return np.pad(samples.astype(np.int64), beside, constant_values=INPUT_MAX)
 
 
 def exact_product(left: Int64, right: Int64) -> Int64:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spela_mcu.embedding import class_embeddings
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
-from spela_mcu.spec.model import Layer, ModelSpec
+from spela_mcu.spec.model import MAX_INPUTS, Layer, ModelSpec
 
 SUM_BITS = 30
 """Weighted sums stay within +-2^30, so that rounding them cannot overflow int32."""
@@ -117,6 +117,7 @@ class FixedPointPlan:
         halve_rate_every: samples between two halvings of the rate; 0 for none.
         rate_halvings: how many; the rate is held for as many intervals before the first.
         dither_seed: first state of the generator of stochastic rounding.
+        bias: the first layer's last input is no sample's but the constant `INPUT_MAX`.
     """
 
     layers: tuple[LayerPlan, ...]
@@ -128,11 +129,12 @@ class FixedPointPlan:
     halve_rate_every: int
     rate_halvings: int
     dither_seed: int
+    bias: bool = False
 
     @property
     def inputs(self) -> int:
         """Width of a sample."""
-        return self.layers[0].inputs
+        return self.layers[0].inputs - self.bias
 
     @property
     def weight_type(self) -> type[np.int8] | type[np.int16]:
@@ -212,11 +214,19 @@ def make_plan(
             Untrained weights fill the whole integer range and stand for U(+-sqrt(6 / inputs)).
 
     Raises:
-        UserError: the learning rate cannot be expressed.
+        UserError: the learning rate cannot be expressed, or a bias is one input too many.
     """
     update_shift = 16 if spec.fixed_point.weights == "int8" else 8
     layers = []
     embeddings = float_embeddings(spec, classes)
+    bias = spec.network.has_bias(inputs)
+    inputs += bias
+    if inputs > MAX_INPUTS:
+        raise UserError(
+            f"with a bias a sample has at most {MAX_INPUTS - 1} inputs",
+            key="network.bias",
+            mend="set it to false; so many inputs need none",
+        )
     for index, layer in enumerate(spec.network.layers):
         bits = weight_bits(spec.fixed_point.weights, inputs)
         if trained is None:
@@ -252,6 +262,7 @@ def make_plan(
         halve_rate_every=spec.learning.halve_rate_every,
         rate_halvings=spec.learning.rate_halvings,
         dither_seed=derived_seed(spec.network.seed, -1),
+        bias=bias,
     )
 
 

@@ -46,7 +46,7 @@ def reproducible() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class FloatLayer:
-    """A dense, bias-free layer with its class embeddings; it is an exit as well.
+    """A dense layer with its class embeddings; it is an exit as well.
 
     Attributes:
         weight: float32 [units, inputs]; learning changes it in place.
@@ -93,18 +93,22 @@ class FloatNetwork:
         layers: first to last; layer k+1 has as many inputs as layer k has units.
         loss: the local loss of every layer.
         margin: theta of the margin loss; the other losses do not use it.
-        normalize_inputs: divide each layer's input by its length, as the paper does. In a
-            bias-free network this changes nothing but float rounding (docs/algorithm.md).
+        normalize_inputs: divide each layer's input by its length, as the paper does. This
+            changes nothing but float rounding (docs/algorithm.md).
+        bias: the first layer has one input more than a sample: 1, full scale.
     """
 
     layers: tuple[FloatLayer, ...]
     loss: Loss = "margin"
     margin: float = 0.3
     normalize_inputs: bool = False
+    bias: bool = False
 
     def __post_init__(self) -> None:
         if not self.layers:
             raise ValueError("a network needs at least one layer")
+        if self.inputs < 1:
+            raise ValueError("a sample has an input beside the bias")
         for below, above in zip(self.layers, self.layers[1:], strict=False):
             if above.weight.shape[1] != below.weight.shape[0]:
                 raise ValueError("each layer must have as many inputs as the one before has units")
@@ -123,7 +127,7 @@ class FloatNetwork:
 
         Args:
             network: the section of model.yaml; its seed decides the weights.
-            inputs: width of the first layer's input.
+            inputs: width of a sample.
             classes: number of classes.
             embeddings: one [classes, units] array per layer.
 
@@ -135,18 +139,20 @@ class FloatNetwork:
             raise ValueError(f"embeddings must have the shapes {shapes}")
         generator = torch.Generator().manual_seed(network.seed)
         layers = []
+        bias = network.has_bias(inputs)
+        inputs += bias
         for layer, embedding in zip(network.layers, embeddings, strict=True):
             uniform = torch.rand(layer.units, inputs, generator=generator)
             weight = (uniform * 2.0 - 1.0) * math.sqrt(6.0 / inputs)
             slope = 0.0 if layer.activation == "relu" else layer.negative_slope
             layers.append(FloatLayer(weight.numpy(), embedding.astype(np.float32), slope))
             inputs = layer.units
-        return cls(tuple(layers), network.loss, network.margin, network.normalize_inputs)
+        return cls(tuple(layers), network.loss, network.margin, network.normalize_inputs, bias)
 
     @property
     def inputs(self) -> int:
         """Width of one sample."""
-        return int(self.layers[0].weight.shape[1])
+        return int(self.layers[0].weight.shape[1]) - self.bias
 
     @property
     def classes(self) -> int:
@@ -237,7 +243,9 @@ class FloatNetwork:
             return _learned([self._step(sample, label, rate) for sample, label, rate in stream])
 
     def _samples(self, x: ArrayLike) -> Tensor:
+        """Samples as the first layer's inputs, the constant of a bias last."""
         samples = real_samples(x, self.inputs).astype(self.layers[0].weight.dtype)
+        samples = np.pad(samples, ((0, 0), (0, int(self.bias))), constant_values=1)
         return torch.tensor(samples)  # a copy, for torch's alignment (see `copy`)
 
     def _labels(self, y: ArrayLike, samples: int) -> Tensor:

@@ -16,7 +16,7 @@ from spela_mcu.errors import UserError
 from spela_mcu.reference.local_loss import Loss
 from spela_mcu.reference.network import FloatLayer, FloatNetwork
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Raised when the meaning of a saved network changes; older files are then refused."""
 
 _DAMAGE = (
@@ -43,8 +43,9 @@ class SavedNetwork(NamedTuple):
 def save_network(path: Path, network: FloatNetwork, training_digest: str = "") -> None:
     """Writes a network; the same network gives the same bytes.
 
-    Members: format_version, training_digest, loss, margin, normalize_inputs, negative_slope
-    [layers], and per layer k from 0 weight_k [units, inputs] and embedding_k [classes, units].
+    Members: format_version, training_digest, loss, margin, normalize_inputs, bias,
+    negative_slope [layers], and per layer k from 0 weight_k [units, inputs] and embedding_k
+    [classes, units].
     """
     arrays: dict[str, NDArray[Any]] = {
         "format_version": np.array(FORMAT_VERSION),
@@ -52,6 +53,7 @@ def save_network(path: Path, network: FloatNetwork, training_digest: str = "") -
         "loss": np.array(network.loss),
         "margin": np.array(network.margin, dtype=np.float64),
         "normalize_inputs": np.array(network.normalize_inputs),
+        "bias": np.array(network.bias),
         "negative_slope": np.array([layer.negative_slope for layer in network.layers]),
     }
     for index, layer in enumerate(network.layers):
@@ -110,7 +112,11 @@ def _network(arrays: Any) -> FloatNetwork:  # noqa: ANN401 - numpy's NpzFile is 
             raise ValueError("weights and embeddings are finite")
         layers.append(FloatLayer(weight, embedding, float(slope)))
     network = FloatNetwork(
-        tuple(layers), loss, float(arrays["margin"]), bool(arrays["normalize_inputs"])
+        tuple(layers),
+        loss,
+        float(arrays["margin"]),
+        bool(arrays["normalize_inputs"]),
+        bool(arrays["bias"]),
     )
     return network.copy()  # into memory as torch aligns it
 

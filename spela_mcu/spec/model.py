@@ -13,6 +13,8 @@ from spela_mcu.spec.rules import RESERVED_NAMES, impossible
 MAX_CLASSES = 256
 MAX_UNITS = 4096
 MAX_INPUTS = 65535
+NARROW_INPUTS = 8
+"""Samples of fewer inputs get a bias unless model.yaml says otherwise (docs/accuracy.md)."""
 MAX_LAYERS = 16
 MAX_EPOCHS = 100_000
 
@@ -252,7 +254,7 @@ Data = Annotated[
 
 
 class Layer(Section):
-    """A dense, bias-free layer; it is an exit as well, since it predicts by itself."""
+    """A dense layer; it is an exit as well, since it predicts by itself."""
 
     units: int = Field(ge=2, le=MAX_UNITS, description="width of the layer")
     activation: Literal["relu", "leaky_relu"] = Field("relu", description="what follows W x")
@@ -289,11 +291,20 @@ class Network(Section):
     embedding: Literal["simplex", "orthogonal", "random"] = Field(
         "simplex", description="the fixed unit vectors, one per class and layer"
     )
+    bias: bool | None = Field(
+        None,
+        description="a constant input beside a sample's, learned like any other; when absent, true "
+        f"for fewer than {NARROW_INPUTS} inputs",
+    )
     normalize_inputs: bool = Field(
         False,
         description="normalise each layer's input in the float reference, as the paper does",
     )
     seed: int = Field(0, ge=0, le=UINT32_MAX, description="seed of weights and embeddings")
+
+    def has_bias(self, inputs: int) -> bool:
+        """Whether samples of so many inputs get a constant one as well."""
+        return inputs < NARROW_INPUTS if self.bias is None else self.bias
 
     @field_validator("input_shape", "classes", "layers", mode="before")
     @classmethod

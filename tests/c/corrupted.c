@@ -118,7 +118,7 @@ static void draw_model(void) {
     model.margin = (int16_t)(below(2U) == 0U ? INT16_MAX : 5000);
     model.layer_count = (uint8_t)(1U + below(3U));
     model.loss = (uint8_t)below(3U);
-    model.flags = (uint8_t)below(8U);
+    model.flags = (uint8_t)below(16U);
     model.rate_halvings = (uint8_t)below(16U);
     for (uint32_t i = 0U; i < model.layer_count; i++) {
         spela_layer_t *const layer = &layers[i];
@@ -211,8 +211,13 @@ static bool add_tables(void) {
     return true;
 }
 
+/* A bias takes one of the first layer's inputs. */
+static size_t sample_inputs(void) {
+    return layers[0].inputs - ((model.flags & (uint32_t)SPELA_FLAG_BIAS) != 0U ? 1U : 0U);
+}
+
 static void fill_sample(int8_t *sample, uint32_t kind) {
-    for (uint32_t i = 0U; i < layers[0].inputs; i++) {
+    for (uint32_t i = 0U; i < sample_inputs(); i++) {
         const int32_t random = (int32_t)below(256U) - 128;
         const int32_t values[STEPS] = {-128, random, 127, 0, random < 0 ? -128 : 127, random % 3};
         sample[i] = (int8_t)values[kind];
@@ -221,19 +226,19 @@ static void fill_sample(int8_t *sample, uint32_t kind) {
 
 /* Everything that can be done with a network, with extreme samples. */
 static void use(spela_t *network) {
-    int8_t *const sample = new_table(layers[0].inputs);
+    int8_t *const sample = new_table(sample_inputs());
     spela_result_t result;
     for (uint32_t step = 0U; step < STEPS; step++) {
         fill_sample(sample, step);
         for (uint16_t exit = 0U; exit < model.layer_count; exit++) {
-            if (spela_infer_exit(network, sample, layers[0].inputs, exit, &result) != SPELA_OK) {
+            if (spela_infer_exit(network, sample, sample_inputs(), exit, &result) != SPELA_OK) {
                 abort();
             }
         }
-        if (spela_infer_early(network, sample, layers[0].inputs, &result) != SPELA_OK) {
+        if (spela_infer_early(network, sample, sample_inputs(), &result) != SPELA_OK) {
             abort();
         }
-        (void)spela_learn(network, sample, layers[0].inputs, (uint16_t)below(model.classes),
+        (void)spela_learn(network, sample, sample_inputs(), (uint16_t)below(model.classes),
                           &result);
         (void)spela_digest(network);
     }

@@ -81,8 +81,10 @@ static void misuse_model(uint8_t *memory) {
     SPOILT(model.classes = 1U, SPELA_ERROR_MODEL);
     SPOILT(model.loss = 3U, SPELA_ERROR_MODEL);
     SPOILT(model.loss = 255U, SPELA_ERROR_MODEL);
-    SPOILT(model.flags |= 8U, SPELA_ERROR_MODEL);
+    SPOILT(model.flags |= 16U, SPELA_ERROR_MODEL);
     SPOILT(model.flags |= 128U, SPELA_ERROR_MODEL);
+    /* a sample of nothing but the constant */
+    SPOILT((model.flags |= SPELA_FLAG_BIAS, layers[0].inputs = 1U), SPELA_ERROR_MODEL);
     for (uint32_t i = 0U; i < TOY_LAYERS; i++) {
         const uint8_t bits = toy_model.layers[i].weight_bits;
         SPOILT(layers[i].kind = 1U, SPELA_ERROR_MODEL);
