@@ -141,6 +141,16 @@ class Prepared:
         for index in learning_stream(len(train), steps, self.spec.network.seed).tolist():
             yield samples[index], int(train.y[index])
 
+    def trained_in_full(self) -> FloatNetwork | None:
+        """The trained float network: this command's, or that of an earlier one, if still valid."""
+        if self.trained is not None:
+            return self.trained
+        from spela_mcu.reference.run import known_run
+
+        embeddings = float_embeddings(self.spec, self.dataset.classes)
+        run = known_run(self.spec, self.dataset, embeddings, _training_directory(self.path))
+        return None if run is None else run.network
+
     def float_twin(self) -> FloatNetwork:
         """A float network that starts where the integer one starts."""
         from spela_mcu.reference.network import FloatNetwork
@@ -210,7 +220,7 @@ def prepare(
             spec,
             dataset,
             float_embeddings(spec, dataset.classes),
-            work_directory(path) / "training",
+            _training_directory(path),
             progress=progress,
         ).network
     weights = (
@@ -301,6 +311,10 @@ def _plan(
 def work_directory(path: Path) -> Path:
     """Where what is made from a model.yaml goes by default: build/ beside it."""
     return path.absolute().parent / BUILD_DIRECTORY
+
+
+def _training_directory(path: Path) -> Path:
+    return work_directory(path) / "training"
 
 
 def learning_stream(samples: int, steps: int, seed: int) -> NDArray[np.int64]:

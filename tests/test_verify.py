@@ -141,7 +141,7 @@ def test_the_device_goes_on_from_trained_weights_with_nearest_rounding(tmp_path)
     found = verify(prepared, build, UnicornSimulator(), learn_steps=100)
     assert_bit_exact(found, 100)
     assert found.passed
-    assert found.float_reference is not None
+    assert found.trained is not None
     # learning along changed nothing in what was prepared
     unlearned = verify(prepared, build, UnicornSimulator(), learn_steps=0)
     assert_bit_exact(unlearned, 0)

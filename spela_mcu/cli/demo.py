@@ -17,7 +17,7 @@ from spela_mcu.cli.options import (
     progress_bars,
     simulator_option,
 )
-from spela_mcu.cli.verify import accuracy_table, verdict
+from spela_mcu.cli.verify import exit_code, print_accuracy, require_accuracy_option, verdict
 from spela_mcu.commands.verify import CurvePoint, Verification, verify
 from spela_mcu.pictures.device_curve import draw_device_curve
 from spela_mcu.pipeline import Overrides, prepare, work_directory
@@ -35,6 +35,7 @@ BAR = 40
 )  # fmt: skip
 @simulator_option()
 @build_options
+@require_accuracy_option
 @json_option
 @click.pass_context
 def command(
@@ -44,6 +45,7 @@ def command(
     model: Path,
     output: Path | None,
     as_json: bool,
+    require_accuracy: bool,
     simulator_choice: SimulatorChoice,
     **options: Any,  # noqa: ANN401 - click's, passed on by name
 ) -> None:
@@ -52,7 +54,8 @@ def command(
     Trains the float reference, generates and builds the firmware, runs it on a simulated
     Cortex-M, lets it learn on the chip from untrained weights, and compares every bit.
 
-    Exits with 0 if all is equal and the device's accuracy is within the tolerance of float's.
+    Exits with 0 if all is equal and the accuracy is not shown to be below the tolerance, with 1
+    if not; with --require-accuracy, with 3 where the accuracy is not shown either way.
     """
     overrides = Overrides(start="untrained", **options)
     directory = output or work_directory(model) / "demo"
@@ -84,11 +87,11 @@ def command(
         print_json({**found.to_json(), "learning_curve": curve, "files": files})
     else:
         _print_summary(found, files)
-    context.exit(0 if found.passed else 1)
+    context.exit(exit_code(found, require_accuracy=require_accuracy))
 
 
 def _print_summary(found: Verification, files: dict[str, str]) -> None:
-    stdout.print(accuracy_table(found))
+    print_accuracy(found)
     stdout.print(_curve_table(found.curve))
     stdout.print(_quantization_table(found))
     stdout.print(_size_table(found))

@@ -11,7 +11,16 @@ from spela_mcu.firmware.build import Build
 from spela_mcu.fixed_point.network import LayerQuantization
 from spela_mcu.pipeline import Prepared
 from spela_mcu.progress import Progress, silent
-from spela_mcu.proof.accuracy import Accuracies, FloatComparison, accuracies, compare_with_float
+from spela_mcu.proof.accuracy import (
+    Accuracies,
+    FloatComparison,
+    MajorityComparison,
+    TrainedComparison,
+    accuracies,
+    compare_with_float,
+    compare_with_majority,
+    compare_with_trained,
+)
 from spela_mcu.proof.equality import (
     Difference,
     InferenceComparison,
@@ -41,7 +50,9 @@ class Verification:
     Attributes:
         quantization: what the integer format did to each layer while the reference learned.
         curve: the device's learning curve, if checkpoints were asked for.
-        float_reference: accuracy of the fully trained float network per exit, if there is one.
+        floats: beside float networks that start and learn alike.
+        majority: beside always guessing the commonest class.
+        trained: beside the float network trained in full, if there is one.
         not_counted: why no instructions were counted; empty if they were.
         infer_instructions: of one spela_infer; None if they were not counted.
         learn_instructions: of one spela_learn, the mean of those counted; None without learning.
@@ -53,12 +64,13 @@ class Verification:
     simulator: str
     learning: LearningComparison
     inference: InferenceComparison
-    float_comparison: FloatComparison
+    floats: FloatComparison
+    majority: MajorityComparison
+    trained: TrainedComparison | None
     integer_accuracy: Accuracies
     device_accuracy: Accuracies
     quantization: tuple[LayerQuantization, ...]
     curve: tuple[CurvePoint, ...]
-    float_reference: Accuracies | None
     not_counted: str
     infer_instructions: int | None
     learn_instructions: int | None
@@ -71,8 +83,49 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether the device equals the reference and stands with float."""
-        return self.bit_exact and self.float_comparison.within_tolerance
+        """Whether the device equals the reference and is not shown to stand below float."""
+        return self.bit_exact and self.floats.verdict != "below"
+
+    @property
+    def accuracy_shown(self) -> bool:
+        """Whether the accuracy is shown to be within the tolerance, and better than guessing."""
+        return self.floats.verdict == "within" and self.majority.better
+
+    @property
+    def start(self) -> str:
+        """What the network started from, in words."""
+        return "untrained weights" if self.prepared.drawn else "trained weights"
+
+    @property
+    def samples(self) -> int:
+        """Test samples that were inferred."""
+        return len(self.inference.labels[-1])
+
+    def warnings(self) -> tuple[str, ...]:
+        """What an exact and accurate device may still be: a sentence each."""
+        found = []
+        device, majority, trained = 100 * self.device_accuracy[-1], self.majority, self.trained
+        after = f"after {self.learning.steps} learning steps from {self.start}"
+        points, tolerance = self.floats.shortfall.points, self.floats.tolerance_points
+        if self.floats.verdict == "undecided" and points > tolerance:
+            found.append(
+                f"the device stands {points:.2f} points below float, learned alike, more "
+                f"than the tolerance of {tolerance:g}; these {self.samples} samples do not tell "
+                "whether that is chance"
+            )
+        if not majority.better:
+            found.append(
+                f"the device is not shown to be better than always guessing "
+                f'"{majority.name}": {device:.2f} against {100 * majority.share:.2f} % of '
+                f"{self.samples} test samples, {after}"
+            )
+        if trained is not None and trained.far:
+            found.append(
+                f"the device stands {trained.shortfall.points:.2f} points below the float network "
+                f"trained in full, {after}: more learning (--learn-steps, or spela-mcu demo), "
+                "learning.start: trained or another learning.learning_rate may close the gap"
+            )
+        return tuple(found)
 
     @property
     def difference(self) -> Difference | None:
@@ -81,25 +134,38 @@ class Verification:
 
     def to_json(self) -> dict[str, object]:
         """The report as plain data."""
-        difference = self.difference
+        difference, shortfall = self.difference, self.floats.shortfall
         return {
             "bit_exact": self.bit_exact,
             "passed": self.passed,
-            "samples": int(self.inference.labels.shape[1]),
+            "samples": self.samples,
             "score_mismatches": self.inference.score_mismatches,
             "learn_steps": self.learning.steps,
             "state_mismatches": self.learning.mismatches,
             "first_difference": None if difference is None else str(difference),
-            "float_accuracy": list(self.float_comparison.accuracy),
+            "start": self.prepared.spec.learning.start,
+            "accuracy_verdict": self.floats.verdict,
+            "float_accuracy": list(self.floats.accuracy),
             "integer_accuracy": list(self.integer_accuracy),
             "device_accuracy": list(self.device_accuracy),
             "trained_float_accuracy": (
-                None if self.float_reference is None else list(self.float_reference)
+                None if self.trained is None else list(self.trained.accuracy)
             ),
-            "float_spread_points": round(self.float_comparison.spread_points, 3),
-            "shortfall_points": round(self.float_comparison.shortfall_points, 3),
-            "tolerance_points": self.prepared.spec.verify.tolerance_points,
-            "resolution_points": round(self.float_comparison.resolution_points, 3),
+            "float_runs": self.floats.runs,
+            "float_spread_points": round(self.floats.spread_points, 3),
+            "design_effect": round(self.floats.design_effect, 3),
+            "shortfall_points": round(shortfall.points, 3),
+            "shortfall_interval": [round(shortfall.low, 3), round(shortfall.high, 3)],
+            "tolerance_points": self.floats.tolerance_points,
+            "samples_needed": self.floats.samples_needed,
+            "trained_shortfall_points": (
+                None if self.trained is None else round(self.trained.shortfall.points, 3)
+            ),
+            "majority_class": self.majority.name,
+            "majority_share": round(self.majority.share, 5),
+            "balanced_accuracy": round(self.majority.balanced, 5),
+            "better_than_majority": self.majority.better,
+            "warnings": list(self.warnings()),
             "quantization": [asdict(layer) for layer in self.quantization],
             "core": self.build.project.board.core,
             "board": self.build.project.board.id,
@@ -180,24 +246,18 @@ def verify(
         simulator=str(simulator),
         learning=learning,
         inference=inference,
-        float_comparison=compare_with_float(prepared, learning.steps, inference.labels),
+        floats=compare_with_float(prepared, learning.steps, inference.labels),
+        majority=compare_with_majority(prepared, inference.labels),
+        trained=compare_with_trained(prepared, inference.labels),
         integer_accuracy=accuracies(inference.reference_labels == labels),
         device_accuracy=accuracies(inference.labels == labels),
         quantization=reference.quantization(),
         curve=tuple(curve.points),
-        float_reference=_trained_accuracy(prepared, len(test)),
         not_counted=not_counted,
         infer_instructions=inferences[0].instructions if inferences else None,
         learn_instructions=counter.mean,
         stack_bytes=stack_bytes,
     )
-
-
-def _trained_accuracy(prepared: Prepared, samples: int) -> Accuracies | None:
-    if prepared.trained is None:
-        return None
-    test, _ = prepared.test_samples(samples)
-    return prepared.trained.accuracy(test.x, test.y)
 
 
 def _why_not_counted(machine: Machine) -> str:

@@ -17,9 +17,9 @@ def draw_device_curve(found: Verification) -> bytes:
     for exit_ in range(len(found.device_accuracy)):
         shares = [100 * point.accuracy[exit_] for point in found.curve]
         axes.plot(steps, shares, marker="o", markersize=3.5, label=f"device, exit {exit_}")
-    if found.float_reference is not None:
+    if found.trained is not None:
         axes.axhline(
-            100 * found.float_reference[-1],
+            100 * found.trained.accuracy[-1],
             color="0.5",
             linestyle="--",
             label="float, trained in full",

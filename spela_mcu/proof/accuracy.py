@@ -1,51 +1,151 @@
-"""Device against float: how much accuracy learning in integers costs."""
+"""Device against float, and against guessing: what its accuracy is worth."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import sqrt
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spela_mcu.data.dataset import Dataset
 from spela_mcu.errors import UserError
 from spela_mcu.pipeline import Prepared, learning_stream
+from spela_mcu.proof.paired import (
+    LEVEL,
+    PairedCounts,
+    Verdict,
+    samples_needed,
+    score_interval,
+    verdict,
+)
 
 Accuracies = tuple[float, ...]
 """Share of samples classified rightly, 0 to 1, per exit."""
 
 FLOAT_RUNS = 4
-"""Float networks beside the device: enough for a mean and a spread, few enough to wait for."""
+"""Float networks beside the device: enough to see how runs differ, few enough to wait for."""
 
-STANDARD_ERRORS = 2.0
-"""A difference beyond two standard errors counts as distinguishable from chance."""
+FAR_POINTS = 5.0
+"""Shown to stand further than this below the float trained in full, a device is warned of."""
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """How far the device stands below another classifier at the last exit, in points.
+
+    Attributes:
+        points: as measured; negative: it stands above.
+        low, high: of the true difference, each bound wrong with a probability of 5 %.
+    """
+
+    points: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, counts: PairedCounts) -> Shortfall:
+        """The first of the counts being the other classifier, the second the device."""
+        low, high = score_interval(counts)
+        return cls(100 * counts.difference, 100 * low, 100 * high)
 
 
 @dataclass(frozen=True)
 class FloatComparison:
-    """The device's accuracy against float's, at the last exit.
-
-    Learning is a noisy path: two float networks that learn the same samples in different orders
-    differ by a point or more while they learn fast. So the device stands beside several.
+    """The device against float networks that start and learn like it (docs/evaluation.md).
 
     Attributes:
-        accuracy: of float networks that start and learn like the device, per exit, their mean.
+        accuracy: of the float networks per exit, their mean.
+        samples: test samples that all answered.
+        tolerance_points: how far the device may stand below them.
+        runs: how many float networks.
         spread_points: standard deviation of their last exits.
-        shortfall_points: how far the device stands below their mean (negative: above).
-        resolution_points: what one run on this many samples can tell apart: two standard errors,
-            of the float runs or of the samples that only one of device and float classifies
-            rightly, whichever is greater.
-        within_tolerance: shortfall <= tolerance + resolution.
+        design_effect: how much more these vary than if each sample were answered independently,
+            at least 1; the counts are divided by it.
+        shortfall: below their mean.
+        verdict: whether the shortfall is shown to be within the tolerance.
+        samples_needed: how many test samples would decide it, if they were like these; None where
+            no practical number would, as the runs differ by too much, or the shortfall from the
+            tolerance by too little.
     """
 
     accuracy: Accuracies
+    samples: int
+    tolerance_points: float
+    runs: int
     spread_points: float
-    shortfall_points: float
-    resolution_points: float
-    within_tolerance: bool
+    design_effect: float
+    shortfall: Shortfall
+    verdict: Verdict
+    samples_needed: int | None
+
+    @property
+    def heading(self) -> str:
+        """The verdict in words."""
+        return {
+            "within": "accuracy within tolerance",
+            "below": "accuracy below tolerance",
+            "undecided": f"accuracy not decidable with {self.samples} samples",
+        }[self.verdict]
+
+    @property
+    def detail(self) -> str:
+        """What it rests on, and what would decide it."""
+        points = self.shortfall.points
+        side = "below" if points >= 0 else "above"
+        text = (
+            f"{abs(points):.2f} points {side} float, learned alike (mean of {self.runs}); 90 % "
+            f"interval {self.shortfall.low:.2f} to {self.shortfall.high:.2f} below, tolerance "
+            f"{self.tolerance_points:g}"
+        )
+        if self.verdict != "undecided":
+            return text
+        if self.samples_needed is not None:
+            return f"{text}; about {self.samples_needed:,} samples like these would decide it"
+        if self.design_effect > 1:
+            return (
+                f"{text}; more samples alone would not decide it: float runs that learned as much "
+                f"differ among themselves (standard deviation {self.spread_points:.2f} points)"
+            )
+        return f"{text}; it is too near to the tolerance for any number of samples to decide"
+
+
+@dataclass(frozen=True)
+class MajorityComparison:
+    """The device against always guessing the commonest class of the training part.
+
+    Attributes:
+        name: that class.
+        share: of the test samples that are of it, 0 to 1: what guessing would get right.
+        balanced: the device's balanced accuracy at the last exit: the mean over the classes of
+            the share of each that is classified rightly.
+        better: whether the device is shown to be better (exact binomial test, one-sided, 5 %).
+    """
+
+    name: str
+    share: float
+    balanced: float
+    better: bool
+
+
+@dataclass(frozen=True)
+class TrainedComparison:
+    """The device against the float network trained in full.
+
+    Attributes:
+        accuracy: of the float network per exit.
+        shortfall: of the device.
+    """
+
+    accuracy: Accuracies
+    shortfall: Shortfall
+
+    @property
+    def far(self) -> bool:
+        """Whether the device is shown to stand more than FAR_POINTS below."""
+        return self.shortfall.low > FAR_POINTS
 
 
 def compare_with_float(
@@ -59,22 +159,117 @@ def compare_with_float(
         device_labels: what the device said, int64 [exits, n].
     """
     test, _ = prepared.test_samples(device_labels.shape[1])
-    device_right = device_labels == test.y
-    runs = [
-        _float_twin_labels(prepared, steps, test.x, run) == test.y
-        for run in range(FLOAT_RUNS if steps else 1)
-    ]
-    shares = np.array([accuracies(right) for right in runs])
-    shortfall = 100 * float(shares[:, -1].mean() - device_right[-1].mean())
-    spread = 100 * float(shares[:, -1].std(ddof=1)) if len(runs) > 1 else 0.0
-    sampling = 100 * _paired_standard_error(runs[0][-1], device_right[-1])
-    resolution = STANDARD_ERRORS * max(spread, sampling)
+    device_right = device_labels[-1] == test.y
+    runs = np.stack(
+        [
+            _float_twin_labels(prepared, steps, test.x, run) == test.y
+            for run in range(FLOAT_RUNS if steps else 1)
+        ]
+    )  # [runs, exits, n]
+    last = runs[:, -1]
+    effect = DesignEffect.of(last)
+    counts = paired_counts(last, device_right)
+    worth = counts.of(effect.independent(counts.samples))
+    tolerance = prepared.spec.verify.tolerance_points / 100
     return FloatComparison(
-        accuracy=tuple(shares.mean(axis=0).tolist()),
-        spread_points=spread,
-        shortfall_points=shortfall,
-        resolution_points=resolution,
-        within_tolerance=shortfall <= prepared.spec.verify.tolerance_points + resolution,
+        accuracy=tuple(runs.mean(axis=(0, 2)).tolist()),
+        samples=len(device_right),
+        tolerance_points=prepared.spec.verify.tolerance_points,
+        runs=len(runs),
+        spread_points=100 * float(last.mean(axis=1).std(ddof=1)) if len(runs) > 1 else 0.0,
+        design_effect=counts.samples / worth.samples,
+        shortfall=Shortfall.of(worth),
+        verdict=verdict(worth, tolerance),
+        samples_needed=samples_needed(counts, tolerance, effect.independent),
+    )
+
+
+def paired_counts(runs: NDArray[np.bool_], device: NDArray[np.bool_]) -> PairedCounts:
+    """What alone is right of other [runs, n] and device [n], the mean of the runs' tables.
+
+    It is the table of the device beside a run that is drawn anew for each sample: its interval is
+    wider than that of the runs' mean, by what a single run adds.
+    """
+    return PairedCounts(
+        samples=len(device),
+        only_first=float(np.count_nonzero(runs & ~device) / len(runs)),
+        only_second=float(np.count_nonzero(~runs & device) / len(runs)),
+    )
+
+
+@dataclass(frozen=True)
+class DesignEffect:
+    """How much accuracies of runs vary, beyond what their answers would, were they independent.
+
+    Attributes:
+        excess: variance of a run's accuracy that more samples do not lower, in units of the
+            variance of one sample's answer between runs.
+    """
+
+    excess: float
+
+    @classmethod
+    def of(cls, runs: NDArray[np.bool_]) -> DesignEffect:
+        """Of what runs [runs, n] answered rightly."""
+        if len(runs) < 2:
+            return cls(0.0)
+        of_one = float(runs.var(axis=0, ddof=1).mean())
+        observed = float(runs.mean(axis=1).var(ddof=1))
+        return cls(max(observed / of_one - 1 / runs.shape[1], 0.0) if of_one else 0.0)
+
+    def independent(self, samples: float) -> float:
+        """How many independent samples so many are worth."""
+        return samples / (1 + self.excess * samples)
+
+
+def compare_with_majority(
+    prepared: Prepared, device_labels: NDArray[np.int64]
+) -> MajorityComparison:
+    """Compares the last exit's answers [exits, n] with a guess that looks at no sample."""
+    from scipy.stats import binomtest
+
+    dataset = prepared.dataset
+    test, _ = prepared.test_samples(device_labels.shape[1])
+    right = device_labels[-1] == test.y
+    share = majority_share(dataset, test.y)
+    hits, n = int(np.count_nonzero(right)), len(right)
+    return MajorityComparison(
+        name=dataset.class_names[commonest_class(dataset)],
+        share=share,
+        balanced=balanced_accuracy(device_labels[-1], test.y),
+        better=bool(binomtest(hits, n, share, alternative="greater").pvalue <= LEVEL),
+    )
+
+
+def commonest_class(dataset: Dataset) -> int:
+    """The class with most samples in the training part; the lowest of equals."""
+    return int(np.bincount(dataset.train.y).argmax())
+
+
+def majority_share(dataset: Dataset, labels: NDArray[np.int64]) -> float:
+    """What always guessing the commonest class gets right of labels [n], 0 to 1."""
+    return float(np.mean(labels == commonest_class(dataset)))
+
+
+def balanced_accuracy(answers: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+    """The mean over the classes of the share of each that answers [n] get right, 0 to 1."""
+    right = answers == labels
+    return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
+
+
+def compare_with_trained(
+    prepared: Prepared, device_labels: NDArray[np.int64]
+) -> TrainedComparison | None:
+    """Compares with the float network trained in full; None where nobody has trained it."""
+    trained = prepared.trained_in_full()
+    if trained is None:
+        return None
+    test, _ = prepared.test_samples(device_labels.shape[1])
+    right = trained.predict(test.x) == test.y
+    device_right = device_labels[-1] == test.y
+    return TrainedComparison(
+        accuracy=accuracies(right),
+        shortfall=Shortfall.of(paired_counts(right[-1:], device_right)),
     )
 
 
@@ -109,13 +304,6 @@ def overflow_told(model: Path) -> Iterator[None]:
             mend="choose a smaller learning rate",
             file=model,
         ) from error
-
-
-def _paired_standard_error(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Standard error of the difference of two shares on the same samples (McNemar 1947)."""
-    only_one, only_other = np.count_nonzero(one & ~other), np.count_nonzero(other & ~one)
-    n = len(one)
-    return sqrt(max(only_one + only_other - (only_one - only_other) ** 2 / n, 0.0)) / n
 
 
 def accuracies(right: NDArray[np.bool_]) -> Accuracies:

@@ -122,15 +122,24 @@ def trained(
     Raises:
         UserError: as `train` and `save_run`.
     """
+    run = known_run(spec, dataset, embeddings, directory)
+    if run is not None:
+        return run
     digest = training_digest(spec, dataset, embeddings)
+    result = train(spec, dataset, embeddings, progress=progress)
+    return save_run(directory, spec, dataset, result, digest)
+
+
+def known_run(
+    spec: ModelSpec, dataset: Dataset, embeddings: Sequence[NDArray[np.float64]], directory: Path
+) -> TrainedRun | None:
+    """The run in a directory, if training would give the same; see `trained`."""
     try:
         run = load_run(directory)
     except UserError:
-        run = None
-    if run is not None and run.metrics.training_digest == digest:
-        return run
-    result = train(spec, dataset, embeddings, progress=progress)
-    return save_run(directory, spec, dataset, result, digest)
+        return None
+    digest = training_digest(spec, dataset, embeddings)
+    return run if run.metrics.training_digest == digest else None
 
 
 def save_run(

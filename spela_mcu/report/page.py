@@ -16,6 +16,7 @@ from spela_mcu.commands.report import Measurements
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
 from spela_mcu.fixed_point.early_exit import exit_macs
 from spela_mcu.pictures.report import confusion_matrix
+from spela_mcu.proof.accuracy import balanced_accuracy, majority_share
 from spela_mcu.resources import resource_directory
 
 
@@ -67,6 +68,8 @@ def report_page(
             verification=verification,
             curve_samples=found.curve_samples,
             accuracy=_accuracy(found),
+            majority=100 * majority_share(data, y),
+            balanced=100 * balanced_accuracy(found.answers.labels[-1], y),
             per_class=_per_class(found),
             confusions=confusions(found),
             exits=_exits(found),

@@ -449,10 +449,14 @@ class Target(Section):
 
 
 class Verify(Section):
-    """What `spela-mcu verify` accepts; integers are compared for equality regardless."""
+    """What accuracy `spela-mcu verify` accepts; integers are compared for equality regardless."""
 
     tolerance_points: float = Field(
-        1.5, ge=0, le=100, description="points of accuracy the device may stand below float"
+        1.5,
+        ge=0,
+        le=100,
+        description="points of accuracy the device may stand below float networks that start and "
+        "learn alike; what is shown to be further below fails (docs/evaluation.md)",
     )
 
 
