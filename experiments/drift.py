@@ -14,7 +14,7 @@ from scipy import ndimage  # type: ignore[import-untyped]
 from experiments.learning import prepared
 from experiments.tasks import Task
 from spela_mcu.data.dataset import Dataset, InputScaling, Split, quantize_inputs
-from spela_mcu.data.scaling import apply_scaling, measure_scaling
+from spela_mcu.data.scaling import apply_scaling, chosen_scaling, measure_scaling
 from spela_mcu.data.source_python import module_of
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import float_embeddings, make_plan
@@ -96,7 +96,8 @@ def wearer(task: Task) -> dict[str, float]:
     rng = np.random.default_rng(task.seed)
     validation = rng.permutation(others)[: len(others) // 10]
     known = np.setdiff1d(others, validation)
-    scaling = measure_scaling(x[known], spec.data.scaling, spec.data.input_range)
+    kind = chosen_scaling(spec.data, x.shape[1:])
+    scaling = measure_scaling(x[known], kind, spec.data.input_range)
 
     def part(rows: NDArray[np.int64]) -> Split:
         return Split(apply_scaling(x[rows], scaling), y[rows])

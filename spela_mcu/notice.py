@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+_LISTED = 6
 
 
 @dataclass(frozen=True)
@@ -19,3 +22,14 @@ class Notice:
 
     def __str__(self) -> str:
         return f"{self.reason}\n  mend: {self.mend}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence, not too many of them.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    if len(names) > _LISTED:
+        return f"{', '.join(names[: _LISTED - 1])} and {len(names) - _LISTED + 1} more"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

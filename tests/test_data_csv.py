@@ -46,7 +46,7 @@ def test_csv_as_people_write_it(tmp_path, text, keys):
 
 def test_csv_values_and_labels_stay_together(tmp_path):
     text = "kind,a,b\n" + "".join(f"k{i % 3},{i % 3},{i}\n" for i in range(1, 61))
-    dataset = load_dataset(csv_spec(tmp_path / "t.csv", text, label="kind"))
+    dataset = load_dataset(csv_spec(tmp_path / "t.csv", text, label="kind", scaling="global"))
     for part in (dataset.train, dataset.validation, dataset.test):
         raw = np.rint(part.x / dataset.scaling.scale)
         assert np.array_equal(raw[:, 0], part.y)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from spela_mcu.data import (
 from spela_mcu.data.dataset import Dataset, Split
 from spela_mcu.data.labels import NumberedLabels, number_labels
 from spela_mcu.data.raw import RawData, RawPart, sample_error
-from spela_mcu.data.scaling import apply_scaling, measure_scaling
+from spela_mcu.data.resolution import check_resolution
+from spela_mcu.data.scaling import apply_scaling, chosen_scaling, measure_scaling
 from spela_mcu.data.split import split_groups, split_stratified
 from spela_mcu.errors import UserError
 from spela_mcu.spec.load import check_against_data, located
@@ -95,14 +97,15 @@ def _dataset(spec: ModelSpec, raw: RawData) -> Dataset:
     train, validation, test = _split(spec, raw, labels)
     x = raw.samples.x.reshape(len(raw.samples), -1)
     train_x = x[train]
-    scaling = measure_scaling(train_x, spec.data.scaling, spec.data.input_range)
+    kind = chosen_scaling(spec.data, input_shape)
+    scaling = measure_scaling(train_x, kind, spec.data.input_range)
     if raw.test is None:
         test_split = Split(apply_scaling(x[test], scaling), labels.samples[test])
     else:
         assert labels.test is not None
         test_x = raw.test.x.reshape(len(raw.test), -1)
         test_split = Split(apply_scaling(test_x, scaling), labels.test)
-    return Dataset(
+    dataset = Dataset(
         name=spec.name,
         input_shape=input_shape,
         class_names=labels.class_names,
@@ -111,8 +114,9 @@ def _dataset(spec: ModelSpec, raw: RawData) -> Dataset:
         validation=Split(apply_scaling(x[validation], scaling), labels.samples[validation]),
         test=test_split,
         columns=raw.columns,
-        notices=raw.notices,
     )
+    notices = (*raw.notices, *check_resolution(train_x, dataset, kind, spec.data))
+    return replace(dataset, notices=notices)
 
 
 Indices = NDArray[np.int64]

@@ -9,13 +9,31 @@ from numpy.typing import NDArray
 
 from spela_mcu.data.dataset import InputScaling
 from spela_mcu.errors import UserError
+from spela_mcu.spec.model import DataSection
+
+Scaling = Literal["global", "centred", "per_feature"]
 
 _CLIPPED_SHARE = 0.1  # a stated range that cuts off more than this is taken for a mistake
 
 
+def chosen_scaling(data: DataSection, shape: tuple[int, ...]) -> Scaling:
+    """The stated scaling, else what suits the samples.
+
+    Inputs of a picture or a signal share one unit: ``global``. So do inputs with a stated range.
+    Those of a table, samples without a shape, do not: ``per_feature``.
+
+    Args:
+        data: what the model says of its data.
+        shape: of one sample.
+    """
+    if data.scaling is not None:
+        return data.scaling
+    return "global" if data.input_range is not None or len(shape) > 1 else "per_feature"
+
+
 def measure_scaling(
     x: NDArray[Any],
-    kind: Literal["global", "centred", "per_feature"],
+    kind: Scaling,
     input_range: tuple[float, float] | None,
 ) -> InputScaling:
     """Finds the scaling of a training part.
@@ -35,23 +53,21 @@ def measure_scaling(
         UserError: all inputs are zero, or much of the data is outside the stated range.
     """
     inputs = x.shape[1]
-    if kind == "per_feature":
-        low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
-        half = (high - low) / 2
-        # Half ranges whose inverse float32 cannot hold are as good as constant.
-        varies = half > 1 / float(np.finfo(np.float32).max)
-        scale = np.divide(1.0, half, out=np.zeros(inputs), where=varies)
-        return InputScaling((low + half).astype(np.float32), scale.astype(np.float32))
-    if input_range is None:
-        bounds = float(x.min()), float(x.max())
-    else:
-        bounds = input_range
-        _check_range(x, bounds)
-    peak = max(abs(bounds[0]), abs(bounds[1]))
-    if peak <= 1 / float(np.finfo(np.float32).max):
+    least = 1 / float(np.finfo(np.float32).max)  # the inverse of less is beyond float32
+    measured = float(x.min()), float(x.max())
+    if max(map(abs, measured)) <= least:
         raise UserError(
             "every training input is zero", mend="check the samples of the data source", key="data"
         )
+    if kind == "per_feature":
+        low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
+        half = (high - low) / 2
+        varies = half > least
+        scale = np.divide(1.0, half, out=np.zeros(inputs), where=varies)
+        return InputScaling((low + half).astype(np.float32), scale.astype(np.float32))
+    if input_range is not None:
+        _check_range(x, input_range)
+    peak = max(map(abs, input_range or measured))
     offset = np.zeros(inputs) if kind == "global" else x.mean(axis=0, dtype=np.float64)
     return InputScaling(offset.astype(np.float32), np.full(inputs, 1 / peak, np.float32))
 

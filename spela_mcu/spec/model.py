@@ -53,10 +53,11 @@ class DataSection(Section):
         0.1, gt=0, lt=1, description="share of the training samples kept for early stopping"
     )
     seed: int = Field(0, ge=0, le=UINT32_MAX, description="seed of the stratified split")
-    scaling: Literal["global", "centred", "per_feature"] = Field(
-        "global",
+    scaling: Literal["global", "centred", "per_feature"] | None = Field(
+        None,
         description="one range for all inputs (signals), the same less each input's mean "
-        "(pictures), or one range per input (tables)",
+        "(pictures), or one range per input (tables); when absent per_feature for tables, else "
+        "global",
     )
     input_range: tuple[float, float] | None = Field(
         None,
