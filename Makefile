@@ -38,7 +38,7 @@ demo: $(call installed,$(DEMO_EXTRAS))
 	$(BIN)/spela-mcu demo examples/digits/model.yaml
 
 test: $(call installed,$(TEST_EXTRAS))
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=25 --cov --cov-report=term:skip-covered
 
 lint: $(call installed,$(TEST_EXTRAS))
 	$(BIN)/ruff check

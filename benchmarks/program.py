@@ -194,6 +194,7 @@ def _project(
         inference_only=False,
         inputs=0,
         classes=0,
+        class_names=(),
         layers=0,
         digest=0,
         infer_macs=0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +25,7 @@ from spela_mcu.firmware.toolchain import CompilerChoice, Optimization
 from spela_mcu.fixed_point.arithmetic import Int64
 from spela_mcu.fixed_point.early_exit import all_answers, with_early_exits, with_rejection
 from spela_mcu.fixed_point.network import IntegerNetwork
-from spela_mcu.fixed_point.plan import FixedPointPlan, float_embeddings, make_plan
+from spela_mcu.fixed_point.plan import FixedPointPlan, float_embeddings, make_plan, sizing_plan
 from spela_mcu.spec.load import load_spec, located
 from spela_mcu.spec.model import ModelSpec
 
@@ -203,15 +204,7 @@ def prepare(
     board = target_board(spec, path, overrides)
     dataset = load_dataset(spec, path, progress=progress)
     starts_trained = spec.learning.start == "trained"
-    # Before any training: what the firmware takes does not depend on the weights.
-    needs = Preflight(
-        plan=_plan(spec, dataset, path),
-        weights_in_flash=starts_trained,
-        inference_only=inference_only,
-        compiler=spec.target.compiler,
-        optimization=spec.target.optimization,
-    )
-    memory = check_fit(needs, board)
+    memory = check_memory(spec, dataset, board, path, inference_only=inference_only)
     trained = None
     if train or starts_trained:
         from spela_mcu.reference.run import trained as trained_run
@@ -228,7 +221,8 @@ def prepare(
         if trained is not None and starts_trained
         else None
     )
-    plan = _plan(spec, dataset, path, weights)
+    with _located(path):
+        plan = make_plan(spec, dataset.inputs, dataset.classes, weights)
     network = (
         IntegerNetwork.untrained(plan)
         if weights is None
@@ -237,6 +231,31 @@ def prepare(
     if spec.exits.calibrated:
         network = _with_exits(network, spec, dataset, progress=progress)
     return Prepared(path, spec, dataset, board, trained, network.plan, network.initial, memory)
+
+
+def check_memory(
+    spec: ModelSpec,
+    dataset: Dataset,
+    board: Board,
+    path: Path,
+    *,
+    inference_only: bool = False,
+) -> MemoryPlan:
+    """What a model's firmware takes of the board, before anything is trained.
+
+    Raises:
+        UserError: it does not fit, or the learning rate cannot be expressed.
+    """
+    with _located(path):
+        plan = sizing_plan(spec, dataset.inputs, dataset.classes)
+    needs = Preflight(
+        plan=plan,
+        weights_in_flash=spec.learning.start == "trained",
+        inference_only=inference_only,
+        compiler=spec.target.compiler,
+        optimization=spec.target.optimization,
+    )
+    return check_fit(needs, board)
 
 
 def _with_exits(
@@ -296,14 +315,11 @@ def target_board(spec: ModelSpec, path: Path, overrides: Overrides) -> Board:
         raise located(error, path) from error
 
 
-def _plan(
-    spec: ModelSpec,
-    dataset: Dataset,
-    path: Path,
-    weights: list[NDArray[np.float32]] | None = None,
-) -> FixedPointPlan:
+@contextmanager
+def _located(path: Path) -> Iterator[None]:
+    """Gives an error that names a key of model.yaml the key's line."""
     try:
-        return make_plan(spec, dataset.inputs, dataset.classes, weights)
+        yield
     except UserError as error:
         raise located(error, path) from error
 

@@ -1,5 +1,7 @@
 import importlib
 import json
+import re
+import shlex
 import subprocess
 import sys
 import types
@@ -13,6 +15,7 @@ from spela_mcu.cli import main as cli_main
 from spela_mcu.cli.console import ERRORS_SHOWN, print_json
 from spela_mcu.errors import UserError, UserErrors
 
+ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "numpy", "sklearn", "matplotlib", "mlxtend", "unicorn", "pydantic")
 
 
@@ -192,3 +195,16 @@ def test_init_writes_a_model_and_refuses_to_overwrite_it(tmp_path):
     assert second.returncode == 2
     assert "Traceback" not in second.stderr
     assert model.read_bytes() == before
+
+
+def test_suggested_commands_can_be_pasted_whatever_their_paths_hold(tmp_path):
+    made = run_module("init", str(tmp_path / "my pump's"))
+    suggested = made.stdout.split("next:", 1)[1].strip()
+    assert shlex.split(suggested) == ["spela-mcu", "verify", str(tmp_path / "my pump's/model.yaml")]
+
+
+def test_no_command_prints_a_path_in_a_command_line_unquoted():
+    """Whoever suggests a command to run goes through `command_line`."""
+    for file in (ROOT / "spela_mcu").rglob("*.py"):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            assert not re.search(r"spela-mcu [a-z]+ [^`'\"]*\{", line), f"{file}: {line.strip()}"

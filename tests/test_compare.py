@@ -113,6 +113,25 @@ def test_the_command_compares_all_and_reports_as_json(tmp_path, monkeypatch):
     assert kept["command"].startswith("spela-mcu")
 
 
+def test_a_model_that_does_not_fit_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_parallel", None)
+    target = {"board": "microbit"}
+    model = write_model(tmp_path, inputs=200, units=(100, 10), classes=3, target=target)
+    done = CliRunner().invoke(command, [str(model)])
+    assert isinstance(done.exception, UserError)
+    assert "does not fit microbit" in done.exception.reason
+
+
+def test_a_width_that_does_not_fit_is_told_in_place_of_its_cost(tmp_path):
+    target = {"board": "microbit"}
+    model = write_model(tmp_path, inputs=90, units=(90, 10), classes=3, target=target)
+    spec, dataset = load(model)
+    board = target_board(spec, model, Overrides())
+    cost = cost_of_learning(spec, dataset, board, "int16", tmp_path / "firmware")
+    assert cost.ram_bytes is None
+    assert "does not fit microbit: it exceeds RAM by" in cost.note
+
+
 @pytest.mark.needs_simulator("qemu")
 def test_costs_are_of_the_models_own_board_and_of_cores_that_qemu_alone_has(tmp_path):
     own = (resource_directory("sim") / "boards" / "mps3-an547.yaml").read_text()

@@ -15,7 +15,8 @@ from spela_mcu.firmware.memory import network_memory, plan_memory
 from spela_mcu.firmware.model import model_source
 from spela_mcu.firmware.preflight import Preflight, check_fit
 from spela_mcu.fixed_point.network import IntegerNetwork
-from spela_mcu.fixed_point.plan import make_plan
+from spela_mcu.fixed_point.plan import make_plan, sizing_plan
+from spela_mcu.pipeline import prepare
 
 SMALL, LARGE = "stm32f4_discovery", "mps2-an386"
 
@@ -36,7 +37,8 @@ def preflight(inputs, layers, classes, weights="int8", **changes):
 def test_what_the_network_takes_is_known_without_its_weights(
     inputs, layers, classes, weights, drawn, inference_only
 ):
-    plan = make_plan(toy_spec(layers, weights), inputs, classes)
+    spec = toy_spec(layers, weights)
+    plan, sizes = make_plan(spec, inputs, classes), sizing_plan(spec, inputs, classes)
     scaling = InputScaling(np.zeros(inputs, np.float32), np.ones(inputs, np.float32))
     source = model_source(
         "toy",
@@ -47,7 +49,7 @@ def test_what_the_network_takes_is_known_without_its_weights(
         inference_only=inference_only,
     )
     memory = network_memory(
-        plan, weights_in_flash=not drawn or inference_only, inference_only=inference_only
+        sizes, weights_in_flash=not drawn or inference_only, inference_only=inference_only
     )
     assert (memory.arena_bytes, memory.table_bytes) == (source.arena_bytes, source.table_bytes)
 
@@ -68,6 +70,24 @@ def test_what_fits_is_planned():
     memory = check_fit(preflight(784, (128, 34), 10), load_board(SMALL))
     assert memory.weights == 784 * 128 + 128 * 36
     assert memory.ram == memory.weights + memory.buffers + memory.application + memory.stack
+
+
+def test_whether_a_model_fits_is_known_without_its_embeddings(monkeypatch, tmp_path):
+    """Those of 256 classes take many seconds to find."""
+
+    def too_slow(*_):
+        raise AssertionError("embeddings are looked for")
+
+    monkeypatch.setattr("spela_mcu.fixed_point.plan.class_embeddings", too_slow)
+    x = np.random.default_rng(0).normal(size=(256 * 10, 16))
+    np.savez(tmp_path / "data.npz", x=x, y=np.arange(256 * 10) % 256)
+    file = tmp_path / "model.yaml"
+    file.write_text(
+        "name: many\ndata: {source: npz, path: data.npz}\n"
+        "network: {layers: [{units: 1024}, {units: 256}]}\ntarget: {board: microbit}\n"
+    )
+    with pytest.raises(UserError, match="does not fit microbit"):
+        prepare(file)
 
 
 def test_a_refusal_says_by_how_much_and_what_would_fit():

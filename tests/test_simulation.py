@@ -270,12 +270,16 @@ def test_simulate_prints_a_table(project, tmp_path):
     assert "accuracy" not in done.stdout  # there are no labels
     limited = CliRunner().invoke(command, [str(project), "--samples", "5"])
     assert "accuracy on 5 samples" in limited.stdout
+    assert f" class {Y[0]} " in limited.stdout  # classes by their names, not their numbers
 
 
 def test_simulate_refuses_what_does_not_fit(project, tmp_path):
     np.savez(tmp_path / "x.npz", x=X[:, :7])
     done = CliRunner().invoke(command, [str(project), "--input", str(tmp_path / "x.npz")])
     assert "7 values, and the model 13 inputs" in str(done.exception)
+    np.savez(tmp_path / "x.npz", x=X[:2], y=[0, 5])
+    done = CliRunner().invoke(command, [str(project), "--input", str(tmp_path / "x.npz")])
+    assert "labels go from 0 to 5, but the model has 5 classes: 0 to 4" in str(done.exception)
     both = CliRunner().invoke(command, [str(project), "--input", "a.csv", "--data", "b.yaml"])
     assert both.exit_code == 2
 

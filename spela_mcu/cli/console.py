@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -19,6 +21,11 @@ stderr: Final = Console(stderr=True, highlight=False)
 
 ERRORS_SHOWN = 8
 """More than these do not fit on one screen together with their mends."""
+
+
+def command_line(*words: str | Path) -> str:
+    """A command of spela-mcu as it can be pasted into a shell, whatever its paths hold."""
+    return shlex.join(["spela-mcu", *map(str, words)])
 
 
 def print_json(value: object) -> None:

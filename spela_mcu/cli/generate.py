@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from spela_mcu.cli.console import print_json, stdout
+from spela_mcu.cli.console import command_line, print_json, stdout
 from spela_mcu.cli.options import json_option, model_argument
 from spela_mcu.firmware.memory import MemoryPlan
 
@@ -66,7 +66,7 @@ def command(
     stdout.print(f"wrote {directory}", soft_wrap=True, markup=False)
     if prepared.drawn:
         stdout.print("note:  the network starts untrained; it knows nothing before it has learned")
-    stdout.print(f"next:  spela-mcu build {directory}", soft_wrap=True, markup=False)
+    stdout.print(f"next:  {command_line('build', directory)}", soft_wrap=True, markup=False)
 
 
 def memory_table(memory: MemoryPlan) -> Table:

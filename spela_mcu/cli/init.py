@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from spela_mcu.cli.console import stdout
+from spela_mcu.cli.console import command_line, stdout
 
 
 @click.command()
@@ -17,4 +17,4 @@ def command(directory: Path) -> None:
 
     path = write_starter(directory)
     stdout.print(f"wrote {path}", soft_wrap=True, markup=False)
-    stdout.print(f"next:  spela-mcu verify {path}", soft_wrap=True, markup=False)
+    stdout.print(f"next:  {command_line('verify', path)}", soft_wrap=True, markup=False)

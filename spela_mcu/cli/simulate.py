@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import numpy as np
 from numpy.typing import NDArray
+from rich.markup import escape
 from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stderr, stdout
@@ -14,6 +15,7 @@ from spela_mcu.cli.interactive import interact
 from spela_mcu.cli.options import COUNT, json_option, progress_bars, simulator_option
 from spela_mcu.device.device import Device
 from spela_mcu.device.samples import Samples, read_samples, samples_of_model
+from spela_mcu.errors import UserError
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import ProjectDirectory, read_project
 from spela_mcu.firmware.project import SAMPLES
@@ -75,6 +77,13 @@ def command(
         if model is None
         else samples_of_model(model, project.inputs)
     ).first(limit)
+    if samples.y is not None and not 0 <= samples.y.min() <= samples.y.max() < project.classes:
+        raise UserError(
+            f"labels go from {samples.y.min()} to {samples.y.max()}, but the model has "
+            f"{project.classes} classes: 0 to {project.classes - 1}",
+            mend="give samples of this model, labelled with the numbers of its classes",
+            file=model or input_file,
+        )
     simulator = find_simulator(project.board, simulator_choice)
     with stderr.status("building ..."):
         build = build_project(directory, find_compiler(compiler))
@@ -111,6 +120,7 @@ def _summary(
         "board": project.board.id,
         "core": project.board.core,
         "simulator": simulator,
+        "classes": project.class_names,
         "samples": len(answers),
         "accuracy": _accuracy(samples, answers),
         "answers": [
@@ -140,13 +150,14 @@ def _print(project: ProjectDirectory, samples: Samples, answers: Answers) -> Non
         table.add_column("label", justify="right")
     for index in range(project.layers):
         table.add_column(f"exit {index}", justify="right")
+    names = [escape(name) for name in project.class_names]
     for index, exits in enumerate(answers[:ROWS_SHOWN]):
         cells = [str(index)]
         if samples.y is not None:
-            cells.append(str(samples.y[index]))
+            cells.append(names[samples.y[index]])
         for one in exits:
             right = samples.y is None or one.label == samples.y[index]
-            text = f"{one.label} ({one.cosine / ONE_Q14:+.2f}, {one.margin / ONE_Q14:.2f})"
+            text = f"{names[one.label]} ({one.cosine / ONE_Q14:+.2f}, {one.margin / ONE_Q14:.2f})"
             cells.append(text if right else f"[red]{text}[/]")
         table.add_row(*cells)
     stdout.print(table)

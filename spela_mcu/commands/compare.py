@@ -27,7 +27,7 @@ from spela_mcu.contenders.workers import workers
 from spela_mcu.data.dataset import Dataset
 from spela_mcu.firmware.board import Board
 from spela_mcu.fixed_point.plan import float_embeddings
-from spela_mcu.pipeline import Overrides, target_board
+from spela_mcu.pipeline import Overrides, check_memory, target_board
 from spela_mcu.progress import Progress, silent
 from spela_mcu.reference.run import training_digest
 from spela_mcu.spec.model import LOSSES, ModelSpec
@@ -94,9 +94,11 @@ def compare(
         progress: told how far it is.
 
     Raises:
-        UserError: there is no such board, no Dask, or nobody at the address; or a contender's own.
+        UserError: there is no such board, or the model does not fit it; there is no Dask, or
+            nobody at the address; or a contender's own.
     """
     board = target_board(spec, model, Overrides())
+    check_memory(spec, dataset, board, model)
     able, skipped = _able(contenders(spec))
     known = versions()
     specs = {seed: Overrides(seed=seed).apply(spec) for seed in range(seeds)}

@@ -13,6 +13,7 @@ from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.deploy import deploy
 from spela_mcu.firmware.model import model_source
+from spela_mcu.firmware.preflight import Preflight, check_fit
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
@@ -74,7 +75,15 @@ def cost_of(
         inference_only=inference_only,
     )
     target = spec.target
+    needs = Preflight(
+        network.plan,
+        weights_in_flash=inference_only,
+        inference_only=inference_only,
+        compiler=target.compiler,
+        optimization=target.optimization,
+    )
     try:
+        check_fit(needs, board)
         project = generate_project(
             source,
             board,

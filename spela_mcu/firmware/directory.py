@@ -31,6 +31,7 @@ class ProjectDirectory:
     weights: str
     inputs: int
     classes: int
+    class_names: tuple[str, ...]
     layers: int
     digest: int
     infer_macs: int
@@ -59,6 +60,7 @@ def read_project(directory: Path) -> ProjectDirectory:
             weights=str(model["weights"]),
             inputs=int(model["inputs"]),
             classes=int(model["classes"]),
+            class_names=_class_names(model),
             layers=int(model["layers"]),
             digest=int(model["digest"]),
             infer_macs=int(model["infer_macs"]),
@@ -73,6 +75,13 @@ def read_project(directory: Path) -> ProjectDirectory:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(file, error) from error
+
+
+def _class_names(model: dict[str, Any]) -> tuple[str, ...]:
+    names = tuple(map(str, model["class_names"]))
+    if len(names) != int(model["classes"]):
+        raise ValueError(f"{len(names)} names of classes")
+    return names
 
 
 def _read_manifest(directory: Path) -> dict[str, Any]:

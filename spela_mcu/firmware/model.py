@@ -34,6 +34,7 @@ class ModelSource:
         weights: their width, ``int8`` or ``int16``.
         arena_bytes: RAM that the network needs, exactly.
         table_bytes: constant data in flash, exactly (class names aside: linked only if used).
+        class_names: one a class.
         digest: CRC-32 of all tables and parameters.
         infer_macs: multiply-accumulates of an inference at the last exit.
     """
@@ -44,6 +45,7 @@ class ModelSource:
     weights: str
     inputs: int
     classes: int
+    class_names: tuple[str, ...]
     layers: int
     arena_bytes: int
     table_bytes: int
@@ -142,6 +144,7 @@ def model_source(
         weights=plan.weights,
         inputs=plan.inputs,
         classes=plan.classes,
+        class_names=class_names,
         layers=len(plan.layers),
         arena_bytes=arena,
         table_bytes=table_bytes(plan, weights_in_flash=weights_in_flash),

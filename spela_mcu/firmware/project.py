@@ -204,6 +204,7 @@ def _manifest(view: _View, files: dict[str, str]) -> str:
             "weights": model.weights,
             "inputs": model.inputs,
             "classes": model.classes,
+            "class_names": model.class_names,
             "layers": model.layers,
             "infer_macs": model.infer_macs,
             "arena_bytes": model.arena_bytes,

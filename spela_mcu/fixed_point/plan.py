@@ -216,9 +216,29 @@ def make_plan(
     Raises:
         UserError: the learning rate cannot be expressed, or a bias is one input too many.
     """
+    return _plan(spec, inputs, float_embeddings(spec, classes), trained)
+
+
+def sizing_plan(spec: ModelSpec, inputs: int, classes: int) -> FixedPointPlan:
+    """The plan with class embeddings that are none: for sizes, which do not depend on them.
+
+    Those of many classes take seconds to find.
+
+    Raises:
+        UserError: the learning rate cannot be expressed.
+    """
+    alike = [np.eye(1, layer.units).repeat(classes, axis=0) for layer in spec.network.layers]
+    return _plan(spec, inputs, alike, None)
+
+
+def _plan(
+    spec: ModelSpec,
+    inputs: int,
+    embeddings: list[NDArray[np.float64]],
+    trained: list[NDArray[np.float32]] | None,
+) -> FixedPointPlan:
     update_shift = 16 if spec.fixed_point.weights == "int8" else 8
     layers = []
-    embeddings = float_embeddings(spec, classes)
     bias = spec.network.has_bias(inputs)
     inputs += bias
     if inputs > MAX_INPUTS:
@@ -254,7 +274,7 @@ def make_plan(
         inputs = layer.units
     return FixedPointPlan(
         layers=tuple(layers),
-        classes=classes,
+        classes=len(embeddings[0]),
         weights=spec.fixed_point.weights,
         rounding=spec.fixed_point.rounding,
         loss=spec.network.loss,
