@@ -130,12 +130,12 @@ class Spela(Contender):
         model = model_source("benchmark", network, names, scaling, drawn=True)
         out = directory / f"model-{shape}"
         out.mkdir(parents=True, exist_ok=True)
-        (out / "benchmark.h").write_text(model.header, encoding="utf-8")
-        (out / "benchmark.c").write_text(model.source, encoding="utf-8")
+        for file, text in model.files.items():
+            (out / file).write_text(text, encoding="utf-8")
         runtime = resource_directory("firmware") / "spela"
         inference_bytes = buffer_bytes(network.plan, inference_only=True)
         return Program(
-            sources=(C_DIRECTORY / "spela.c", out / "benchmark.c", *sorted(runtime.glob("*.c"))),
+            sources=(C_DIRECTORY / "spela.c", *out.glob("*.c"), *sorted(runtime.glob("*.c"))),
             includes=(out, runtime),
             defines=(*shape.defines, f"INFERENCE_ARENA_BYTES={inference_bytes}U"),
             own=True,

@@ -14,11 +14,7 @@ from pathlib import Path
 
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.directory import write_project
-from spela_mcu.firmware.project import (
-    INFERENCE_ONLY_DEFINE,
-    LEARNING_SOURCES,
-    runtime_defines,
-)
+from spela_mcu.firmware.project import runtime_defines
 from spela_mcu.firmware.toolchain import WARNING_FLAGS, find_compiler
 from spela_mcu.resources import resource_directory
 
@@ -132,9 +128,8 @@ def runtime_objects(compiler, level, defines):
     directory = Path(tempfile.mkdtemp(dir=_scratch().name))
     objects = []
     for source in sorted(RUNTIME.glob("*.c")):
-        if INFERENCE_ONLY_DEFINE not in defines or source.name not in LEARNING_SOURCES:
-            target = directory / f"{source.stem}.o"
-            objects.append(compiler.compile(["-c", source], target, [RUNTIME], defines, level))
+        target = directory / f"{source.stem}.o"
+        objects.append(compiler.compile(["-c", source], target, [RUNTIME], defines, level))
     return tuple(objects)
 
 

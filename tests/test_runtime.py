@@ -38,7 +38,7 @@ def build_program(name, compiler, directory, case, defines=(), change=None):
     """Compiles a program of tests/c with the runtime and a case's generated model."""
     write_project(case.project, directory)
     (directory / "model" / "fields.h").write_text(FIELDS)
-    sources = [PROGRAMS / name, directory / "model" / "toy.c"]
+    sources = [PROGRAMS / name, directory / "model" / "toy_model.c"]
     sources += runtime_sources(directory, compiler, "O0", defines, change)
     return compiler.compile(
         sources,

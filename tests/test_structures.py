@@ -124,7 +124,7 @@ def test_a_value_beyond_its_field_is_never_packed():
 @pytest.mark.parametrize("weights", ["int8", "int16"])
 def test_the_generated_source_states_every_field(weights, drawn):
     case = toy(weights=weights, drawn=drawn)
-    source = case.project.files["model/toy.c"]
+    source = case.project.files["model/toy_model.c"]
     for field in LAYER_FIELDS:
         assert source.count(f"        .{field.name} = ") == 2
     for field in MODEL_FIELDS:

@@ -44,9 +44,9 @@ def with_thresholds(plan, thresholds):
     return replace(plan, layers=layers)
 
 
-def toy_spec(layers=(17, 9), weights="int8", *, bias=False):
+def toy_spec(layers=(17, 9), weights="int8", *, bias=False, name="toy"):
     return ModelSpec(
-        name="toy",
+        name=name,
         data=SklearnData(source="sklearn"),
         network=Network(layers=tuple(Layer(units=units) for units in layers), bias=bias),
         fixed_point=FixedPoint(weights=weights),
@@ -65,9 +65,10 @@ def toy(
     inference_only=False,
     thresholds=(),
     bias=False,
+    name="toy",
 ):
     """13-17-9 with 5 classes: no width is a multiple of four."""
-    spec = toy_spec(layers, weights, bias=bias)
+    spec = toy_spec(layers, weights, bias=bias, name=name)
     plan = with_thresholds(make_plan(spec, inputs, classes), thresholds)
     network = IntegerNetwork.untrained(plan)
     scaling = InputScaling(np.zeros(inputs, np.float32), np.ones(inputs, np.float32))

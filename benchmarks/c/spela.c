@@ -1,6 +1,6 @@
 /* spela: inference and learning in int8, with the embeddings, the answer and its confidence. */
 #include "spela.h"
-#include "benchmark.h"
+#include "benchmark_model.h"
 #include "contender.h"
 
 #define INSTANCE_ALIGNMENT 8

@@ -8,10 +8,10 @@
 
 /** The longest request: a labelled sample. The sample starts at a multiple of 4 bytes. */
 #define APPLICATION_FRAME_BYTES                                                                    \
-    ((APPLICATION_INPUTS > 8U ? APPLICATION_INPUTS : 8U) + 4U + FRAME_CRC_BYTES)
+    ((APPLICATION_INPUT_COUNT > 8U ? APPLICATION_INPUT_COUNT : 8U) + 4U + FRAME_CRC_BYTES)
 
 typedef struct {
-    uint8_t arena[APPLICATION_ARENA_BYTES] __attribute__((aligned(8)));
+    uint8_t arena[APPLICATION_ARENA_SIZE] __attribute__((aligned(8)));
     uint8_t frame[APPLICATION_FRAME_BYTES] __attribute__((aligned(4)));
     spela_t *network;
     frame_reader_t reader;

@@ -40,10 +40,10 @@ static void answer_info(frame_writer_t *writer, const spela_t *network, const re
     frame_write_u8(writer, PROTOCOL_VERSION);
     frame_write_u8(writer, model->flags);
     frame_write_u16(writer, model->layer_count);
-    frame_write_u32(writer, APPLICATION_INPUTS);
+    frame_write_u32(writer, APPLICATION_INPUT_COUNT);
     frame_write_u32(writer, model->classes);
     frame_write_u32(writer, model->digest);
-    frame_write_u32(writer, APPLICATION_ARENA_BYTES);
+    frame_write_u32(writer, APPLICATION_ARENA_SIZE);
     for (uint32_t i = 0U; name[i] != '\0'; i++) {
         frame_write_u8(writer, (uint8_t)name[i]);
     }

@@ -81,9 +81,18 @@ enum {
     SPELA_FLAG_BIAS = 8            /**< the first layer's last input is no sample's: it is 127 */
 };
 
+/** What a runtime was built for. A model refers to the one that it needs, so that the linker names
+ *  what is missing in a runtime that SPELA_INT8_ONLY, SPELA_INT16_ONLY or SPELA_INFERENCE_ONLY has
+ *  cut down to other models. Built without these macros, a runtime has them all. */
+extern const uint8_t spela_runtime_for_int8_inference;
+extern const uint8_t spela_runtime_for_int8_learning;
+extern const uint8_t spela_runtime_for_int16_inference;
+extern const uint8_t spela_runtime_for_int16_learning;
+
 /** A whole network: generated, constant. */
 typedef struct {
     const spela_layer_t *layers;
+    const uint8_t *runtime;    /**< what it needs of the above, for the linker alone */
     uint32_t digest;           /**< identifies the model; equal digests, equal tables */
     uint32_t seed;             /**< first state of the dither generator */
     uint32_t halve_rate_every; /**< samples between two halvings of the learning rate; 0: none */

@@ -37,6 +37,20 @@ SPELA_STATIC_ASSERT(sizeof(spela_row_update_t) == 8U, "and with this one");
 #define SPELA_FLAGS_DEMANDED SPELA_WIDTH_DEMANDED
 #endif
 
+/* Beside spela_init: of two runtimes in one program, the linker can only refuse the second. */
+#ifndef SPELA_INT16_ONLY
+const uint8_t spela_runtime_for_int8_inference = 1U;
+#ifndef SPELA_INFERENCE_ONLY
+const uint8_t spela_runtime_for_int8_learning = 1U;
+#endif
+#endif
+#ifndef SPELA_INT8_ONLY
+const uint8_t spela_runtime_for_int16_inference = 1U;
+#ifndef SPELA_INFERENCE_ONLY
+const uint8_t spela_runtime_for_int16_learning = 1U;
+#endif
+#endif
+
 /** Whether every embedding is at most sqrt(9/8) long: the bounds of cosines and directions. */
 static bool embeddings_are_valid(const spela_layer_t *layer, uint32_t classes) {
     const uint32_t one = UINT32_C(1) << (2U * layer->exit.embedding_shift);

@@ -1,6 +1,8 @@
 /** Learning: one forward pass, each layer updated by its own loss (docs/arithmetic.md, 5). */
 #include "spela_network.h"
 
+#ifndef SPELA_INFERENCE_ONLY
+
 #define SPELA_SCAN_INTERVAL   256U /**< a layer is scanned after so many of its updates */
 #define SPELA_SATURATED_SHARE 64U  /**< and halved if more than one weight in so many saturated */
 #define SPELA_HALVINGS_MAX    15U
@@ -186,3 +188,5 @@ spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs
     count_up(&network->counters.samples);
     return SPELA_OK;
 }
+
+#endif /* SPELA_INFERENCE_ONLY */

@@ -30,7 +30,7 @@ class ModelSource:
     """The generated model.
 
     Attributes:
-        header, source: texts of <name>.h and <name>.c.
+        header, source: the texts of its two files.
         weights: their width, ``int8`` or ``int16``.
         arena_bytes: RAM that the network needs, exactly.
         table_bytes: constant data in flash, exactly (class names aside: linked only if used).
@@ -52,6 +52,11 @@ class ModelSource:
     digest: int
     infer_macs: int
 
+    @property
+    def files(self) -> dict[str, str]:
+        """The two files, under names that no other header or source has, whatever the model's."""
+        return {f"{self.name}_model.h": self.header, f"{self.name}_model.c": self.source}
+
 
 @dataclass(frozen=True)
 class Table:
@@ -71,7 +76,8 @@ class ModelView:
     Attributes:
         tables: of all layers.
         layer_members: of each layer's structure, the members in C and their values.
-        members: of the model's structure, but for its layers.
+        runtime: what of the runtime the model refers to.
+        members: of the model's structure, but for its pointers.
     """
 
     name: str
@@ -83,6 +89,7 @@ class ModelView:
     arena_bytes: int
     tables: tuple[Table, ...]
     layer_members: tuple[tuple[tuple[str, str], ...], ...]
+    runtime: str
     members: tuple[tuple[str, str], ...]
     class_names: tuple[str, ...]
 
@@ -130,6 +137,7 @@ def model_source(
         layer_members=tuple(
             tuple(_layer_members(index, layer)) for index, layer in enumerate(made.layers)
         ),
+        runtime=f"spela_runtime_for_{plan.weights}_{'inference' if inference_only else 'learning'}",
         members=tuple(
             (field.name, _literal(field, made.scalars[field.name]))
             for field in MODEL_FIELDS

@@ -23,7 +23,6 @@ GENERATOR = "spela-mcu"
 SAMPLES = "samples.csv"
 
 INCLUDE_DIRECTORIES = ("model", "spela", "application", "port")
-LEARNING_SOURCES = ("spela_learn.c",)
 INFERENCE_ONLY_DEFINE = "SPELA_INFERENCE_ONLY"
 WIDTH_DEFINES = {"int8": "SPELA_INT8_ONLY", "int16": "SPELA_INT16_ONLY"}
 """Macros that leave the kernels for weights of the other width out."""
@@ -73,7 +72,7 @@ class _View:
     board: Board
     optimization: Optimization
     inference_only: bool
-    library_sources: tuple[str, ...]
+    runtime_sources: tuple[str, ...]
     application_sources: tuple[str, ...]
     has_samples: bool
 
@@ -100,6 +99,11 @@ class _View:
     @property
     def defines(self) -> tuple[str, ...]:
         return runtime_defines(self.model.weights, inference_only=self.inference_only)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Of the runtime, in the words of CMakeLists.txt."""
+        return (self.model.weights, *(() if self.inference_only else ("learning",)))
 
     @property
     def renode_uart(self) -> str:
@@ -138,8 +142,8 @@ def generate_project(
         inference_only: leave the learning runtime out.
         samples: samples int8 [n, inputs] and labels [n] to try the firmware with.
     """
-    files = {f"model/{model.name}.h": model.header, f"model/{model.name}.c": model.source}
-    files |= _copied(board, inference_only=inference_only)
+    files = {f"model/{file}": text for file, text in model.files.items()}
+    files |= _copied(board)
     if samples is not None:
         files[SAMPLES] = samples_text(*samples)
     sources = sorted(path for path in files if path.endswith(".c"))
@@ -148,7 +152,7 @@ def generate_project(
         board=board,
         optimization=optimization,
         inference_only=inference_only,
-        library_sources=tuple(p for p in sources if p.startswith(("model/", "spela/"))),
+        runtime_sources=tuple(p for p in sources if p.startswith("spela/")),
         application_sources=tuple(p for p in sources if p.startswith(("application/", "port/"))),
         has_samples=samples is not None,
     )
@@ -172,14 +176,12 @@ def content_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _copied(board: Board, *, inference_only: bool) -> dict[str, str]:
+def _copied(board: Board) -> dict[str, str]:
     firmware = resource_directory("firmware")
-    left_out = LEARNING_SOURCES if inference_only else ()
     files = {
         f"{folder}/{path.name}": path.read_text(encoding="utf-8")
         for folder in ("spela", "application")
         for path in sorted((firmware / folder).glob("*.[ch]"))
-        if path.name not in left_out
     }
     ports = {name: name for name in ("port.h", "startup.c", "memory.c")}
     ports["uart.c"] = f"uart_{board.uart.driver}.c"

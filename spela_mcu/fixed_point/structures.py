@@ -62,6 +62,7 @@ LAYER_FIELDS = (
 
 MODEL_FIELDS = (
     Field("layers", POINTER),
+    Field("runtime", POINTER),
     Field("digest", "uint32"),
     Field("seed", "uint32"),
     Field("halve_rate_every", "uint32"),

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from spela_mcu.spec.rules import RESERVED_NAMES, impossible
+from spela_mcu.spec.rules import impossible
 
 MAX_CLASSES = 256
 MAX_UNITS = 4096
@@ -466,7 +466,7 @@ class ModelSpec(Section):
 
     name: str = Field(
         pattern=r"^[a-z][a-z0-9_]{0,30}$",
-        description="a C identifier in lower case, 31 letters at most; names the generated files",
+        description="a C identifier in lower case, 31 letters at most; generated names begin so",
     )
     data: Data = Field(description="where samples and labels come from")
     network: Network = Field(description="the network's shape and loss")
@@ -476,13 +476,3 @@ class ModelSpec(Section):
     exits: Exits = Field(Exits(), description="early exit and rejection")
     target: Target = Field(Target(), description="board and compiler")
     verify: Verify = Field(Verify(), description="what verify accepts")
-
-    @field_validator("name")
-    @classmethod
-    def _not_reserved(cls, name: str) -> str:
-        if name in RESERVED_NAMES:
-            raise impossible(
-                f'"{name}" is taken: it means something in C or to the runtime',
-                f'add a word, for example "{name}_model"',
-            )
-        return name

@@ -4,17 +4,6 @@ from __future__ import annotations
 
 from pydantic_core import PydanticCustomError
 
-# The model's name becomes a C identifier and the name of C files beside the runtime's.
-RESERVED_NAMES = frozenset(
-    (
-        *("auto", "break", "case", "char", "const", "continue", "default", "do", "double"),
-        *("else", "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long"),
-        *("register", "restrict", "return", "short", "signed", "sizeof", "static", "struct"),
-        *("switch", "typedef", "union", "unsigned", "void", "volatile", "while"),
-        *("main", "spela"),
-    )
-)
-
 
 def impossible(reason: str, mend: str, key: str = "") -> PydanticCustomError:
     """An error of a validator.

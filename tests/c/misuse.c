@@ -4,7 +4,7 @@
  * Whatever is refused must leave the whole arena, the outputs and the caller's pointer as they
  * were. The arena is from malloc, so that a sanitizer sees the first byte beyond it.
  */
-#include "toy.h"
+#include "toy_model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
