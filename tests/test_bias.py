@@ -119,7 +119,7 @@ def test_the_model_says_so():
     without = replace(plan, bias=False)
     texts = [toy(inputs=4, bias=bias).project.files for bias in (False, True)]
     assert ["has a bias" in files["model/toy_model.h"] for files in texts] == [False, True]
-    assert [".flags = 8U" in files["model/toy.c"] for files in texts] == [False, True]
+    assert [".flags = 8U" in files["model/toy_model.c"] for files in texts] == [False, True]
     assert len({toy(inputs=4, bias=bias).project.model.digest for bias in (False, True)}) == 2
     memory = network_memory(plan, weights_in_flash=False, inference_only=False)
     shown = network_memory(without, weights_in_flash=False, inference_only=False)
