@@ -15,11 +15,12 @@ import click
 
 from benchmarks.report import Benchmark, Report, Table, report_options
 from spela_mcu.cli.console import stderr
-from spela_mcu.cli.options import model_argument, progress_bars
+from spela_mcu.cli.options import model_argument
 from spela_mcu.commands.bench import Bench, Cost, bench, prepare_bench
 from spela_mcu.cores import CORES
 from spela_mcu.errors import UserError
 from spela_mcu.pipeline import Overrides
+from spela_mcu.progress import progress_bars
 
 
 def tables(found: list[Bench]) -> tuple[Table, ...]:

@@ -19,7 +19,6 @@ from benchmarks.measurement import Count, Measurement, measure
 from benchmarks.program import Tools, check_c_library, place_for
 from benchmarks.report import Benchmark, Report, Table, report_options
 from spela_mcu.cli.console import stderr
-from spela_mcu.cli.options import progress_bars
 from spela_mcu.cores import CORES
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.toolchain import (
@@ -28,6 +27,7 @@ from spela_mcu.firmware.toolchain import (
     Optimization,
     find_compiler,
 )
+from spela_mcu.progress import progress_bars
 
 SHAPES = ("784-128-34", "784-128-10", "64-48-16")
 MEASURED = tuple(core for core in CORES if core != "cortex-m0")  # an M0+ stands for it

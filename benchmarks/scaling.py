@@ -20,9 +20,9 @@ from benchmarks.contender import Shape, Spela
 from benchmarks.measurement import Measurement, measure
 from benchmarks.program import Tools
 from benchmarks.report import Benchmark, Report, Table, report_options
-from spela_mcu.cli.options import progress_bars
 from spela_mcu.cores import CORES
 from spela_mcu.firmware.toolchain import OPTIMIZATIONS, Optimization, find_compiler
+from spela_mcu.progress import progress_bars
 
 SHAPES = tuple(
     Shape(inputs, hidden, 32)

@@ -1,12 +1,79 @@
-"""How long work tells how far it is."""
+"""How long work shows that it goes on: bars on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how many of it are done, and how many there are."""
+"""Told what is being done, how many of it are done, and how many there are.
+
+What follows a comma in the first may change from call to call.
+"""
+
+stderr: Final = Console(stderr=True, highlight=False)
+"""Progress, notes and errors."""
+
+LINE_EVERY_S: Final = 10.0
+"""Seconds between lines where there is no terminal."""
 
 
 def silent(what: str, done: int, total: int) -> None:
     """Tells nobody."""
+
+
+def note(text: str) -> None:
+    """Tells on stderr what the user may wonder about."""
+    stderr.print(text, soft_wrap=True, markup=False)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Bars on stderr, one for each thing that is being done, gone when all is.
+
+    Where stderr is no terminal: a line of text, at most one in `LINE_EVERY_S`.
+    """
+    if not stderr.is_terminal:
+        yield _Lines()
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=stderr, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            task = what.partition(",")[0]
+            if task not in tasks:
+                tasks[task] = bars.add_task(what, total=total)
+            bars.update(tasks[task], description=what, completed=done)
+
+        yield show
+
+
+class _Lines:
+    """Progress in lines of text."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._last >= LINE_EVERY_S:
+            self._last = now
+            note(f"{what}: {done:,} of {total:,}")

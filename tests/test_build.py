@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -18,6 +19,7 @@ from spela_mcu.firmware import build as build_module
 from spela_mcu.firmware import toolchain
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import write_project
+from spela_mcu.firmware.elf import read_elf
 from spela_mcu.firmware.legality import illegal_instructions
 from spela_mcu.firmware.memory import FAULT_STACK_BYTES, stack_bytes
 from spela_mcu.firmware.preflight import Preflight
@@ -245,6 +247,84 @@ def test_a_damaged_build_is_made_again(tmp_path):
     build.elf.write_bytes(whole[:1000])
     assert build_project(tmp_path / "p", build.compiler).flash_bytes == build.flash_bytes
     assert build.elf.read_bytes() == whole
+
+
+def test_a_file_of_a_build_that_is_gone_is_made_again(tmp_path):
+    build = build_toy(toy(), tmp_path / "p")
+    hex_text = build.hex_file.read_text()
+    build.hex_file.unlink()
+    build.bin_file.write_bytes(b"")
+    again = build_project(tmp_path / "p", build.compiler)
+    assert again.hex_file.read_text() == hex_text
+    assert again.bin_file.stat().st_size > 0
+    assert {path.name for path in build.elf.parent.iterdir()} == {
+        *(f"toy.{kind}" for kind in ("elf", "map", "hex", "bin")),
+        "build.json",
+        "objects",
+    }
+
+
+def test_builds_at_the_same_time_all_succeed(tmp_path):
+    """Of one project, from nothing and over what another left behind, several times."""
+    write_project(toy().project, tmp_path / "p")
+    single = build_toy(toy(), tmp_path / "single").elf.read_bytes()
+    for _ in range(3):
+        shutil.rmtree(tmp_path / "p" / "build", ignore_errors=True)
+        commands = [
+            [sys.executable, "-m", "spela_mcu", "build", str(tmp_path / "p"), "--json"]
+            for _ in range(3)
+        ]
+        runs = [
+            subprocess.Popen(one, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for one in commands
+        ]
+        for run in runs:
+            out, said = run.communicate(timeout=300)
+            assert run.returncode == 0, said
+            assert Path(json.loads(out)["files"]["elf"]).read_bytes() == single
+
+
+def test_a_project_is_built_while_it_is_generated_anew(tmp_path):
+    """Each build is of one project or the other, and never of a mixture."""
+    toys = (toy(), toy(layers=(9,)))
+    sizes = [build_toy(one, tmp_path / str(n)).flash_bytes for n, one in enumerate(toys)]
+    projects = [one.project for one in toys]
+    write_project(projects[0], tmp_path / "p")
+    for turn in range(4):
+        run = subprocess.Popen(
+            [sys.executable, "-m", "spela_mcu", "build", str(tmp_path / "p"), "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while run.poll() is None:
+            turn += 1  # noqa: PLW2901
+            write_project(projects[turn % 2], tmp_path / "p")
+        out, said = run.communicate()
+        assert run.returncode == 0, said
+        assert json.loads(out)["flash_bytes"] in sizes
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "text", "host", "no symbols", "bytes"])
+def test_elf_files_that_are_none(tmp_path, damage):
+    build = build_toy(toy(), tmp_path / "p")
+    whole = build.elf.read_bytes()
+    contents = {
+        "empty": [b""],
+        "cut": [whole[:n] for n in (4, 52, 1000, len(whole) // 2, len(whole) - 10)],
+        "text": [b"hello " * 100],
+        "host": [Path(sys.executable).resolve().read_bytes()],
+        "no symbols": [whole.replace(b".symtab", b".nosymt")],
+        "bytes": [whole[:n] + b"\xff\xff" + whole[n + 2 :] for n in range(16, 52, 2)],
+    }[damage]
+    for content in contents:
+        (tmp_path / "some.elf").write_bytes(content)
+        try:
+            read_elf(tmp_path / "some.elf")
+        except UserError as error:
+            assert "cannot be read as the ELF file of a Cortex-M" in error.reason
+        else:
+            assert damage == "bytes"  # some say nothing that is asked for
 
 
 def watch_commands(monkeypatch):

@@ -11,8 +11,10 @@ from toy import toy, toy_samples
 
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import board_ids
+from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import read_project, write_project
 from spela_mcu.firmware.project import generate_project
+from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.resources import resource_directory
 
 VARIANTS = {
@@ -227,6 +229,138 @@ def test_directories_that_are_no_projects(project, tmp_path):
         with pytest.raises(UserError) as raised:
             read_project(tmp_path / "p")
         assert raised.value.file == manifest
+
+
+def test_a_link_to_a_directory_stays_a_link(project, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    write_project(project, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert read_project(tmp_path / "real").name == "toy"
+
+
+def test_the_current_directory_and_a_mount_point_can_be_replaced(tmp_path, monkeypatch):
+    """The directory itself is never moved: who stands in it stays where they are."""
+    one, other = (variant.project for variant in VARIANTS.values())
+    write_project(one, tmp_path / "p")
+    inode = (tmp_path / "p").stat().st_ino
+    monkeypatch.chdir(tmp_path / "p")
+    write_project(other, Path())
+    assert contents(Path()) == {path: text.encode() for path, text in other.files.items()}
+    assert Path.cwd().stat().st_ino == inode
+
+
+def test_a_run_that_ends_on_the_way_leaves_no_mixed_project(tmp_path, monkeypatch):
+    one, other = (variant.project for variant in VARIANTS.values())
+    for ends_at in (1, 2, 10, len(other.files)):
+        directory = tmp_path / f"p{ends_at}"
+        write_project(one, directory)
+        real, moves = Path.replace, []
+
+        def ending(self, target, moves=moves, ends_at=ends_at, real=real):
+            moves.append(target)
+            if len(moves) > ends_at:
+                raise KeyboardInterrupt
+            return real(self, target)
+
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(Path, "replace", ending)
+            write_project(other, directory)
+        with pytest.raises(UserError, match=r"holds no project\.json"):
+            read_project(directory)
+        write_project(one, directory)
+        assert contents(directory) == {path: text.encode() for path, text in one.files.items()}
+
+
+def test_a_link_in_the_place_of_a_directory_is_the_users(tmp_path):
+    one, other = (variant.project for variant in VARIANTS.values())
+    write_project(one, tmp_path / "p")
+    (tmp_path / "p" / "model").rename(tmp_path / "elsewhere")
+    (tmp_path / "p" / "model").symlink_to(tmp_path / "elsewhere")
+    before = contents(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="added or changed"):
+        write_project(other, tmp_path / "p")
+    assert contents(tmp_path / "elsewhere") == before
+
+
+def _places(value, path=()):
+    """Every place in a JSON document."""
+    yield path
+    children = value.items() if isinstance(value, dict) else ()
+    for key, child in children:
+        yield from _places(child, (*path, key))
+
+
+MANIFEST_PLACES = [
+    path
+    for path in _places(json.loads(VARIANTS["learning"].project.files["project.json"]))
+    if (path and path[0] != "files") or len(path) == 1
+]
+
+
+@pytest.mark.parametrize("place", MANIFEST_PLACES, ids=".".join)
+def test_every_value_of_a_manifest_is_checked(tmp_path, place):
+    """Another type, a value out of range, and none at all are each told with their place."""
+    write_project(VARIANTS["learning"].project, tmp_path / "p")
+    file = tmp_path / "p" / "project.json"
+    whole = json.loads(file.read_text())
+    damages = [[], -1, 2**70, 1.5, "x" * 100_000, "../../evil", "/tmp/evil", "a\nb", "missing"]
+    refused = 0
+    for damage in damages:
+        changed = json.loads(json.dumps(whole))
+        inner = changed
+        for key in place[:-1]:
+            inner = inner[key]
+        if damage == "missing":
+            del inner[place[-1]]
+        else:
+            inner[place[-1]] = damage
+        file.write_text(json.dumps(changed))
+        try:
+            read_project(tmp_path / "p")
+        except UserError as error:
+            assert error.file == file
+            assert len(str(error)) < 1000
+            refused += 1
+    free_text = {("version",), ("board", "title")}
+    assert refused >= (4 if place in free_text else 6)
+
+
+@pytest.mark.parametrize("name", ["/tmp/evil", "../../evil", "evil/../..", "", ".", "Toy", "a b"])
+def test_a_name_cannot_lead_out_of_the_project(tmp_path, name):
+    write_project(VARIANTS["learning"].project, tmp_path / "deep" / "p")
+    file = tmp_path / "deep" / "p" / "project.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "name": name}))
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=r"\(name: "):
+        build_project(tmp_path / "deep" / "p", find_compiler())
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../b", "a//b", "", ".", "a\\b"])
+def test_a_manifest_lists_files_inside_the_project_alone(tmp_path, path):
+    write_project(VARIANTS["learning"].project, tmp_path / "p")
+    file = tmp_path / "p" / "project.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "files": {path: "0" * 64}}))
+    with pytest.raises(UserError, match="not a path inside the project"):
+        read_project(tmp_path / "p")
+
+
+def test_manifests_that_are_no_manifests(tmp_path):
+    write_project(VARIANTS["learning"].project, tmp_path / "p")
+    file = tmp_path / "p" / "project.json"
+    for content in (b"[" * 200_000, b"", b"\xff\xfe", b"\0" * 100, b" " * 2**21):
+        file.write_bytes(content)
+        with pytest.raises(UserError) as raised:
+            read_project(tmp_path / "p")
+        assert raised.value.file == file
+        with pytest.raises(UserError) as raised:
+            write_project(VARIANTS["inference only"].project, tmp_path / "p")
+        assert raised.value.file == file
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(UserError):
+        read_project(tmp_path / "p")
 
 
 def test_a_project_of_another_version_is_told_as_such_and_replaced(project, tmp_path):

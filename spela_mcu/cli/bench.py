@@ -12,15 +12,17 @@ from rich.table import Table
 from spela_mcu.cli.console import print_json, stderr, stdout
 from spela_mcu.cli.options import (
     build_options,
+    claimed,
     json_option,
     model_argument,
-    progress_bars,
     simulator_option,
 )
 from spela_mcu.commands.bench import Bench, bench, prepare_bench
 from spela_mcu.cores import CORES
+from spela_mcu.files import write_whole
 from spela_mcu.pictures.functions import draw_functions
 from spela_mcu.pipeline import Overrides, work_directory
+from spela_mcu.progress import progress_bars
 from spela_mcu.simulators.choice import SimulatorChoice
 
 FUNCTIONS_SHOWN = 6
@@ -64,12 +66,12 @@ def command(
     wait states.
     """
     prepared, simulator = prepare_bench(model, Overrides(**options), core, simulator_choice)
-    directory = output or work_directory(model) / "bench" / prepared.board.core
+    directory = claimed(output or work_directory(model) / "bench" / prepared.board.core)
     stderr.print(f"simulating {prepared.board.title} in {simulator} ...")
     with progress_bars() as progress:
         found = bench(prepared, directory, simulator, progress)
     picture = directory / "instructions.png"
-    picture.write_bytes(draw_functions(found))
+    write_whole(picture, draw_functions(found))
     if as_json:
         print_json({**found.to_json(), "picture": str(picture)})
         return

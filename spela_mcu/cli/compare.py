@@ -11,12 +11,13 @@ import click
 from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stdout
-from spela_mcu.cli.options import json_option, model_argument, progress_bars
+from spela_mcu.cli.options import claimed, json_option, model_argument
 from spela_mcu.commands.compare import compare
 from spela_mcu.contenders.standings import COMPARISON_FILE, Comparison, Standing
 from spela_mcu.data.load import load_dataset
+from spela_mcu.files import write_whole
 from spela_mcu.pipeline import work_directory
-from spela_mcu.reference.storage import write_whole
+from spela_mcu.progress import progress_bars
 from spela_mcu.spec.load import load_spec
 
 
@@ -53,7 +54,7 @@ def command(
     """
     spec = load_spec(model)
     dataset = load_dataset(spec, model)
-    directory = output or work_directory(model) / "compare"
+    directory = claimed(output or work_directory(model) / "compare")
     with progress_bars() as progress:
         found = compare(
             model,

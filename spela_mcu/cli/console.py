@@ -12,12 +12,12 @@ from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
 from spela_mcu.errors import UserError, UserErrors
+from spela_mcu.progress import stderr
+
+__all__ = ["print_error", "print_json", "stderr", "stdout"]
 
 stdout: Final = Console(highlight=False)
 """Results: what a user may want to redirect to a file."""
-
-stderr: Final = Console(stderr=True, highlight=False)
-"""Progress, notes and errors."""
 
 ERRORS_SHOWN = 8
 """More than these do not fit on one screen together with their mends."""

@@ -12,15 +12,17 @@ from rich.table import Table
 from spela_mcu.cli.console import print_json, stderr, stdout
 from spela_mcu.cli.options import (
     build_options,
+    claimed,
     json_option,
     model_argument,
-    progress_bars,
     simulator_option,
 )
 from spela_mcu.cli.verify import exit_code, print_accuracy, require_accuracy_option, verdict
 from spela_mcu.commands.verify import CurvePoint, Verification, verify
+from spela_mcu.files import write_whole
 from spela_mcu.pictures.device_curve import draw_device_curve
 from spela_mcu.pipeline import Overrides, prepare, work_directory
+from spela_mcu.progress import progress_bars
 from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
 
 CURVE_POINTS = 12
@@ -58,8 +60,8 @@ def command(
     if not; with --require-accuracy, with 3 where the accuracy is not shown either way.
     """
     overrides = Overrides(start="untrained", **options)
-    directory = output or work_directory(model) / "demo"
     prepared = prepare(model, overrides, train=True, progress=not as_json)
+    directory = claimed(output or work_directory(model) / "demo")
     simulator = find_simulator(prepared.board, simulator_choice)
     stderr.print("generating and building the firmware ...")
     build = prepared.deploy(directory / "firmware")
@@ -75,7 +77,7 @@ def command(
             progress=progress,
         )
     picture = directory / "device_learning_curve.png"
-    picture.write_bytes(draw_device_curve(found))
+    write_whole(picture, draw_device_curve(found))
     files = {
         "firmware": str(directory / "firmware"),
         "elf": str(build.elf),

@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from spela_mcu.cli.console import print_json, stderr, stdout
-from spela_mcu.cli.options import json_option, progress_bars
+from spela_mcu.cli.options import json_option
 from spela_mcu.commands.flash import flash
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.toolchain import CompilerChoice, find_compiler
+from spela_mcu.progress import progress_bars
 
 
 @click.command()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from spela_mcu import progress
-from spela_mcu.cli.console import stderr
+from spela_mcu.files import locked
 from spela_mcu.spec.model import UINT32_MAX
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -69,21 +66,7 @@ def build_options(function: Decorated) -> Decorated:
     return function
 
 
-@contextmanager
-def progress_bars() -> Iterator[progress.Progress]:
-    """Bars on stderr, one for each thing that is being done, gone when all is."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=stderr, transient=True) as bars:
-        tasks = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done)
-
-        yield show
+def claimed(directory: Path) -> Path:
+    """The directory, which no other run writes to until the command ends."""
+    click.get_current_context().with_resource(locked(directory))
+    return directory

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
 from spela_mcu.cli.console import print_json, stdout
-from spela_mcu.cli.options import STEPS_MAX, json_option, progress_bars
-from spela_mcu.contenders.standings import COMPARISON_FILE, settings_digest, versions
+from spela_mcu.cli.options import STEPS_MAX, claimed, json_option
+from spela_mcu.contenders.standings import (
+    COMPARISON_FILE,
+    KeptComparison,
+    read_comparison,
+    settings_digest,
+    versions,
+)
 from spela_mcu.errors import UserError
+from spela_mcu.files import make_directory, write_whole
 from spela_mcu.pipeline import prepare, work_directory
-from spela_mcu.reference.storage import write_whole
+from spela_mcu.progress import progress_bars
 
 PAGE = "report.html"
 
@@ -43,13 +48,13 @@ def command(*, run: Path, output: Path | None, learn_steps: int, as_json: bool) 
     from spela_mcu.pictures.report import draw_comparison, pictures
     from spela_mcu.report.page import report_page
 
-    directory = output or work_directory(model) / "report"
+    directory = claimed(output or work_directory(model) / "report")
     with progress_bars() as progress:
         found = measure(prepared, directory, device_steps=learn_steps, progress=progress)
-    fits = comparison is not None and comparison["settings"] == settings_digest(prepared.spec)
+    fits = comparison is not None and comparison.settings == settings_digest(prepared.spec)
     drawn = pictures(found)
     if comparison is not None and fits:
-        drawn["comparison"] = draw_comparison(comparison["contenders"])
+        drawn["comparison"] = draw_comparison(comparison.contenders)
     page = report_page(
         found,
         drawn,
@@ -57,7 +62,7 @@ def command(*, run: Path, output: Path | None, learn_steps: int, as_json: bool) 
         command=shlex.join(["spela-mcu", *sys.argv[1:]]),
         versions=versions(),
     )
-    (directory / "pictures").mkdir(parents=True, exist_ok=True)
+    make_directory(directory / "pictures")
     for name, svg in drawn.items():
         write_whole(directory / "pictures" / f"{name}.svg", svg.encode())
     write_whole(directory / PAGE, page.encode())
@@ -71,7 +76,7 @@ def command(*, run: Path, output: Path | None, learn_steps: int, as_json: bool) 
     stdout.print(f"report: {directory / PAGE}", soft_wrap=True, markup=False)
 
 
-def _found(run: Path) -> tuple[Path, dict[str, Any] | None]:
+def _found(run: Path) -> tuple[Path, KeptComparison | None]:
     """The model.yaml, and the comparison if there is one."""
     if run.is_dir():
         file = run / COMPARISON_FILE
@@ -81,23 +86,10 @@ def _found(run: Path) -> tuple[Path, dict[str, Any] | None]:
                 file=run,
                 mend="name a model.yaml, or the directory that spela-mcu compare wrote to",
             )
-        comparison = _read(file)
-        return Path(comparison["model"]), comparison
+        comparison = read_comparison(file)
+        return comparison.model, comparison
     file = work_directory(run) / "compare" / COMPARISON_FILE
     if not file.is_file():
         return run, None
-    comparison = _read(file)
-    is_ours = Path(comparison["model"]) == run.absolute()
-    return run, comparison if is_ours else None
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if {"model", "settings", "contenders", "skipped", "seeds"} <= content.keys():
-            return dict(content)
-    except (OSError, ValueError, AttributeError):
-        pass
-    raise UserError(
-        "is damaged, or not a comparison", file=file, mend="run spela-mcu compare again"
-    )
+    comparison = read_comparison(file)
+    return run, comparison if comparison.model == run.absolute() else None

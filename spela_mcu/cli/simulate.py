@@ -12,7 +12,7 @@ from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stderr, stdout
 from spela_mcu.cli.interactive import interact
-from spela_mcu.cli.options import COUNT, json_option, progress_bars, simulator_option
+from spela_mcu.cli.options import COUNT, json_option, simulator_option
 from spela_mcu.device.device import Device
 from spela_mcu.device.samples import Samples, read_samples, samples_of_model
 from spela_mcu.errors import UserError
@@ -22,6 +22,7 @@ from spela_mcu.firmware.project import SAMPLES
 from spela_mcu.firmware.toolchain import CompilerChoice, find_compiler
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
 from spela_mcu.fixed_point.network import ExitAnswer
+from spela_mcu.progress import progress_bars
 from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
 
 ROWS_SHOWN = 20

@@ -16,13 +16,14 @@ from spela_mcu.cli.options import (
     STEPS_MAX,
     Decorated,
     build_options,
+    claimed,
     json_option,
     model_argument,
-    progress_bars,
     simulator_option,
 )
 from spela_mcu.commands.verify import Verification, verify
 from spela_mcu.pipeline import Overrides, prepare, work_directory
+from spela_mcu.progress import progress_bars
 from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
 
 
@@ -88,7 +89,7 @@ def command(
     """
     prepared = prepare(model, Overrides(**options), progress=not as_json)
     simulator = find_simulator(prepared.board, simulator_choice)
-    build = prepared.deploy(output or work_directory(model) / "verify")
+    build = prepared.deploy(claimed(output or work_directory(model) / "verify"))
     stderr.print(f"simulating {prepared.board.title} in {simulator} ...")
     with progress_bars() as progress:
         found = verify(

@@ -29,6 +29,7 @@ from spela_mcu.firmware.board import Board
 from spela_mcu.fixed_point.plan import float_embeddings
 from spela_mcu.pipeline import Overrides, check_memory, target_board
 from spela_mcu.progress import Progress, silent
+from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.reference.run import training_digest
 from spela_mcu.spec.model import LOSSES, ModelSpec
 
@@ -108,7 +109,7 @@ def compare(
     outcomes: dict[tuple[str, int], Outcome] = {}
     for task in tasks:
         found = results.load(task.contender.name, task.seed, task.digest)
-        if found is not None:
+        if found is not None and _has_form(found, specs[task.seed], dataset):
             outcomes[task.contender.name, task.seed] = found
 
     def finished(task: Task, outcome: Outcome) -> None:
@@ -152,6 +153,16 @@ def compare(
         skipped=skipped,
         versions=known,
         command=command,
+    )
+
+
+def _has_form(outcome: Outcome, spec: ModelSpec, dataset: Dataset) -> bool:
+    """Whether a kept network, if there is one, is one of this model."""
+    if outcome.network is None:
+        return True
+    embeddings = float_embeddings(spec, dataset.classes)
+    return outcome.network.has_form_of(
+        FloatNetwork.untrained(spec.network, dataset.inputs, dataset.classes, embeddings)
     )
 
 

@@ -5,10 +5,25 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, Field, ValidationError
 
 from spela_mcu.contenders.contender import Cost, Outcome
 from spela_mcu.errors import UserError
-from spela_mcu.reference.storage import load_saved, save_network, write_whole
+from spela_mcu.files import MEBIBYTE, make_directory, read_bounded, write_whole
+from spela_mcu.reference.storage import load_saved, save_network
+
+MOST_BYTES = MEBIBYTE
+
+
+class _Kept(BaseModel):
+    """What of a result's file is needed to go on from it."""
+
+    digest: str
+    accuracy: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(min_length=1)
+    cost: Cost | None
+    has_network: bool
 
 
 class ResultDirectory:
@@ -29,18 +44,17 @@ class ResultDirectory:
         """A result of the same digest; None if there is none, or it is damaged."""
         file, network_file = self._files(contender, seed)
         try:
-            kept = json.loads(file.read_text(encoding="utf-8"))
-            if kept["digest"] != digest:
+            kept = _Kept.model_validate_json(read_bounded(file, MOST_BYTES))
+            if kept.digest != digest:
                 return None
-            cost = None if kept["cost"] is None else Cost(**kept["cost"])
             network = None
-            if kept["has_network"]:
+            if kept.has_network:
                 saved = load_saved(network_file)
                 if saved.training_digest != digest:
                     return None
                 network = saved.network
-            return Outcome(tuple(kept["accuracy"]), cost, network)
-        except (OSError, ValueError, KeyError, TypeError, UserError):
+            return Outcome(kept.accuracy, kept.cost, network)
+        except (OSError, ValidationError, UserError):
             return None
 
     def save(self, contender: str, seed: int, digest: str, outcome: Outcome) -> None:
@@ -50,12 +64,7 @@ class ResultDirectory:
             UserError: the directory is a file.
         """
         file, network_file = self._files(contender, seed)
-        try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise UserError(
-                "is not a directory", file=self._directory.parent, mend="name another one"
-            ) from error
+        make_directory(self._directory)
         if outcome.network is not None:
             save_network(network_file, outcome.network, digest)
         kept = {

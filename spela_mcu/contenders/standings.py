@@ -8,14 +8,19 @@ import platform
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Annotated, Final
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spela_mcu import __version__
 from spela_mcu.contenders.contender import Contender, Cost
+from spela_mcu.errors import UserError
+from spela_mcu.files import MEBIBYTE, read_bounded
 from spela_mcu.spec.model import ModelSpec
 
 COMPARISON_FILE = "compare.json"
+MOST_BYTES: Final = 64 * MEBIBYTE
 VERSIONS_OF = ("numpy", "torch", "tensorflow", "tflite-micro")
 
 
@@ -114,6 +119,57 @@ class Comparison:
                 None if self.above_tflm is None else list(self.above_tflm)
             ),
         }
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Text = Annotated[str, Field(max_length=10_000)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class KeptStanding(_Part):
+    """A contender as compare.json has it."""
+
+    name: Text
+    title: Text
+    accuracy_mean: tuple[Share, ...] = Field(min_length=1)
+    accuracy_spread: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(min_length=1)
+    cost: Cost | None
+
+
+class KeptSkipped(_Part):
+    """A contender that could not run, as compare.json has it."""
+
+    title: Text
+    reason: Text
+
+
+class KeptComparison(_Part):
+    """What of a compare.json a report shows."""
+
+    model: Path
+    command: Text
+    settings: Text
+    seeds: tuple[int, ...]
+    contenders: tuple[KeptStanding, ...] = Field(min_length=1)
+    skipped: tuple[KeptSkipped, ...]
+    same_weights_points_above_tflm: tuple[float, ...] | None
+
+
+def read_comparison(file: Path) -> KeptComparison:
+    """Reads a compare.json.
+
+    Raises:
+        UserError: it cannot be read, is damaged, or something else.
+    """
+    try:
+        return KeptComparison.model_validate_json(read_bounded(file, MOST_BYTES))
+    except (OSError, ValidationError) as error:
+        raise UserError(
+            "is damaged, or not a comparison", file=file, mend="run spela-mcu compare again"
+        ) from error
 
 
 def versions() -> dict[str, str]:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import re
 import subprocess
+import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel, ValidationError
+
 from spela_mcu.errors import UserError
+from spela_mcu.files import (
+    MEBIBYTE,
+    OWN_PREFIX,
+    locked,
+    make_directory,
+    read_bounded,
+    write_whole,
+)
 from spela_mcu.firmware.boot import check_boot
 from spela_mcu.firmware.directory import BUILD_DIRECTORY, ProjectDirectory, read_project
 from spela_mcu.firmware.elf import Elf, Section, read_elf
@@ -21,6 +32,14 @@ from spela_mcu.firmware.toolchain import Compiler, Optimization
 LINKER_SCRIPT = "port/linker.ld"
 COMPILE_TIMEOUT_S = 120
 ERROR_LINES_SHOWN = 20
+STAMP_BYTES = MEBIBYTE
+
+NO_SPACE = re.compile(
+    r"no space left|NoSpaceLeft|disk quota exceeded|DiskQuota|file too large|FileTooBig"
+    r"|file size limit exceeded",
+    re.IGNORECASE,
+)
+"""What compilers and linkers say when they cannot write."""
 
 
 @dataclass(frozen=True)
@@ -74,32 +93,54 @@ def build_project(
     Raises:
         UserError: the directory is no project, or does not compile.
     """
-    project = read_project(directory)
+    read_project(directory)  # or the lock would be taken in a directory that is no project
+    with locked(directory):
+        return _build(read_project(directory), compiler, optimization)
+
+
+def _build(
+    project: ProjectDirectory, compiler: Compiler, optimization: Optimization | None
+) -> Build:
     level = optimization or project.optimization
-    out = directory / BUILD_DIRECTORY / f"{compiler.name}-{level}"
+    out = project.path / BUILD_DIRECTORY / f"{compiler.name}-{level}"
     job = _Job(project, compiler, level, out)
     stamp = out / "build.json"
     digest = job.digest
     warnings = _finished(stamp, digest, job.elf)
     if warnings is None:
-        out.mkdir(parents=True, exist_ok=True)
+        make_directory(out)
         stamp.unlink(missing_ok=True)
-        warnings = _compile(job)
-        check_boot(read_elf(job.elf), project.board)
-        _convert(job)
-        finished = {"digest": digest, "elf": _file_digest(job.elf), "warnings": warnings}
-        stamp.write_text(json.dumps(finished, indent=2) + "\n", encoding="utf-8")
+        # All is made aside: what is in its place is whole, however a run ends.
+        with tempfile.TemporaryDirectory(prefix=OWN_PREFIX, dir=out) as scratch:
+            made = Path(scratch) / job.elf.name
+            warnings = _compile(job, made)
+            check_boot(read_elf(made), project.board)
+            _convert(made)
+            for file in Path(scratch).iterdir():
+                file.replace(out / file.name)
+        finished = _Finished(
+            digest=digest,
+            files={file.name: _file_digest(file) for file in _results(job.elf)},
+            warnings=warnings,
+        )
+        write_whole(stamp, finished.model_dump_json(indent=2) + "\n")
+    elf, map_file, hex_file, bin_file = _results(job.elf)
     return Build(
         project=project,
         compiler=compiler,
         optimization=level,
-        elf=job.elf,
-        map_file=job.elf.with_suffix(".map"),
-        hex_file=job.elf.with_suffix(".hex"),
-        bin_file=job.elf.with_suffix(".bin"),
-        sections=read_elf(job.elf).sections,
+        elf=elf,
+        map_file=map_file,
+        hex_file=hex_file,
+        bin_file=bin_file,
+        sections=read_elf(elf).sections,
         warnings=warnings,
     )
+
+
+def _results(elf: Path) -> tuple[Path, Path, Path, Path]:
+    """What a build leaves: ELF, map, hex and bin file."""
+    return elf, elf.with_suffix(".map"), elf.with_suffix(".hex"), elf.with_suffix(".bin")
 
 
 class _Job:
@@ -152,11 +193,11 @@ class _Job:
     def compile_command(self, source: Path, target: Path) -> list[str]:
         return [*self._compile, "-c", source.as_posix(), "-o", str(target.resolve())]
 
-    def link_command(self) -> list[str]:
+    def link_command(self, target: Path) -> list[str]:
         flags = self._compiler.link_flags(self._project.board, LINKER_SCRIPT)
         objects = [str(self.object_of(source).resolve()) for source in self.sources]
         # Objects before flags: -lgcc serves what stands to its left.
-        return [*self._compiler.command, *objects, *flags, "-o", str(self.elf.resolve())]
+        return [*self._compiler.command, *objects, *flags, "-o", str(target.resolve())]
 
     @property
     def digest(self) -> str:
@@ -165,20 +206,30 @@ class _Job:
         return _digest((self._common_digest, *objects), (script,))
 
 
+class _Finished(BaseModel):
+    """What build.json holds: the digest of what was built, and of what came of it."""
+
+    digest: str
+    files: dict[str, str]
+    warnings: str
+
+
 def _finished(stamp: Path, digest: str, elf: Path) -> str | None:
     """The warnings of a finished build of this content, or None if there is none."""
     try:
-        finished = json.loads(stamp.read_text(encoding="utf-8"))
-        if finished["digest"] == digest and finished["elf"] == _file_digest(elf):
-            return str(finished["warnings"])
-    except (OSError, ValueError, KeyError, TypeError):
+        finished = _Finished.model_validate_json(read_bounded(stamp, STAMP_BYTES))
+        found = {file.name: _file_digest(file) for file in _results(elf)}
+        if finished.digest == digest and finished.files == found:
+            return finished.warnings
+    except (OSError, UserError, ValidationError):
         pass
     return None
 
 
-def _compile(job: _Job) -> str:
+def _compile(job: _Job, elf: Path) -> str:
+    """Compiles what is not there yet, and links all into an ELF file; what the compiler said."""
     objects = job.out / "objects"
-    objects.mkdir(parents=True, exist_ok=True)
+    make_directory(objects)
     wanted = {source: job.object_of(source) for source in job.sources}
     for stale in set(objects.iterdir()) - set(wanted.values()):
         stale.unlink()
@@ -187,14 +238,16 @@ def _compile(job: _Job) -> str:
         target = wanted[source]
         if target.exists():
             return ""
-        partial = target.with_suffix(".partial.o")
+        partial = elf.parent / "partial" / target.name
         said = _run(job.compile_command(source, partial), job.root)
         partial.replace(target)
         return said
 
+    (elf.parent / "partial").mkdir()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         said = list(pool.map(compile_one, job.sources))
-    said.append(_run(job.link_command(), job.root))
+    (elf.parent / "partial").rmdir()
+    said.append(_run(job.link_command(elf), job.root))
     return "".join(said)
 
 
@@ -207,6 +260,7 @@ def _run(command: list[str], root: Path) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            env=os.environ | {"LC_ALL": "C"},  # NO_SPACE is English
             text=True,
             errors="replace",
             timeout=COMPILE_TIMEOUT_S,
@@ -218,6 +272,12 @@ def _run(command: list[str], root: Path) -> str:
         lines = done.stdout.strip().splitlines()
         rest = len(lines) - ERROR_LINES_SHOWN
         shown = "\n".join(lines[:ERROR_LINES_SHOWN]) + (f"\n... {rest} more lines" * (rest > 0))
+        if NO_SPACE.search(done.stdout):
+            raise UserError(
+                f"no space was left for the compiler:\n{shown}",
+                mend="free some on the disk of the project, and of temporary files (TMPDIR)",
+                file=root,
+            )
         raise UserError(
             f"does not compile:\n{shown}",
             mend="undo changes to generated files, or generate the project again",
@@ -226,21 +286,22 @@ def _run(command: list[str], root: Path) -> str:
     return done.stdout
 
 
-def _convert(job: _Job) -> None:
-    """Writes the flash image as Intel hex and as binary, and what lies where as a map."""
+def _convert(file: Path) -> None:
+    """Writes an ELF's flash image as Intel hex and as binary, and what lies where as a map."""
     from intelhex import IntelHex
 
-    elf = read_elf(job.elf)
+    elf = read_elf(file)
+    _, map_file, hex_file, bin_file = _results(file)
     # zig's linker writes no map; this one is the same for every compiler.
     places = [(section.address, section.bytes, section.name) for section in elf.sections]
     places += [(symbol.address, symbol.bytes, symbol.name) for symbol in elf.symbols]
     lines = (f"{address:08x} {size:8} {name}\n" for address, size, name in sorted(places))
-    job.elf.with_suffix(".map").write_text("".join(lines), encoding="utf-8")
+    map_file.write_text("".join(lines), encoding="utf-8")
     image = IntelHex()
     for address, data in elf.load_segments:
         image.frombytes(data, address)
-    image.write_hex_file(str(job.elf.with_suffix(".hex")), byte_count=16)
-    image.tobinfile(str(job.elf.with_suffix(".bin")))
+    image.write_hex_file(str(hex_file), byte_count=16)
+    image.tobinfile(str(bin_file))
 
 
 def _digest(words: Iterable[str], contents: Iterable[bytes]) -> str:

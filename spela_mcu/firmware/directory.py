@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from spela_mcu.errors import UserError, UserErrors
-from spela_mcu.firmware.board import Board, board_from
-from spela_mcu.firmware.project import GENERATOR, MANIFEST, FirmwareProject, content_digest
-from spela_mcu.firmware.toolchain import OPTIMIZATIONS, Optimization
+from spela_mcu.errors import UserError
+from spela_mcu.files import LOCK_FILE, OWN_PREFIX, locked
+from spela_mcu.firmware.board import Board
+from spela_mcu.firmware.manifest import MANIFEST, read_manifest, read_ownership
+from spela_mcu.firmware.project import FirmwareProject, content_digest
+from spela_mcu.firmware.toolchain import Optimization
 
 BUILD_DIRECTORY = "build"
 """Where builds go inside a project; survives regeneration, as it holds nothing of the user's."""
+
+STAGING_PREFIX: Final = OWN_PREFIX + "new-"
+REPLACED_MANIFEST: Final = "replaced.json"
 
 
 @dataclass(frozen=True)
@@ -45,103 +50,81 @@ def read_project(directory: Path) -> ProjectDirectory:
     Raises:
         UserError: the directory holds no project, or its manifest is damaged.
     """
-    manifest = _read_manifest(directory)
-    file = directory / MANIFEST
-    try:
-        model, optimization = manifest["model"], manifest["optimization"]
-        if optimization not in OPTIMIZATIONS:
-            raise ValueError(f"optimization {optimization!r}")
-        return ProjectDirectory(
-            path=directory,
-            name=str(manifest["name"]),
-            board=board_from(manifest["board"], file),
-            optimization=optimization,
-            inference_only=bool(manifest["inference_only"]),
-            weights=str(model["weights"]),
-            inputs=int(model["inputs"]),
-            classes=int(model["classes"]),
-            class_names=_class_names(model),
-            layers=int(model["layers"]),
-            digest=int(model["digest"]),
-            infer_macs=int(model["infer_macs"]),
-            files=manifest["files"],
-        )
-    except UserError as error:
-        first = error.errors[0] if isinstance(error, UserErrors) else error
-        raise UserError(
-            f"the project is of another version of spela-mcu (board.{first.key}: {first.reason})",
-            mend="generate it again",
-            file=file,
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(file, error) from error
-
-
-def _class_names(model: dict[str, Any]) -> tuple[str, ...]:
-    names = tuple(map(str, model["class_names"]))
-    if len(names) != int(model["classes"]):
-        raise ValueError(f"{len(names)} names of classes")
-    return names
-
-
-def _read_manifest(directory: Path) -> dict[str, Any]:
-    """The manifest, of which no more is checked than whose it is and its files' digests."""
     file = directory / MANIFEST
     mend = "`spela-mcu generate model.yaml -o DIR` writes a project"
     if not directory.is_dir():
         raise UserError("no such directory", mend=mend, file=directory)
-    try:
-        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        if manifest["generator"] != GENERATOR:
-            raise UserError("is not a manifest of spela-mcu", mend=mend, file=file)
-        manifest["files"] = {str(path): str(one) for path, one in manifest["files"].items()}
-    except FileNotFoundError as error:
+    if not file.is_file():
         raise UserError(
             f"is not a generated project: it holds no {MANIFEST}", mend=mend, file=directory
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(file, error) from error
-    return manifest
-
-
-def _damaged(file: Path, error: Exception) -> UserError:
-    return UserError(
-        f"the manifest is damaged ({type(error).__name__}: {error})",
-        mend="generate the project again into an empty directory",
-        file=file,
+        )
+    manifest = read_manifest(file)
+    return ProjectDirectory(
+        path=directory,
+        name=manifest.name,
+        board=manifest.board,
+        optimization=manifest.optimization,
+        inference_only=manifest.inference_only,
+        weights=manifest.model.weights,
+        inputs=manifest.model.inputs,
+        classes=manifest.model.classes,
+        class_names=manifest.model.class_names,
+        layers=manifest.model.layers,
+        digest=manifest.model.digest,
+        infer_macs=manifest.model.infer_macs,
+        files=manifest.files,
     )
 
 
 def write_project(project: FirmwareProject, directory: Path) -> None:
     """Writes a project, replacing an earlier one there; its builds are kept.
 
-    All files appear at once: they are written beside the directory, which is then exchanged.
-    Nothing is touched if the directory already holds exactly this project.
+    A directory with a manifest holds a whole project at any time: all files are written aside
+    first, and the manifest goes before the first of them is moved into its place and comes after
+    the last. Nothing is touched if the directory already holds exactly this project.
 
     Raises:
         UserError: the directory is not an unchanged project of ours, nor empty.
+        OSError: it cannot be written to.
     """
-    directory = directory.absolute()
-    if directory.exists():
-        if _holds(directory, project):
-            return
-        _check_replaceable(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    with locked(directory):
+        if not _holds(directory, project):
+            _check_replaceable(directory)
+            _replace(directory, project.files)
+
+
+def _replace(directory: Path, files: dict[str, str]) -> None:
+    staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=directory))
     try:
-        fresh = staging / "new"
-        for path, text in project.files.items():
-            target = fresh / path
+        for path, text in files.items():
+            target = staging / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8", newline="\n")
-        if directory.exists():
-            old = staging / "old"
-            directory.rename(old)
-            if (old / BUILD_DIRECTORY).exists():
-                (old / BUILD_DIRECTORY).rename(fresh / BUILD_DIRECTORY)
-        fresh.rename(directory)
-    finally:
+    except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
+        raise
+    # If it ends on the way from here on, the next run finds both manifests in the staging
+    # directory, and knows by them which files are ours.
+    manifest = directory / MANIFEST
+    if manifest.exists():
+        manifest.replace(staging / REPLACED_MANIFEST)
+    for path in sorted(_user_files(directory) - set(files)):
+        _remove(directory, path)
+    for path in files.keys() - {MANIFEST}:
+        target = directory / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (staging / path).replace(target)
+    (staging / MANIFEST).replace(manifest)
+    for left in directory.glob(STAGING_PREFIX + "*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _remove(directory: Path, path: str) -> None:
+    """Removes a file, and directories in the project that it leaves empty."""
+    (directory / path).unlink()
+    with suppress(OSError):
+        for parent in list(Path(path).parents)[:-1]:
+            (directory / parent).rmdir()
 
 
 def _holds(directory: Path, project: FirmwareProject) -> bool:
@@ -155,23 +138,20 @@ def _holds(directory: Path, project: FirmwareProject) -> bool:
 
 def _check_replaceable(directory: Path) -> None:
     """Refuses a directory that holds anything but what was generated there."""
-    if not directory.is_dir():
-        raise UserError("is not a directory", mend="name another directory", file=directory)
     present = _user_files(directory)
     if not present:
         return
-    if MANIFEST not in present:
+    owned = _owned(directory)
+    if not owned:
         raise UserError(
             "the directory is not empty and holds no generated project",
             mend="name a new or empty directory with -o",
             file=directory,
         )
-    # Nothing but the digests is asked for: a project of an earlier version is replaced as well.
-    digests = _read_manifest(directory)["files"]
     changed = sorted(
         path
         for path in present - {MANIFEST}
-        if digests.get(path) != content_digest(_text(directory / path))
+        if not any(one.get(path) == _digest(directory / path) for one in owned)
     )
     if changed:
         shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" * (len(changed) > 3))
@@ -182,15 +162,39 @@ def _check_replaceable(directory: Path) -> None:
         )
 
 
-def _text(file: Path) -> str:
-    return file.read_bytes().decode(encoding="utf-8", errors="replace")
+def _owned(directory: Path) -> list[dict[str, str]]:
+    """Files that were generated here, with their digests, by every manifest that is left.
+
+    Of a project of an earlier version no more is asked for: it is replaced as well.
+    """
+    stagings = directory.glob(STAGING_PREFIX + "*")
+    left = [one / name for one in stagings for name in (MANIFEST, REPLACED_MANIFEST)]
+    return [read_ownership(file).files for file in (directory / MANIFEST, *left) if file.is_file()]
+
+
+def _digest(file: Path) -> str:
+    """As `content_digest`, of a file on disk; empty for what is no file."""
+    if not file.is_file() or file.is_symlink():
+        return ""
+    return content_digest(file.read_bytes().decode(encoding="utf-8", errors="replace"))
 
 
 def _user_files(directory: Path) -> set[str]:
-    """Paths of all files but those of builds, with forward slashes."""
-    return {
-        Path(root, name).relative_to(directory).as_posix()
-        for root, folders, names in os.walk(directory)
-        for name in names
-        if BUILD_DIRECTORY not in Path(root).relative_to(directory).parts[:1]
-    }
+    """Paths of all files but builds and what a run leaves, with forward slashes.
+
+    A link is one, whatever it leads to.
+    """
+    found = set()
+    for root, folders, names in os.walk(directory, onerror=_raise):
+        place = Path(root).relative_to(directory)
+        if not place.parts:
+            folders[:] = [f for f in folders if f != BUILD_DIRECTORY]
+            folders[:] = [f for f in folders if not f.startswith(OWN_PREFIX)]
+            names = [name for name in names if name != LOCK_FILE]  # noqa: PLW2901
+        links = [folder for folder in folders if Path(root, folder).is_symlink()]
+        found |= {(place / name).as_posix() for name in (*names, *links)}
+    return found
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import bisect
+import io
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from elftools.common.exceptions import ELFError
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
+
+from spela_mcu.errors import UserError
+from spela_mcu.files import MEBIBYTE, read_bounded
+
+MOST_BYTES: Final = 256 * MEBIBYTE
 
 
 @dataclass(frozen=True)
@@ -89,9 +97,12 @@ class Elf:
 
 
 def read_elf(file: Path) -> Elf:
-    """Reads an ELF file of a Cortex-M."""
-    with file.open("rb") as stream:
-        elf = ELFFile(stream)
+    """Reads an ELF file of a Cortex-M.
+
+    Raises:
+        UserError: it is missing, damaged, or something else.
+    """
+    with _opened(file) as elf:
         sections = sorted(
             (
                 Section(
@@ -114,6 +125,23 @@ def read_elf(file: Path) -> Elf:
     return Elf(tuple(sections), symbols, segments, ranges)
 
 
+@contextmanager
+def _opened(file: Path) -> Iterator[ELFFile]:
+    try:
+        elf = ELFFile(io.BytesIO(read_bounded(file, MOST_BYTES)))
+        if elf.get_machine_arch() != "ARM" or elf.elfclass != 32:
+            raise ELFError("it is not for a 32-bit Arm")
+        yield elf
+    except UserError:
+        raise
+    except Exception as error:  # pyelftools trusts what it reads: anything may come of damage
+        raise UserError(
+            f"cannot be read as the ELF file of a Cortex-M: {error or type(error).__name__}",
+            mend="build the project again: spela-mcu build DIR",
+            file=file,
+        ) from error
+
+
 def runtime_text_bytes(file: Path, folder: str = "spela") -> int:
     """Bytes of code that come from the runtime's sources, as the debug information says.
 
@@ -123,8 +151,7 @@ def runtime_text_bytes(file: Path, folder: str = "spela") -> int:
         file: the ELF file.
         folder: a directory that all of the runtime's sources, and no others, have in their paths.
     """
-    with file.open("rb") as stream:
-        elf = ELFFile(stream)
+    with _opened(file) as elf:
         symbols, _ = _symbols(elf)
         starts = _functions_from(elf, folder)
     # Functions that the linker dropped have no symbol at their address, which is then 0.

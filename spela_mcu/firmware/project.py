@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +11,13 @@ from numpy.typing import NDArray
 
 from spela_mcu import __version__
 from spela_mcu.firmware.board import Board
+from spela_mcu.firmware.manifest import GENERATOR, MANIFEST, Manifest, ModelFacts
 from spela_mcu.firmware.memory import application_bytes, stack_bytes
 from spela_mcu.firmware.model import ModelSource
 from spela_mcu.firmware.templates import render
 from spela_mcu.firmware.toolchain import Optimization, core_flags
 from spela_mcu.resources import resource_directory
 
-MANIFEST = "project.json"
-GENERATOR = "spela-mcu"
 SAMPLES = "samples.csv"
 
 INCLUDE_DIRECTORIES = ("model", "spela", "application", "port")
@@ -197,24 +195,24 @@ def _copied(board: Board) -> dict[str, str]:
 
 def _manifest(view: _View, files: dict[str, str]) -> str:
     model = view.model
-    manifest = {
-        "generator": GENERATOR,
-        "version": __version__,
-        "name": model.name,
-        "model": {
-            "digest": model.digest,
-            "weights": model.weights,
-            "inputs": model.inputs,
-            "classes": model.classes,
-            "class_names": model.class_names,
-            "layers": model.layers,
-            "infer_macs": model.infer_macs,
-            "arena_bytes": model.arena_bytes,
-            "table_bytes": model.table_bytes,
-        },
-        "inference_only": view.inference_only,
-        "optimization": view.optimization,
-        "board": view.board.model_dump(mode="json", by_alias=True),
-        "files": {path: content_digest(files[path]) for path in sorted(files)},
-    }
-    return json.dumps(manifest, indent=2) + "\n"
+    manifest = Manifest(
+        generator=GENERATOR,
+        version=__version__,
+        name=model.name,
+        model=ModelFacts(
+            digest=model.digest,
+            weights=model.weights,
+            inputs=model.inputs,
+            classes=model.classes,
+            class_names=model.class_names,
+            layers=model.layers,
+            infer_macs=model.infer_macs,
+            arena_bytes=model.arena_bytes,
+            table_bytes=model.table_bytes,
+        ),
+        inference_only=view.inference_only,
+        optimization=view.optimization,
+        board=view.board,
+        files={path: content_digest(files[path]) for path in sorted(files)},
+    )
+    return manifest.model_dump_json(indent=2, by_alias=True) + "\n"

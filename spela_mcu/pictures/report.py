@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from spela_mcu.commands.report import Measurements
+from spela_mcu.contenders.standings import KeptStanding
 from spela_mcu.fixed_point.arithmetic import ONE_Q14, Int64
 from spela_mcu.report.trade_off import trade_off
 
@@ -68,21 +69,20 @@ def pictures(found: Measurements) -> dict[str, str]:
     return drawn
 
 
-def draw_comparison(contenders: list[dict[str, Any]]) -> str:
+def draw_comparison(contenders: tuple[KeptStanding, ...]) -> str:
     """Accuracy at the last exit of each contender of a compare.json."""
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
-        means = [100 * one["accuracy_mean"][-1] for one in contenders]
+        means = [100 * one.accuracy_mean[-1] for one in contenders]
         spreads = [
-            100 * one["accuracy_spread"][-1] if one["accuracy_spread"] else 0.0
-            for one in contenders
+            100 * one.accuracy_spread[-1] if one.accuracy_spread else 0.0 for one in contenders
         ]
-        colours = [INTEGER if one["name"].startswith("spela") else FLOAT for one in contenders]
+        colours = [INTEGER if one.name.startswith("spela") else FLOAT for one in contenders]
         places = np.arange(len(contenders))[::-1]
         axes.errorbar(means, places, xerr=spreads, fmt="none", ecolor=FLOAT, capsize=3)
         axes.scatter(means, places, c=colours, zorder=3)
-        axes.set_yticks(places, [one["title"] for one in contenders])
+        axes.set_yticks(places, [one.title for one in contenders])
         axes.set_xlabel("test accuracy, %")
 
     return draw(paint, height=0.8 + 0.27 * len(contenders))

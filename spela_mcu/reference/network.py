@@ -159,6 +159,15 @@ class FloatNetwork:
         """Number of classes."""
         return int(self.layers[0].embedding.shape[0])
 
+    def has_form_of(self, other: FloatNetwork) -> bool:
+        """Whether it differs from another network in weights and loss at most."""
+        return len(self.layers) == len(other.layers) and all(
+            one.weight.shape == its.weight.shape
+            and one.negative_slope == its.negative_slope
+            and np.array_equal(one.embedding, its.embedding)
+            for one, its in zip(self.layers, other.layers, strict=True)
+        )
+
     def copy(self) -> FloatNetwork:
         """A network with weights of its own; the embeddings, which never change, are shared."""
         # torch allocates aligned to its vector width; numpy need not, and the order of a sum,

@@ -18,15 +18,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from spela_mcu import __version__
 from spela_mcu.data.dataset import Dataset
 from spela_mcu.errors import UserError
+from spela_mcu.files import MEBIBYTE, locked, make_directory, read_bounded, write_whole
 from spela_mcu.pictures.learning_curve import draw_learning_curve
 from spela_mcu.reference.network import FloatNetwork
-from spela_mcu.reference.storage import FORMAT_VERSION, load_saved, save_network, write_whole
+from spela_mcu.reference.storage import FORMAT_VERSION, load_saved, save_network
 from spela_mcu.reference.training import EpochRecord, TrainingResult, train
 from spela_mcu.spec.model import ModelSpec
 
 NETWORK_FILE: Final = "network.npz"
 METRICS_FILE: Final = "metrics.json"
 CURVE_FILE: Final = "learning_curve.png"
+METRICS_BYTES: Final = 64 * MEBIBYTE
 
 
 class Accuracy(BaseModel):
@@ -122,12 +124,13 @@ def trained(
     Raises:
         UserError: as `train` and `save_run`.
     """
-    run = known_run(spec, dataset, embeddings, directory)
-    if run is not None:
-        return run
-    digest = training_digest(spec, dataset, embeddings)
-    result = train(spec, dataset, embeddings, progress=progress)
-    return save_run(directory, spec, dataset, result, digest)
+    with locked(directory):  # who waits for a run of the same settings finds it done
+        run = known_run(spec, dataset, embeddings, directory)
+        if run is not None:
+            return run
+        digest = training_digest(spec, dataset, embeddings)
+        result = train(spec, dataset, embeddings, progress=progress)
+        return save_run(directory, spec, dataset, result, digest)
 
 
 def known_run(
@@ -138,8 +141,10 @@ def known_run(
         run = load_run(directory)
     except UserError:
         return None
-    digest = training_digest(spec, dataset, embeddings)
-    return run if run.metrics.training_digest == digest else None
+    if run.metrics.training_digest != training_digest(spec, dataset, embeddings):
+        return None
+    start = FloatNetwork.untrained(spec.network, dataset.inputs, dataset.classes, embeddings)
+    return run if run.network.has_form_of(start) else None
 
 
 def save_run(
@@ -172,10 +177,7 @@ def save_run(
             "torch": torch.__version__,
         },
     )
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UserError("is not a directory", file=directory, mend="name another one") from error
+    make_directory(directory)
     curve = draw_learning_curve(result.history, result.best_epoch, title=spec.name)
     write_whole(directory / CURVE_FILE, curve)
     write_whole(directory / METRICS_FILE, f"{metrics.model_dump_json(indent=2)}\n".encode())
@@ -193,14 +195,15 @@ def load_run(directory: Path) -> TrainedRun:
     saved = load_saved(directory / NETWORK_FILE)
     path = directory / METRICS_FILE
     try:
-        metrics = Metrics.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+        metrics = Metrics.model_validate_json(read_bounded(path, METRICS_BYTES))
+    except (OSError, UserError, ValidationError) as error:
         raise UserError(
             "is missing, damaged or not the metrics of a run",
             file=path,
             mend="train again: spela-mcu train model.yaml",
         ) from error
-    if metrics.training_digest != saved.training_digest:
+    exits = {len(shares) for _, shares in metrics.accuracy}
+    if metrics.training_digest != saved.training_digest or exits != {len(saved.network.layers)}:
         raise UserError(
             f"belongs to another run than {NETWORK_FILE}",
             file=path,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.errors import UserError
+from spela_mcu.files import check_regular, write_whole
 from spela_mcu.reference.local_loss import Loss
 from spela_mcu.reference.network import FloatLayer, FloatNetwork
 
@@ -22,6 +22,8 @@ FORMAT_VERSION: Final = 2
 _DAMAGE = (
     OSError,
     EOFError,
+    MemoryError,  # a header that promises more than there is
+    OverflowError,
     KeyError,
     TypeError,  # a single array (.npy) is no mapping
     ValueError,
@@ -76,6 +78,7 @@ def load_network(path: Path) -> FloatNetwork:
 def load_saved(path: Path) -> SavedNetwork:
     """As `load_network`, with the digest saved beside the network."""
     try:
+        check_regular(path)
         with np.load(path, allow_pickle=False) as arrays:
             version = int(arrays["format_version"])
             if version == FORMAT_VERSION:
@@ -119,14 +122,3 @@ def _network(arrays: Any) -> FloatNetwork:  # noqa: ANN401 - numpy's NpzFile is 
         bool(arrays["bias"]),
     )
     return network.copy()  # into memory as torch aligns it
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all; its directory must exist."""
-    # Beside the file, since only within one file system can a file take another's place at once.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -13,6 +12,7 @@ from markupsafe import Markup
 
 from spela_mcu import __version__
 from spela_mcu.commands.report import Measurements
+from spela_mcu.contenders.standings import KeptComparison
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
 from spela_mcu.fixed_point.early_exit import exit_macs
 from spela_mcu.pictures.report import confusion_matrix
@@ -32,7 +32,7 @@ class Table:
 def report_page(
     found: Measurements,
     pictures: dict[str, str],
-    comparison: dict[str, Any] | None,
+    comparison: KeptComparison | None,
     *,
     command: str,
     versions: dict[str, str],
@@ -226,13 +226,15 @@ def _instructions(found: Measurements) -> Table:
     return Table(("", "instructions", "per multiply-accumulate"), tuple(rows))
 
 
-def _contenders(comparison: dict[str, Any]) -> Table:
+def _contenders(comparison: KeptComparison) -> Table:
     rows = []
-    for one in comparison["contenders"]:
-        mean, spread, cost = one["accuracy_mean"][-1], one["accuracy_spread"], one["cost"] or {}
+    for one in comparison.contenders:
+        mean, spread, cost = one.accuracy_mean[-1], one.accuracy_spread, one.cost
         shown = _percent(mean) + (f" ± {_percent(spread[-1])}" if spread else "")
-        figures = (cost.get(key) for key in ("flash_bytes", "ram_bytes", "instructions"))
-        rows.append((one["title"], shown, *("-" if n is None else f"{n:,}" for n in figures)))
+        figures: tuple[int | None, ...] = (None, None, None)
+        if cost is not None:
+            figures = (cost.flash_bytes, cost.ram_bytes, cost.instructions)
+        rows.append((one.title, shown, *("-" if n is None else f"{n:,}" for n in figures)))
     return Table(("", "last exit %", "flash, bytes", "RAM, bytes", "instructions"), tuple(rows))
 
 

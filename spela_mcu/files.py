@@ -1,0 +1,241 @@
+"""Files on disk: read within bounds, written whole or not at all, by one run at a time."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import shlex
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from spela_mcu.errors import UserError
+from spela_mcu.progress import note
+
+OWN_PREFIX: Final = ".spela-mcu."
+"""Names of what lies beside the results only while a run is at work."""
+
+LOCK_FILE: Final = OWN_PREFIX + "lock"
+
+MEBIBYTE: Final = 1 << 20
+
+_SPACE = "free some, or name a place on another disk"
+_PLACE = "check the permissions there, or name another place"
+_DISK_ERRORS: Final = {
+    errno.ENOSPC: ("no space is left on the disk", _SPACE),
+    errno.EDQUOT: ("the disk quota is used up", _SPACE),
+    errno.EFBIG: ("the file would be larger than is allowed", "raise the limit (ulimit -f)"),
+    errno.EACCES: ("permission denied", _PLACE),
+    errno.EPERM: ("the operation is not permitted", _PLACE),
+    errno.EROFS: ("the file system is read-only", "name another place"),
+    errno.ENAMETOOLONG: ("the name is too long", "name a shorter one"),
+    errno.ELOOP: ("symbolic links lead in a circle", "correct the links, or name another place"),
+    errno.ENOTDIR: ("a part of the path is a file, not a directory", "correct the path"),
+    errno.EISDIR: ("is a directory", "name a file"),
+    errno.EIO: ("the disk fails (input/output error)", "check it, or name another place"),
+    errno.EMFILE: ("too many files are open", "raise the limit (ulimit -n)"),
+    errno.ENFILE: ("too many files are open on this machine", "close some programs"),
+}
+
+
+def disk_error(error: OSError, file: Path | str | None = None) -> UserError | None:
+    """What an OSError says of the user's disk, in words; None if it is none of those.
+
+    Args:
+        error: what was raised.
+        file: the place, where the error names none.
+    """
+    if "No usable temporary directory" in str(error):
+        return UserError(
+            "no directory for temporary files can be written to",
+            mend="free some space in /tmp, or let TMPDIR name another directory",
+        )
+    if error.errno not in _DISK_ERRORS:
+        return None
+    reason, mend = _DISK_ERRORS[error.errno]
+    place = error.filename if isinstance(error.filename, str | Path) else None
+    return UserError(reason, mend=mend, file=place or file)
+
+
+def check_regular(file: Path) -> None:
+    """Makes sure that a file can be read from its beginning to its end.
+
+    Reading a pipe would wait for a writer that may never come.
+
+    Raises:
+        UserError: it is a pipe, a socket or a device.
+        OSError: it does not exist, or cannot be looked at.
+    """
+    mode = file.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise UserError(
+            "is a pipe, a socket or a device",
+            mend="name a file; what a pipe gives can be saved to one first",
+            file=file,
+        )
+
+
+def read_bounded(file: Path, most_bytes: int) -> bytes:
+    """The content of a file that has no reason to be large.
+
+    Raises:
+        UserError: it is no file (see `check_regular`), or larger.
+        OSError: it cannot be read.
+    """
+    check_regular(file)
+    with file.open("rb") as stream:
+        content = stream.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise UserError(
+            f"is larger than {most_bytes / MEBIBYTE:g} MiB",
+            mend="check that it is the file you mean",
+            file=file,
+        )
+    return content
+
+
+def make_directory(directory: Path) -> None:
+    """Makes a directory and those above it; a link to a directory is one.
+
+    Raises:
+        UserError: something else stands in its place.
+        OSError: it cannot be made.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        place = Path(error.filename or directory)
+        if place.is_symlink():
+            raise UserError(
+                f"is a symbolic link to {place.readlink()}, which is no directory",
+                mend="make that directory, or remove the link",
+                file=place,
+            ) from error
+        raise UserError("is not a directory", mend="name another directory", file=place) from error
+
+
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Writes a file whole or not at all; its directory must exist.
+
+    A link is followed: the file that it names is replaced.
+
+    Args:
+        path: the file.
+        content: text is written as UTF-8.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    # Beside the file, since only within one file system can a file take another's place at once.
+    temporary = target.with_name(OWN_PREFIX + secrets.token_hex(8))
+    try:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.replace(target)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # not the one beside it
+        raise
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+_locked: set[Path] = set()
+"""Directories that this process has locked."""
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keeps other runs out of a directory for as long as this one writes to it.
+
+    A second run waits, and says for whom. The lock is the kernel's (flock): it ends with the
+    process that has it, however that ends. Within one process it can be nested.
+
+    Args:
+        directory: made if it does not exist, and removed if it is empty in the end.
+
+    Raises:
+        UserError: it is not a directory.
+        OSError: it cannot be written to.
+    """
+    place = Path(os.path.realpath(directory))
+    if place in _locked:
+        yield
+        return
+    existed = place.is_dir()
+    make_directory(directory)
+    descriptor = _acquired(place / LOCK_FILE, directory)
+    _locked.add(place)
+    try:
+        yield
+    finally:
+        _locked.discard(place)
+        # Removed while still locked: whoever waits for it finds that it is gone, and starts anew.
+        with suppress(OSError):
+            (place / LOCK_FILE).unlink(missing_ok=True)
+        os.close(descriptor)
+        if not existed:
+            with suppress(OSError):
+                place.rmdir()
+
+
+def _acquired(file: Path, directory: Path) -> int:
+    """A descriptor of the lock file, with the lock."""
+    told = False
+    while True:
+        make_directory(file.parent)  # whoever had the lock may have removed it
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        except FileNotFoundError:
+            continue
+        try:
+            if not _try_lock(descriptor):
+                if not told:
+                    note(f"waiting for {_holder(descriptor)}, which is at work in {directory} ...")
+                    told = True
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is_at(descriptor, file):
+                _sign(descriptor)
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _sign(descriptor: int) -> None:
+    """Writes who has the lock, for those who wait; a full disk may do without."""
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    words = f"process {os.getpid()} ({command})"
+    with suppress(OSError):
+        os.truncate(descriptor, 0)
+        os.write(descriptor, words.encode(errors="backslashreplace"))
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Whether the lock could be had at once; where a file system knows no locks, it is."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP):
+            raise
+    return True
+
+
+def _is_at(descriptor: int, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), file.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _holder(descriptor: int) -> str:
+    words = os.pread(descriptor, 300, 0).decode(errors="replace")
+    return words if words.isprintable() and words else "another run of spela-mcu"

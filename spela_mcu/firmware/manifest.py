@@ -1,0 +1,147 @@
+"""The manifest of a generated project: what it says of itself, checked like any other input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from spela_mcu.errors import UserError
+from spela_mcu.files import MEBIBYTE, disk_error, read_bounded
+from spela_mcu.firmware.board import Board
+from spela_mcu.firmware.toolchain import Optimization
+
+MANIFEST: Final = "project.json"
+GENERATOR: Final = "spela-mcu"
+MOST_BYTES: Final = MEBIBYTE
+
+
+def _inside(path: str) -> str:
+    """A relative path with forward slashes that stays inside the project."""
+    # A leading slash, a trailing one and two in a row leave an empty part.
+    if "\\" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
+        raise ValueError("is not a path inside the project")
+    return path
+
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256, in hex."""
+
+Files = dict[Annotated[str, Field(max_length=4096), AfterValidator(_inside)], Digest]
+"""Every generated file with its digest, by its path in the project."""
+
+Count = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ModelFacts(_Part):
+    """What a project says of its model."""
+
+    digest: Count
+    weights: str = Field(pattern=r"^int(8|16)$")
+    inputs: int = Field(ge=1, lt=2**16)
+    classes: int = Field(ge=1, lt=2**16)
+    class_names: tuple[str, ...]
+    layers: int = Field(ge=1, lt=2**8)
+    infer_macs: Count
+    arena_bytes: Count
+    table_bytes: Count
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        if len(self.class_names) != self.classes:
+            raise ValueError(f"{len(self.class_names)} names of {self.classes} classes")
+        return self
+
+
+class Manifest(_Part):
+    """What project.json holds.
+
+    Attributes:
+        generator: whose project it is.
+        version: of the spela-mcu that generated it.
+        name: the model's; names files of the project and of its builds.
+        inference_only: whether learning is left out.
+        optimization: the compiler's default level.
+        board: as its file said when the project was generated.
+    """
+
+    generator: Literal["spela-mcu"]
+    version: str = Field(max_length=100)
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")
+    model: ModelFacts
+    inference_only: bool
+    optimization: Optimization
+    board: Board
+    files: Files
+
+
+class Ownership(BaseModel):
+    """The part of a manifest, of whatever version, that says which files were generated."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    generator: Literal["spela-mcu"]
+    files: Files
+
+
+def read_manifest(file: Path) -> Manifest:
+    """Reads all of a manifest.
+
+    Raises:
+        UserError: it cannot be read, is damaged, or of another version of spela-mcu.
+    """
+    content, _ = _content(file)
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        raise UserError(
+            "the manifest is damaged, or the project of another version of spela-mcu "
+            f"({_told(error)})",
+            mend="generate it again",
+            file=file,
+        ) from error
+
+
+def read_ownership(file: Path) -> Ownership:
+    """Reads of a manifest no more than whose it is, and its files' digests.
+
+    Raises:
+        UserError: it cannot be read, is damaged, or not a manifest of spela-mcu.
+    """
+    return _content(file)[1]
+
+
+def _content(file: Path) -> tuple[bytes, Ownership]:
+    try:
+        content = read_bounded(file, MOST_BYTES)
+        return content, Ownership.model_validate_json(content)
+    except OSError as error:
+        raise disk_error(error, file) or _damaged(file, str(error)) from error
+    except ValidationError as error:
+        if error.errors()[0]["loc"] == ("generator",):
+            raise UserError(
+                "is not a manifest of spela-mcu",
+                mend="`spela-mcu generate model.yaml -o DIR` writes a project",
+                file=file,
+            ) from error
+        raise _damaged(file, _told(error)) from error
+
+
+def _told(error: ValidationError) -> str:
+    """The first thing that is wrong, with its place; cut short, as it may quote what it found."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])[:100]
+    return f"{key}: {first['msg'][:200]}" if key else first["msg"][:200]
+
+
+def _damaged(file: Path, why: str) -> UserError:
+    return UserError(
+        f"the manifest is damaged ({why})",
+        mend="generate the project again into an empty directory",
+        file=file,
+    )
