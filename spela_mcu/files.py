@@ -103,13 +103,13 @@ def make_directory(directory: Path) -> None:
     """Makes a directory and those above it; a link to a directory is one.
 
     Raises:
-        UserError: something else stands in its place.
-        OSError: it cannot be made.
+        UserError: something else stands in its place, or the disk does not let it.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        place = Path(error.filename or directory)
+    except (FileExistsError, NotADirectoryError) as error:
+        ways = (directory, *directory.parents)
+        place = next(one for one in ways if os.path.lexists(one))
         if place.is_symlink():
             raise UserError(
                 f"is a symbolic link to {place.readlink()}, which is no directory",
@@ -117,6 +117,11 @@ def make_directory(directory: Path) -> None:
                 file=place,
             ) from error
         raise UserError("is not a directory", mend="name another directory", file=place) from error
+    except OSError as error:
+        told = disk_error(error, directory)
+        if told is None:
+            raise
+        raise told from error
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -138,8 +143,9 @@ def write_whole(path: Path, content: bytes | str) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
         temporary.replace(target)
     except OSError as error:
-        error.filename, error.filename2 = str(path), None  # not the one beside it
-        raise
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # not the one beside it
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
