@@ -166,8 +166,8 @@ def locked(directory: Path) -> Iterator[None]:
         directory: made if it does not exist, and removed if it is empty in the end.
 
     Raises:
-        UserError: it is not a directory.
-        OSError: it cannot be written to.
+        UserError: it is not a directory, or cannot be made.
+        OSError: the disk fails.
     """
     place = Path(os.path.realpath(directory))
     if place in _locked:
@@ -182,16 +182,17 @@ def locked(directory: Path) -> Iterator[None]:
     finally:
         _locked.discard(place)
         # Removed while still locked: whoever waits for it finds that it is gone, and starts anew.
-        with suppress(OSError):
-            (place / LOCK_FILE).unlink(missing_ok=True)
-        os.close(descriptor)
+        if descriptor is not None:
+            with suppress(OSError):
+                (place / LOCK_FILE).unlink(missing_ok=True)
+            os.close(descriptor)
         if not existed:
             with suppress(OSError):
                 place.rmdir()
 
 
-def _acquired(file: Path, directory: Path) -> int:
-    """A descriptor of the lock file, with the lock."""
+def _acquired(file: Path, directory: Path) -> int | None:
+    """A descriptor of the lock file, with the lock; None where nothing can be written."""
     told = False
     while True:
         make_directory(file.parent)  # whoever had the lock may have removed it
@@ -199,6 +200,10 @@ def _acquired(file: Path, directory: Path) -> int:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         except FileNotFoundError:
             continue
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                return None  # what cannot be written to, say a finished build, is only read
+            raise
         try:
             if not _try_lock(descriptor):
                 if not told:

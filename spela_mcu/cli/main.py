@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import sys
@@ -36,8 +35,6 @@ COMMANDS: Final[dict[str, str]] = {
     "boards": "List the boards a project can be generated for.",
     "doctor": "Show what is installed, what for, and how to get the rest.",
 }
-
-_UNWRITABLE: Final = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 
 
 class LazyGroup(click.Group):
@@ -95,13 +92,16 @@ def _run() -> int:
     except UserError as error:
         return _report(error)
     except OSError as error:
-        if error.errno not in _UNWRITABLE:
+        from spela_mcu.files import disk_error
+
+        told = disk_error(error)
+        if told is None:
             raise
+        return _report(told)
+    except MemoryError:
         return _report(
             UserError(
-                (error.strerror or str(error)).lower(),
-                file=error.filename,
-                mend="check the permissions and the free space there",
+                "there is not enough memory", mend="close other programs, or take fewer samples"
             )
         )
     return result if isinstance(result, int) else 0
@@ -118,8 +118,11 @@ def _flushed(exit_code: int) -> int:
     """Empties stdout while a reader that went away (``| head``) can still be met quietly."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        # What is left in the buffer has no reader; Python would complain about it at exit.
+    except OSError as error:
+        # What is left in the buffer has no place; Python would complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
+        if isinstance(error, BrokenPipeError):
+            return EXIT_BROKEN_PIPE
+        reason = f"the output cannot be written: {(error.strerror or str(error)).lower()}"
+        return _report(UserError(reason, mend="let it go to a place with free space"))
     return exit_code

@@ -93,7 +93,8 @@ def build_project(
     Raises:
         UserError: the directory is no project, or does not compile.
     """
-    read_project(directory)  # or the lock would be taken in a directory that is no project
+    if not directory.is_dir():  # the lock would make it
+        read_project(directory)
     with locked(directory):
         return _build(read_project(directory), compiler, optimization)
 
