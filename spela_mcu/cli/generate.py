@@ -8,6 +8,7 @@ import click
 from rich.table import Table
 
 from spela_mcu.cli.console import command_line, print_json, stdout
+from spela_mcu.cli.data import data_summary, show_data, show_notices
 from spela_mcu.cli.options import json_option, model_argument
 from spela_mcu.firmware.memory import MemoryPlan
 
@@ -37,6 +38,10 @@ def command(
     prepared = prepare(
         model, Overrides(board=board), inference_only=inference_only, progress=not as_json
     )
+    if as_json:
+        show_notices(prepared.dataset.notices)
+    else:
+        show_data(prepared.dataset)
     target = prepared.spec.target
     split, samples = prepared.test_samples(SAMPLES)
     project = generate_project(
@@ -59,6 +64,7 @@ def command(
                 "ram_bytes": memory.ram,
                 "bytes": {part: getattr(memory, part) for part in parts},
                 "model_digest": f"0x{project.model.digest:08X}",
+                "data": data_summary(prepared.dataset),
             }
         )
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from spela_mcu.data.csv_rows import Layout
@@ -16,7 +16,7 @@ from spela_mcu.spec.model import CsvData
 TRUTHS = {"true": 1.0, "false": 0.0}
 """Cells that are taken for numbers, in lower case."""
 
-_PLAIN = re.compile(r"[A-Za-z_][\w ()/.-]*")
+_PLAIN = re.compile(r"[0-9]{1,5}|[A-Za-z_][\w ()/.-]*")
 _YAML_WORDS = {"true", "false", "null"}
 
 
@@ -44,14 +44,21 @@ class Columns:
 
     def in_yaml(self, indices: Iterable[int]) -> str:
         """Columns as a list in model.yaml names them."""
-        return f"[{', '.join(self._in_yaml(index) for index in indices)}]"
+        return in_yaml([self.names[index] for index in indices])
 
-    def _in_yaml(self, index: int) -> str:
-        name = self.names[index]
-        if name == str(index):
-            return name
-        plain = _PLAIN.fullmatch(name) and name.lower() not in _YAML_WORDS
-        return name if plain else json.dumps(name, ensure_ascii=False)
+
+def in_yaml(names: Sequence[str]) -> str:
+    """Names of columns as a list in model.yaml; a short number is an index.
+
+    >>> in_yaml(["time", "0", "a, b"])
+    '[time, 0, "a, b"]'
+    """
+    return f"[{', '.join(map(_in_yaml, names))}]"
+
+
+def _in_yaml(name: str) -> str:
+    plain = _PLAIN.fullmatch(name) and name.lower() not in _YAML_WORDS
+    return name if plain else json.dumps(name, ensure_ascii=False)
 
 
 def columns_of(data: CsvData, layout: Layout, first: list[str], second: list[str]) -> Columns:

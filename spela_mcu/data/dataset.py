@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,12 +40,31 @@ class InputScaling:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a data set was made of.
+
+    Attributes:
+        source: in words, with the file's name where there is one.
+        left_out: what of it is not in the data set, in words.
+        low, high: of all raw inputs.
+        scaling: how they were scaled.
+    """
+
+    source: str
+    left_out: tuple[str, ...]
+    low: float
+    high: float
+    scaling: Literal["global", "centred", "per_feature"]
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Training, validation and test part with one scaling, measured on the training part.
 
     Attributes:
         columns: the name of each input, where the data have names; see `input_names`.
         notices: what is odd about the data, for commands to show.
+        origin: what it was made of, if it was read by `load_dataset`.
     """
 
     name: str
@@ -56,11 +76,19 @@ class Dataset:
     test: Split
     columns: tuple[str, ...] | None = None
     notices: tuple[Notice, ...] = ()
+    origin: Origin | None = None
 
     @property
     def input_names(self) -> tuple[str, ...]:
         """The name of each input; x0, x1, ... where the data have none."""
         return self.columns or tuple(f"x{index}" for index in range(self.inputs))
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """Samples of each class, in all parts."""
+        parts = (self.train, self.validation, self.test)
+        counts = sum(np.bincount(part.y, minlength=self.classes) for part in parts)
+        return tuple(int(count) for count in np.atleast_1d(counts))
 
     @property
     def inputs(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,15 @@ from spela_mcu.data import (
     source_python,
     source_sklearn,
 )
-from spela_mcu.data.dataset import Dataset, Split
+from spela_mcu.data.dataset import Dataset, Origin, Split
 from spela_mcu.data.labels import NumberedLabels, number_labels
+from spela_mcu.data.oddities import odd_columns, odd_labels
 from spela_mcu.data.raw import RawData, RawPart, sample_error
 from spela_mcu.data.resolution import check_resolution
-from spela_mcu.data.scaling import apply_scaling, chosen_scaling, measure_scaling
+from spela_mcu.data.scaling import Scaling, apply_scaling, chosen_scaling, measure_scaling
 from spela_mcu.data.split import split_groups, split_stratified
 from spela_mcu.errors import UserError
+from spela_mcu.notice import Notice
 from spela_mcu.spec.load import check_against_data, located
 from spela_mcu.spec.model import MAX_INPUTS, CsvData, Data, ModelSpec
 
@@ -115,8 +117,33 @@ def _dataset(spec: ModelSpec, raw: RawData) -> Dataset:
         test=test_split,
         columns=raw.columns,
     )
-    notices = (*raw.notices, *check_resolution(train_x, dataset, kind, spec.data))
-    return replace(dataset, notices=notices)
+    notices = (
+        *raw.notices,
+        *odd_labels(dataset.class_names, dataset.class_counts),
+        *_odd_columns(spec.data, dataset, x),
+        *check_resolution(train_x, dataset, kind, spec.data),
+    )
+    return replace(dataset, notices=notices, origin=_origin(spec.data, raw, kind))
+
+
+def _odd_columns(data: Data, dataset: Dataset, x: NDArray[Any]) -> Iterator[Notice]:
+    """Of a table: the inputs of pictures and signals have no meaning of their own."""
+    if len(dataset.input_shape) == 1:
+        yield from odd_columns(
+            x, dataset.input_names, dataset.classes, ignorable=isinstance(data, CsvData)
+        )
+
+
+def _origin(data: Data, raw: RawData, kind: Scaling) -> Origin:
+    parts = [raw.samples.x] if raw.test is None else [raw.samples.x, raw.test.x]
+    name = getattr(data, "dataset", None) or getattr(data, "function", None)
+    return Origin(
+        source=f"{data.source} {name or data.path.name}",  # type: ignore[union-attr]
+        left_out=raw.left_out,
+        low=min(float(x.min()) for x in parts),
+        high=max(float(x.max()) for x in parts),
+        scaling=kind,
+    )
 
 
 Indices = NDArray[np.int64]

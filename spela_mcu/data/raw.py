@@ -42,6 +42,7 @@ class RawData:
         lines: [n], the line of each sample in that file.
         columns: the name of each feature, where the source has them.
         notices: what the source found odd.
+        left_out: what of the data is not among the samples, in words.
     """
 
     samples: RawPart
@@ -52,6 +53,7 @@ class RawData:
     lines: NDArray[np.int64] | None = None
     columns: tuple[str, ...] | None = None
     notices: tuple[Notice, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def sample_error(

@@ -16,7 +16,7 @@ from spela_mcu.data.csv_rows import Layout, Rows, ShareRead, layout_of, open_row
 from spela_mcu.data.labels import whole_number
 from spela_mcu.data.raw import RawData, RawPart
 from spela_mcu.errors import UserError
-from spela_mcu.notice import Notice
+from spela_mcu.notice import Notice, listed
 from spela_mcu.spec.document import quoted
 from spela_mcu.spec.model import CsvData
 
@@ -60,7 +60,18 @@ def read(data: CsvData, share_read: ShareRead | None = None) -> RawData:
         lines=lines,
         columns=tuple(columns.names[index] for index in columns.features),
         notices=notices,
+        left_out=_left_out(columns, rows.comments),
     )
+
+
+def _left_out(columns: Columns, comments: int) -> tuple[str, ...]:
+    names = [columns.names[index] for index in columns.left_out]
+    found = []
+    if names:
+        found.append(f"column{'s' if len(names) > 1 else ''} {listed(names)}")
+    if comments:
+        found.append(f"{comments} line{'s' if comments > 1 else ''} of comment")
+    return tuple(found)
 
 
 def _table(

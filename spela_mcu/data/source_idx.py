@@ -26,10 +26,14 @@ def read(data: IdxData) -> RawData:
         UserError: a file is missing, damaged, not IDX, or does not go with the others.
     """
     rng = np.random.default_rng(data.seed)
+    samples, more = _part(data.path, "train", data.train_limit, rng)
+    test, more_tests = _part(data.path, "t10k", data.test_limit, rng)
+    left_out = ((more, "training samples"), (more_tests, "test samples"))
     return RawData(
-        samples=_part(data.path, "train", data.train_limit, rng),
-        test=_part(data.path, "t10k", data.test_limit, rng),
+        samples=samples,
+        test=test,
         file=data.path,
+        left_out=tuple(f"{count} {what} beyond the limit" for count, what in left_out if count),
     )
 
 
@@ -62,7 +66,10 @@ def read_idx(file: Path) -> NDArray[Any]:
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def _part(directory: Path, part: str, limit: int | None, rng: np.random.Generator) -> RawPart:
+def _part(
+    directory: Path, part: str, limit: int | None, rng: np.random.Generator
+) -> tuple[RawPart, int]:
+    """A part of the set, and how many samples the limit leaves out."""
     images_file = _find(directory, part, "images")
     labels_file = _find(directory, part, "labels")
     x, labels = read_idx(images_file), read_idx(labels_file)
@@ -79,10 +86,11 @@ def _part(directory: Path, part: str, limit: int | None, rng: np.random.Generato
             mend="take both files from the same set",
             file=labels_file,
         )
-    if limit is not None and limit < len(x):
+    left_out = 0 if limit is None else max(len(x) - limit, 0)
+    if left_out:
         chosen = np.sort(rng.permutation(len(x))[:limit])
         x, labels = x[chosen], labels[chosen]
-    return RawPart(x, labels)
+    return RawPart(x, labels), left_out
 
 
 def _find(directory: Path, part: str, what: str) -> Path:
