@@ -35,6 +35,9 @@ addEventListener("load", () => {{
     scrollWidth: page.scrollingElement.scrollWidth,
     scrollHeight: page.scrollingElement.scrollHeight,
     wideTables: boxes.filter(box => box.scrollWidth > box.clientWidth).length,
+    manyColumns: page.querySelectorAll("table.stacks").length,
+    stacked: [...page.querySelectorAll("table.stacks tbody tr:last-child")]
+      .filter(row => frame.getComputedStyle(row).display === "block").length,
     tables: page.querySelectorAll("table").length,
     images: [...page.images].map(image => [image.naturalWidth, image.clientWidth]),
     viewport: page.querySelector("meta[name=viewport]")?.content,

@@ -119,8 +119,10 @@ def test_nothing_overflows_in_a_real_browser(report, width, tmp_path):
         assert natural > 0, "a picture that the browser cannot read"
         assert shown > 0.7 * min(width, 544), "a picture too small to be read"
     assert seen["tables"] >= 8
+    assert seen["wideTables"] == 0, "a table hides its last columns"
+    assert seen["stacked"] == (seen["manyColumns"] if width < 640 else 0)
+    assert seen["manyColumns"] > 5
     if width == PHONE:
-        assert seen["wideTables"] > 0  # they scroll in boxes of their own
         assert seen["scrollHeight"] > 3000
     colours = picture_colours(picture)
     assert colours > 50, "the page is blank"
@@ -135,12 +137,14 @@ def picture_colours(file):
 
 
 @pytest.mark.skipif(browser.CHROMIUM is None, reason="chromium is not on PATH")
-def test_a_table_that_does_not_scroll_in_its_box_is_seen(report):
+def test_a_table_that_is_too_wide_is_seen(report):
     _, page = report
-    broken = page.replace(".scroll { overflow-x: auto;", ".scroll {")
-    assert broken != page
-    seen = browser.look(broken, PHONE)
-    assert seen["scrollWidth"] > PHONE
+    wide = page.replace("@media (max-width: 40rem)", "@media (max-width: 1rem)")
+    assert wide != page
+    assert browser.look(wide, PHONE)["wideTables"] > 0
+    broken = wide.replace(".scroll { overflow-x: auto;", ".scroll {")
+    assert broken != wide
+    assert browser.look(broken, PHONE)["scrollWidth"] > PHONE
 
 
 def test_a_directory_without_a_comparison_is_an_error(tmp_path):

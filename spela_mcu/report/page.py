@@ -85,7 +85,7 @@ def report_page(
                 "loss_points": prepared.spec.exits.loss_points,
                 "validation": len(data.validation),
             },
-            held_out=found.held_out,
+            held_out=_held_out(found) if found.held_out else None,
             quantization=_quantization(found),
             memory=_memory(found),
             instructions=_instructions(found),
@@ -136,6 +136,21 @@ def _accuracy(found: Measurements) -> Table:
         ("", "float, trained in full", "float, learned alike", "integer, learned", "as used"),
         tuple(rows),
     )
+
+
+def _held_out(found: Measurements) -> Table:
+    rows = (
+        (
+            one.name,
+            f"{one.unknown:,}",
+            f"{one.known:,}",
+            f"{one.area:.3f}",
+            f"{one.margin_area:.3f}",
+        )
+        for one in found.held_out
+    )
+    headings = ("held out", "its samples", "known samples", "area, by cosine", "area, by margin")
+    return Table(headings, tuple(rows))
 
 
 def _per_class(found: Measurements) -> Table:
