@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 from data_models import python_spec, spec_of
 
@@ -46,6 +47,8 @@ def test_python_function_of_an_installed_module(monkeypatch, tmp_path):
         ("import no_such_package\n", "needs a package: no_such_package", 1),
         ("\ndef read():\n    return 1 / 0\n", "read() cannot be used: ZeroDivisionError", 3),
         ("def read():\n    import sys\n    sys.exit(0)\n", "SystemExit: 0", 3),
+        ("def read():\n    raise GeneratorExit\n", "read() cannot be used: GeneratorExit", 2),
+        ("import os\ndef read():\n    os._exit(0)\n", "cannot be used: SystemExit: 0", 3),
         ("def read(path): pass\n", "missing 1 required positional argument: 'path'", None),
         ("def read(): pass\n", "must return (x, y) or (x, y, groups), got NoneType", None),
         ("def read(): return 1, 2, 3, 4\n", "got 4 values", None),
@@ -96,3 +99,32 @@ def test_groups_too_few_name_the_key(tmp_path):
         load_dataset(spec, tmp_path / "model.yaml")
     assert caught.value.key == "data.test_fraction"
     assert caught.value.line == 2
+
+
+TABLE = "def read():\n    x, y = [[i, i % 5 + 0.5] for i in range(12)], [0, 1] * 6\n"
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        "torch.tensor(x, requires_grad=True), torch.tensor(y)",
+        "torch.tensor(x).bfloat16(), torch.tensor(y)",
+        "[torch.tensor(row, requires_grad=True) for row in x], torch.tensor(y)",
+        "[torch.tensor(row).bfloat16() for row in x], [torch.tensor(label) for label in y]",
+    ],
+)
+def test_python_tensors(tmp_path, tensors):
+    plain = load_dataset(python_spec(tmp_path, TABLE + "    return x, y\n"))
+    got = load_dataset(python_spec(tmp_path, f"import torch\n{TABLE}    return {tensors}\n"))
+    assert np.array_equal(got.train.x, plain.train.x)
+    assert np.array_equal(got.train.y, plain.train.y)
+
+
+def test_python_prints_go_to_stderr(tmp_path, capfd):
+    talk = "    import os\n    print('one')\n    os.write(1, b'two')\n    os.system('echo three')\n"
+    body = TABLE + talk + "    if os.fork() == 0: os._exit(3)\n    return x, y\n"
+    load_dataset(python_spec(tmp_path, body))
+    print("four")
+    said = capfd.readouterr()
+    assert said.out == "four\n"
+    assert sorted(said.err.replace("two", "two\n").split()) == ["one", "three", "two"]

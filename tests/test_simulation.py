@@ -195,12 +195,39 @@ def test_samples_from_files(tmp_path):
     np.savetxt(tmp_path / "c.csv", np.column_stack((X, Y)), fmt="%d", delimiter=",")
     np.savetxt(tmp_path / "d.csv", X, fmt="%d", delimiter=",")
     for name, labels in (("a.npz", True), ("b.npz", False), ("c.csv", True), ("d.csv", False)):
-        samples = read_samples(tmp_path / name, 13)
+        samples = read_samples(tmp_path / name, 13, 5)
         assert samples.x.dtype == np.int8
         assert np.array_equal(samples.x, X)
         assert (samples.y is not None) == labels
         if labels:
             assert np.array_equal(samples.first(3).y, Y[:3])
+
+
+def test_samples_of_a_file_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "a.csv").write_text("\ufeff1,2,0\n-3,4.0,1\n", encoding="utf-8")
+    samples = read_samples(tmp_path / "a.csv", 2, 2)
+    assert samples.x.tolist() == [[1, 2], [-3, 4]]
+    assert samples.y.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "mend"),
+    [
+        ("1,2,1\n3,4,9\n", "sample 1 (counted from 0) has label 9 of 3 classes", "from 0 to 2"),
+        ("1,2,-1\n", "sample 0 (counted from 0) has label -1 of 3 classes", "from 0 to 2"),
+        (
+            "0.5,2,1\n",
+            "samples are not integers from -128 to 127, as the",
+            "(raw - offset) * scale",
+        ),
+    ],
+)
+def test_samples_that_the_model_cannot_have(tmp_path, text, reason, mend):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(UserError) as raised:
+        read_samples(tmp_path / "a.csv", 2, 3)
+    assert reason in raised.value.reason
+    assert mend in raised.value.mend
 
 
 @pytest.mark.parametrize(
@@ -230,7 +257,7 @@ def test_files_that_hold_no_samples(tmp_path, name, content):
     else:
         np.savez(file, **content)
     with pytest.raises(UserError) as raised:
-        read_samples(file, 13)
+        read_samples(file, 13, 5)
     assert raised.value.file == file
     assert raised.value.mend
 

@@ -74,7 +74,7 @@ def command(
         raise click.UsageError("--interactive and --json exclude each other")
     project = read_project(directory)
     samples = (
-        read_samples(input_file or directory / SAMPLES, project.inputs)
+        read_samples(input_file or directory / SAMPLES, project.inputs, project.classes)
         if model is None
         else samples_of_model(model, project.inputs)
     ).first(limit)

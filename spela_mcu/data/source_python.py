@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ def read(data: PythonData) -> RawData:
         raise UserError(
             "no such file", mend=f"correct {_KEY}; it is relative to model.yaml", file=file
         )
-    with _errors_of_user(place, name, file), _importable(file):
+    with _errors_of_user(place, name, file), _importable(file), _output_apart(), _exit_caught():
         module = importlib.import_module(place) if file is None else module_of(file)
         function = _function(module, name, file)
         result = function()
@@ -88,11 +89,42 @@ def _importable(file: Path | None) -> Iterator[None]:
 
 
 @contextmanager
+def _output_apart() -> Iterator[None]:
+    """Lets what the user's code prints go to stderr: stdout is for results, or for JSON alone."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)  # for what prints past Python: libraries in C, child processes
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+@contextmanager
+def _exit_caught() -> Iterator[None]:
+    """Turns os._exit into SystemExit, lest the command ends there as if it had succeeded."""
+    process, leave = os.getpid(), os._exit
+
+    def caught(status: int) -> NoReturn:
+        if os.getpid() != process:  # a forked child ends so
+            leave(status)
+        raise SystemExit(status)
+
+    os._exit = caught
+    try:
+        yield
+    finally:
+        os._exit = leave
+
+
+@contextmanager
 def _errors_of_user(place: str, name: str, file: Path | None) -> Iterator[None]:
     """Turns what the user's code raises into errors that name its line."""
     try:
         yield
-    except UserError:
+    except (UserError, KeyboardInterrupt):
         raise
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
@@ -104,7 +136,7 @@ def _errors_of_user(place: str, name: str, file: Path | None) -> Iterator[None]:
             line=_line_in(file, error),
             key=_KEY if file is None else None,
         ) from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # SystemExit and GeneratorExit among them
         what = str(error).partition("\n")[0]
         raise UserError(
             f"{name}() cannot be used: {type(error).__name__}" + (f": {what}" if what else ""),
@@ -154,12 +186,28 @@ def _columns(samples: object, x: NDArray[Any]) -> tuple[str, ...] | None:
 
 def _array(value: object, what: str, file: Path | None) -> NDArray[Any]:
     try:
-        array = np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise _misuse(f"{what} is ragged: its samples differ in length", file) from error
+        array = np.asarray(_without_gradient(value))
+    except (ValueError, TypeError, RuntimeError) as error:
+        if "inhomogeneous" in str(error):
+            raise _misuse(f"{what} is ragged: its samples differ in length", file) from error
+        reason = str(error).partition("\n")[0]
+        raise _misuse(f"{what} cannot be made an array: {reason}", file) from error
     if array.ndim == 0:
         raise _misuse(f"{what} must be an array with one entry a sample", file)
     return array
+
+
+def _without_gradient(value: object) -> object:
+    """A tensor of torch, or a list of them, as numpy takes it."""
+    torch = sys.modules.get("torch")
+    if torch is None:  # nobody has made a tensor
+        return value
+    if isinstance(value, list | tuple) and value and isinstance(value[0], torch.Tensor):
+        return [_without_gradient(item) for item in value]
+    if not isinstance(value, torch.Tensor):
+        return value
+    tensor = value.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
 def _misuse(reason: str, file: Path | None) -> UserError:

@@ -30,13 +30,14 @@ class Samples:
         return Samples(self.x[:limit], None if self.y is None else self.y[:limit])
 
 
-def read_samples(file: Path, inputs: int) -> Samples:
+def read_samples(file: Path, inputs: int, classes: int) -> Samples:
     """Reads samples from a file.
 
     Args:
         file: ``.npz`` with integers x [n, inputs] and perhaps y [n], or ``.csv`` with one sample
             a line, its integers separated by commas, perhaps followed by the label.
         inputs: width of a sample.
+        classes: labels count them from 0.
 
     Raises:
         UserError: the file cannot be read, or does not hold such samples.
@@ -46,7 +47,9 @@ def read_samples(file: Path, inputs: int) -> Samples:
             with np.load(file, allow_pickle=False) as arrays:
                 x, y = arrays["x"], arrays.get("y")
         elif file.suffix == ".csv":
-            rows = np.loadtxt(file, dtype=np.int64, delimiter=",", ndmin=2)
+            rows = np.loadtxt(file, delimiter=",", ndmin=2, encoding="utf-8-sig")
+            if np.all(rows == np.rint(rows)) and np.all(np.abs(rows) < 2**53):
+                rows = rows.astype(np.int64)
             x, y = rows[:, :inputs], rows[:, inputs] if rows.shape[1] == inputs + 1 else None
             if rows.shape[1] > inputs + 1:
                 x = rows
@@ -64,21 +67,30 @@ def read_samples(file: Path, inputs: int) -> Samples:
             mend=".npz needs an array x [n, inputs]; .csv one sample a line, integers only",
             file=file,
         ) from error
-    return _checked(file, x, y, inputs)
+    return _checked(file, x, y, inputs, classes)
 
 
-def _checked(file: Path, x: NDArray[Any], y: NDArray[Any] | None, inputs: int) -> Samples:
-    problem = ""
+def _checked(
+    file: Path, x: NDArray[Any], y: NDArray[Any] | None, inputs: int, classes: int
+) -> Samples:
+    problem, mend = "", "`--data model.yaml` takes raw data instead"
     if x.ndim < 2 or not len(x):
         problem = f"holds no samples (x is {list(x.shape)})"
     elif int(np.prod(x.shape[1:])) != inputs:
         problem = f"a sample has {int(np.prod(x.shape[1:]))} values, and the model {inputs} inputs"
     elif not np.issubdtype(x.dtype, np.integer) or x.min() < -128 or x.max() > 127:
-        problem = "samples are not integers from -128 to 127"
+        problem = "samples are not integers from -128 to 127, as the chip takes them"
+        mend = (
+            "quantise raw values as the model's header says, round((raw - offset) * scale) within "
+            "-127 and 127; or have the test part of a model.yaml quantised: --data model.yaml"
+        )
     elif y is not None and (y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer)):
         problem = f"labels are not one integer a sample (y is {y.dtype} {list(y.shape)})"
+    elif y is not None and (wrong := np.flatnonzero((y < 0) | (y >= classes))).size:
+        problem = f"sample {wrong[0]} (counted from 0) has label {y[wrong[0]]} of {classes} classes"
+        mend = f"labels count the classes from 0 to {classes - 1}"
     if problem:
-        raise UserError(problem, mend="`--data model.yaml` takes raw data instead", file=file)
+        raise UserError(problem, mend=mend, file=file)
     return Samples(
         x.reshape(len(x), inputs).astype(np.int8), None if y is None else y.astype(np.int64)
     )
