@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +26,7 @@ from spela_mcu.fixed_point.arithmetic import Int64
 from spela_mcu.fixed_point.early_exit import all_answers, with_early_exits, with_rejection
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan, float_embeddings, make_plan, sizing_plan
+from spela_mcu.progress import progress_bars, silent
 from spela_mcu.spec.load import load_spec, located
 from spela_mcu.spec.model import ModelSpec
 
@@ -266,24 +267,16 @@ def _with_exits(
     A network that starts trained is calibrated as it starts; one that starts untrained as it is
     once it has learned the training part like a chip would, `learning.epochs` times.
     """
-    from rich.console import Console
-    from rich.progress import track
-
     from spela_mcu.host.network import HostNetwork
 
     learned, validation = HostNetwork.of(network), dataset.validation
     if spec.learning.start == "untrained":
-        console = Console(stderr=True)
-        parts = track(
-            learning_parts(spec, dataset),
-            "learning, to calibrate exits",
-            total=-(-spec.learning.epochs * len(dataset.train) // SAMPLES_AT_ONCE),
-            console=console,
-            transient=True,
-            disable=not (progress and console.is_terminal),
-        )
-        for samples, labels in parts:
-            learned.partial_fit(samples, labels)
+        done, total = 0, spec.learning.epochs * len(dataset.train)
+        with progress_bars() if progress else nullcontext(silent) as show:
+            for samples, labels in learning_parts(spec, dataset):
+                learned.partial_fit(samples, labels)
+                done += len(labels)
+                show("learning, to calibrate exits", done, total)
     answers = all_answers(learned, quantize_inputs(validation.x))
     plan = network.plan
     if spec.exits.early:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from reference_data import blobs, dataset_of, digits, embeddings, model
+from rich.console import Console
 
 from spela_mcu.data.dataset import Split
 from spela_mcu.errors import UserError
@@ -170,6 +171,7 @@ def test_progress_is_shown_on_a_terminal_alone(monkeypatch, capsys):
     train(spec, dataset, embeddings(spec, dataset))
     assert capsys.readouterr() == ("", "")
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes standard error for a terminal
+    monkeypatch.setattr("spela_mcu.progress.stderr", Console(stderr=True))
     result = train(spec, dataset, embeddings(spec, dataset))
     out, err = capsys.readouterr()
     assert not out

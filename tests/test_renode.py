@@ -220,8 +220,10 @@ def test_a_renode_that_does_not_start(tmp_path, build, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr("spela_mcu.simulators.renode_process._shared", None)
     assert RenodeSimulator().version() == "1.2.3"
-    with pytest.raises(SimulationError, match="Renode ended unexpectedly, with exit code 3\n  no"):
+    with pytest.raises(SimulationError, match="Renode ended at once: no") as raised:
         RenodeSimulator().start(build)
+    assert "renode --version" in raised.value.mend
+    assert len(raised.value.reason.splitlines()) == 1
 
 
 def test_renode_ends_with_the_program_that_started_it():

@@ -60,7 +60,7 @@ def command(
     if not; with --require-accuracy, with 3 where the accuracy is not shown either way.
     """
     overrides = Overrides(start="untrained", **options)
-    prepared = prepare(model, overrides, train=True, progress=not as_json)
+    prepared = prepare(model, overrides, train=True, progress=True)
     directory = claimed(output or work_directory(model) / "demo")
     simulator = find_simulator(prepared.board, simulator_choice)
     stderr.print("generating and building the firmware ...")

@@ -35,9 +35,7 @@ def command(
     from spela_mcu.firmware.project import generate_project
     from spela_mcu.pipeline import Overrides, prepare, work_directory
 
-    prepared = prepare(
-        model, Overrides(board=board), inference_only=inference_only, progress=not as_json
-    )
+    prepared = prepare(model, Overrides(board=board), inference_only=inference_only, progress=True)
     if as_json:
         show_notices(prepared.dataset.notices)
     else:

@@ -11,6 +11,7 @@ import click
 
 from spela_mcu import __version__
 from spela_mcu.errors import UserError
+from spela_mcu.quiet import silence_tensorflow
 
 EXIT_USER_ERROR: Final = 2
 EXIT_INTERRUPTED: Final = 130
@@ -81,6 +82,7 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
+    silence_tensorflow()
     try:
         # Not standalone: click would end an interrupted command with 1, as if it had said "no".
         result = cli.main(prog_name="spela-mcu", standalone_mode=False)

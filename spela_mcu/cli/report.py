@@ -43,7 +43,7 @@ def command(*, run: Path, output: Path | None, learn_steps: int, as_json: bool) 
     measured. A comparison in build/compare, or in RUN, is part of the page.
     """
     model, comparison = _found(run)
-    prepared = prepare(model, train=True, progress=not as_json)
+    prepared = prepare(model, train=True, progress=True)
     from spela_mcu.commands.report import measure
     from spela_mcu.pictures.report import draw_comparison, pictures
     from spela_mcu.report.page import report_page

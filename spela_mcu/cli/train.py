@@ -33,7 +33,7 @@ def command(model: Path, output: Path | None, seed: int | None, as_json: bool) -
     from spela_mcu.reference.run import trained
 
     spec = Overrides(seed=seed).apply(load_spec(model))
-    dataset = load_dataset(spec, model, progress=not as_json)
+    dataset = load_dataset(spec, model, progress=True)
     if as_json:
         show_notices(dataset.notices)
     else:
@@ -43,7 +43,7 @@ def command(model: Path, output: Path | None, seed: int | None, as_json: bool) -
         dataset,
         float_embeddings(spec, dataset.classes),
         output or work_directory(model) / "training",
-        progress=not as_json,
+        progress=True,
     )
     test = dataset.test
     majority = majority_share(dataset, test.y)

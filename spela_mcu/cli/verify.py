@@ -87,7 +87,7 @@ def command(
     Exits with 0 if all is equal and the accuracy is not shown to be below the tolerance, with 1
     if not; with --require-accuracy, with 3 where the accuracy is not shown either way.
     """
-    prepared = prepare(model, Overrides(**options), progress=not as_json)
+    prepared = prepare(model, Overrides(**options), progress=True)
     simulator = find_simulator(prepared.board, simulator_choice)
     build = prepared.deploy(claimed(output or work_directory(model) / "verify"))
     stderr.print(f"simulating {prepared.board.title} in {simulator} ...")

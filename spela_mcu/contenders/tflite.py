@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +13,7 @@ from numpy.typing import NDArray
 from spela_mcu.contenders.backprop import LEARNING_RATE
 from spela_mcu.contenders.contender import Cost, Outcome
 from spela_mcu.data.dataset import Dataset
+from spela_mcu.quiet import captured_output
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.spec.model import ModelSpec
 
@@ -89,7 +86,6 @@ def of_spela_weights(spec: ModelSpec, dataset: Dataset, trained: FloatNetwork | 
 
 def _keras() -> Any:  # noqa: ANN401 - the module
     """Keras on TensorFlow, on one thread, and without its messages."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with captured_output():
         import keras
@@ -161,32 +157,3 @@ def run_interpreter(content: bytes, x: NDArray[np.float32]) -> tuple[NDArray[np.
     if found is None:
         raise ValueError(f"the interpreter does not tell the size of its arena: {said()!r}")
     return labels, int(found[1])
-
-
-@contextmanager
-def captured_output() -> Iterator[Callable[[], str]]:
-    """Keeps what C++ and Python write to the two standard streams away from the user.
-
-    Yields:
-        A function that returns it, to be called after the block.
-    """
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "output"
-        text = ""
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        saved = os.dup(1), os.dup(2)
-        target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        try:
-            os.dup2(target, 1)
-            os.dup2(target, 2)
-            with path.open("a") as file, redirect_stdout(file), redirect_stderr(file):
-                yield lambda: text
-        finally:
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
-            for number, descriptor in zip((1, 2), saved, strict=True):
-                os.dup2(descriptor, number)
-                os.close(descriptor)
-            os.close(target)
-            text = path.read_text(errors="replace")

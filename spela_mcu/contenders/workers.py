@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +12,21 @@ from typing import Any
 from spela_mcu.errors import UserError
 
 CONNECT_TIMEOUT_S = 10
+WATCH_EVERY_S = 1.0
+
+
+def end_with_parent(parent: int) -> None:
+    """Ends this process once its parent has ended, even if that was killed.
+
+    A worker waits for work at a pipe whose other end it holds as well: it would wait for ever.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_EVERY_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
@@ -18,8 +36,12 @@ def workers(dask: str | None) -> Iterator[None]:
     Raises:
         UserError: distributed is not installed, or nothing answers at the address.
     """
+    from joblib import parallel_config
+
     if dask is None:
-        yield
+        watched = {"initializer": end_with_parent, "initargs": (os.getpid(),)}
+        with parallel_config(backend="loky", **watched):
+            yield
         return
     try:
         import distributed
@@ -29,8 +51,6 @@ def workers(dask: str | None) -> Iterator[None]:
             mend="pip install distributed, or leave --dask out",
             key="--dask",
         ) from error
-    from joblib import parallel_config
-
     connect: Any = distributed.Client  # it is not typed
     try:
         client = connect(dask, timeout=CONNECT_TIMEOUT_S)

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from spela_mcu.data.dataset import Dataset, Split
 from spela_mcu.errors import UserError
+from spela_mcu.progress import Progress, progress_bars, silent
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.spec.model import Learning, ModelSpec, Training
 
@@ -86,7 +79,7 @@ def train(
         dataset: train is learned; validation decides when to stop and which epoch is best;
             test is not looked at.
         embeddings: one [classes, units] array per layer.
-        progress: show a progress bar on standard error if that is a terminal.
+        progress: show on standard error how far it is.
 
     Raises:
         UserError: nothing to learn from or to validate on, or the weights overflow.
@@ -100,14 +93,17 @@ def train(
     history: list[EpochRecord] = []
     best, best_accuracy, best_network = 0, -1.0, network
     improved = 0  # the epoch that last surpassed, not merely equalled, all before it
-    with _progress_bar(show=progress) as bar:
-        task = bar.add_task("training", total=training.epochs * len(dataset.train))
+    what, samples = "training", len(dataset.train)
+    with progress_bars() if progress else nullcontext(silent) as show:
         for epoch in range(1, training.epochs + 1):
             rate = training.learning_rate * training.decay ** (epoch - 1)
-            batches = _counted(_batches(dataset.train, training.batch_size, rng), bar, task)
+            batches = _batches(dataset.train, training.batch_size, rng)
+            place = (epoch - 1) * samples, training.epochs * samples
+            batches = _counted(batches, show, what, *place)
             record = _train_epoch(network, dataset, batches, epoch, rate)
             history.append(record)
-            bar.update(task, description=_description(record, training))
+            what = f"training, {_description(record, training)}"
+            show(what, epoch * samples, training.epochs * samples)
             accuracy = record.validation_accuracy[-1]
             if accuracy > best_accuracy:
                 improved = epoch
@@ -158,24 +154,14 @@ def _batches(split: Split, size: int, rng: np.random.Generator) -> Iterator[Spli
         yield Split(split.x[rows], split.y[rows])
 
 
-def _counted(batches: Iterator[Split], bar: Progress, task: TaskID) -> Iterator[Split]:
-    """The same batches; the bar moves on when the next one is asked for."""
+def _counted(
+    batches: Iterator[Split], show: Progress, what: str, done: int, total: int
+) -> Iterator[Split]:
+    """The same batches; what is done is shown when the next one is asked for."""
     for batch in batches:
         yield batch
-        bar.advance(task, len(batch))
-
-
-def _progress_bar(*, show: bool) -> Progress:
-    """A bar on standard error; standard output is for results."""
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not (show and console.is_terminal),
-    )
+        done += len(batch)
+        show(what, done, total)
 
 
 def _description(record: EpochRecord, training: Training) -> str:

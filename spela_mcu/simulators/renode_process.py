@@ -13,8 +13,10 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from spela_mcu.files import write_whole
 from spela_mcu.resources import resource_directory
 from spela_mcu.simulators.base import SimulationError
 
@@ -23,6 +25,7 @@ COMMAND_TIMEOUT_S = 120.0
 """Real time for what takes a second or two on an idle machine."""
 CLOSE_TIMEOUT_S = 10.0
 TOKEN_BYTES = 16
+SENTENCE_LETTERS = 200
 
 CONFIG = "[general]\nuse-synchronous-logging = true\n"
 """Warnings arrive while the core stands where they come from."""
@@ -80,7 +83,7 @@ class RenodeProcess:
         server.settimeout(0.2)
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise self._ended()
+                raise self._not_started("ended at once")
             try:
                 connection, _ = server.accept()
             except TimeoutError:
@@ -90,9 +93,20 @@ class RenodeProcess:
             if secrets.compare_digest(_read(connection, len(token)), token):
                 return connection
             connection.close()
-        raise SimulationError(
-            f"Renode did not start within {START_TIMEOUT_S:g} s{self._last_words()}",
-            mend="try it by hand: renode --disable-xwt --console",
+        raise self._not_started(f"did not start within {START_TIMEOUT_S:g} s")
+
+    def _not_started(self, how: str) -> SimulationError:
+        """One sentence of what Renode said; the rest of it is kept in a file."""
+        said = self._output.read_text(errors="replace")
+        kept = Path(tempfile.gettempdir()) / f"spela-mcu-renode-{os.getpid()}.log"
+        where = ""
+        with suppress(OSError):
+            write_whole(kept, said)
+            where = f" (all that it said: {kept})"
+        return SimulationError(
+            f"Renode {how}{_first_sentence(said)}{where}",
+            mend="`renode --version` shows whether it runs by itself; install it again, or take "
+            "--simulator qemu or unicorn",
         )
 
     @property
@@ -174,6 +188,14 @@ class RenodeProcess:
         lines = self._output.read_text(errors="replace").split("\n")
         shown = [line.strip() for line in lines if line.strip()][-5:]
         return "".join(f"\n  {line}" for line in shown)
+
+
+def _first_sentence(said: str) -> str:
+    """What an exception of .NET says of itself, without the stack; else the first line."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    told = [line for line in lines if "exception" in line.lower() and not line.startswith("at ")]
+    first = (told or lines or [""])[0]
+    return f": {first[:SENTENCE_LETTERS]}" if first else ""
 
 
 def monitor_path(path: Path) -> str:
