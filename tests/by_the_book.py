@@ -102,6 +102,7 @@ class Network:
     rate_halvings: int
     dither: int
     samples: int = 0
+    clipped: int = 0
 
     def forward(self, layer, x):
         """Sections 3 and 4."""
@@ -169,7 +170,9 @@ class Network:
         for value, z in zip(u, out.z, strict=True):
             own = sh if z > 0 else sh + layer.leak
             is_zero = (z <= 0 and layer.leak == 0) or own > 30
-            found.append(0 if is_zero else clip(rsr(value * r, own), -(2**15), 2**15 - 1))
+            exact = 0 if is_zero else rsr(value * r, own)
+            found.append(clip(exact, -(2**15), 2**15 - 1))
+            self.clipped += found[-1] != exact
         return found
 
     def learn(self, x, y):

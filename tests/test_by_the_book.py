@@ -75,6 +75,9 @@ class Three:
 
     def agree(self):
         assert self.numpy.digest() == self.c.digest() == self.book.digest()
+        counters = self.c.counters()
+        assert counters["multipliers_clipped"] == self.book.clipped
+        assert sum(count.multipliers_clipped for count in self.numpy.counts) == self.book.clipped
 
     def set_samples(self, samples):
         """As if so many had been learned."""
@@ -165,12 +168,14 @@ def test_a_shift_of_30_is_the_last_that_moves_a_weight(start, slope_shift):
         rate_mantissa=65535,
         leak_shift=slope_shift,
     )
-    for shift, multiplier, moved in ((28, -2, 1), (29, -1, 1), (30, -1, 1), (31, 0, 0), (32, 0, 0)):
+    steps = [(28, -2, 1), (29, -1, 1), (30, -1, 1), (31, 0, 0), (32, 0, 0)]
+    steps += [(shift, -(2**15), 2**14) for shift in (1, 0, -1, -2, -40)]  # below 0 is 0: clipped
+    for shift, multiplier, moved in steps:
         rate_shift = shift - slope_shift - (27 + 2 - 9)
         three = Three(with_layer(plan, 0, rate_shift=rate_shift), [[[start, 0], [0, -2]]])
         assert three.learn([1, -128], 1) == [[multiplier, 0]]
         for weights in (three.numpy.layers[0].weights, three.c.weights(0)):
-            assert weights.tolist() == [[start, moved], [0, -2]], shift
+            assert weights[:, 1].tolist() == [moved, -2], shift
 
 
 @pytest.mark.parametrize("slope_shift", [1, 2, 5, 10])
@@ -202,6 +207,26 @@ def test_a_layer_is_halved_fifteen_times_and_no_more():
     assert three.numpy.saturated(0) > 0
     assert three.c.counters()["layer_updates"] == 17 * 256
     assert three.c.counters()["multipliers_clipped"] > 0
+
+
+@pytest.mark.parametrize(
+    ("units", "inputs", "ends"), [(8, 16, 2), (5, 13, 1), (10, 13, 2), (3, 3, 0)]
+)
+@pytest.mark.parametrize("weights", ["int8", "int16"])
+def test_more_than_one_weight_in_64_at_an_end_halves(units, inputs, ends, weights):
+    plan = small(weights, inputs=inputs, units=units)
+    plan = with_layer(plan, 0, rate_shift=100)  # which moves nothing, but counts
+    least, greatest = plan.layers[0].weight_min, plan.layers[0].weight_max
+    for at_ends in (ends, ends + 1):
+        initial = np.full((units, inputs), greatest - 1)
+        initial[-1] = least + 1
+        initial.flat[: at_ends // 2] = greatest
+        initial.flat[initial.size - (at_ends + 1) // 2 :] = least
+        three = Three(plan, [initial.tolist()])
+        for scan in (0, 1, 1):
+            assert three.c.halvings(0) == (scan if at_ends > ends else 0)
+            for _ in range(256):
+                three.learn([1] * inputs, 0)
 
 
 @pytest.mark.parametrize("rounding", ["stochastic", "nearest"])
@@ -240,8 +265,10 @@ def test_labels_need_more_than_a_byte():
     labels = [255, 256, 257, 299, 1, 43, 0, 44] * 5  # 43 and 44 are the low bytes of 299 and 300
     for sample, label in zip(samples, labels, strict=True):
         three.learn(sample, label)
-    answers = {three.infer(sample)[-1][0] for sample in samples}
+    answers = [three.infer(sample)[-1][0] for sample in samples]
     assert max(answers) >= 256
+    for sample, answer in zip(samples, answers, strict=True):
+        three.learn(sample, answer)  # the best class other than this one: not the same by a byte
     for network in (three.numpy, three.c):
         with pytest.raises(ValueError, match=r"299|LABEL"):
             network.learn(samples[0], 300)
@@ -299,6 +326,15 @@ def test_a_zero_activation_answers_class_0_and_learns_nothing():
     assert three.learn([-5, -6], 2) == [None]
     assert three.c.counters()["samples"] == 1
     assert three.c.counters()["layer_updates"] == 0
+
+
+@pytest.mark.parametrize("sums", [(127, 127, 127, 127, 31, 7, 3)])
+def test_a_length_whose_inverse_is_two_to_the_15(sums):
+    three = Three(small(inputs=1, units=len(sums), classes=3), [[[w] for w in sums]])
+    found = three.book.forward(three.book.layers[0], [1])
+    assert found.I == 2**15, sum(value * value for value in found.h)
+    three.infer([1])
+    assert three.learn([1], 1) != [None]
 
 
 @pytest.mark.parametrize("length", [1, 2, 4, 8, 16, 32, 64])

@@ -19,6 +19,7 @@ class Layer:
     bits: int = 8
     k: int = 6
     leak: int = 0
+    kind: int = 0
     embeddings: dict = field(default_factory=dict)  # by class and unit; None: a null pointer
     weights: dict | None = None  # by place in memory
 
@@ -48,14 +49,15 @@ class Model:
         layers = ffi.new("spela_layer_t[]", max(len(self.layers), 1))
         for entry, layer in zip(layers, self.layers, strict=False):
             entry.inputs, entry.units, entry.weight_bits = layer.inputs, layer.units, layer.bits
-            entry.leak_shift, entry.embedding_shift = layer.leak, layer.k
+            entry.kind = layer.kind
+            entry.leak_shift, entry.exit.embedding_shift = layer.leak, layer.k
             columns = padded(layer.units)
             if layer.embeddings is not None:
                 places = {
                     c // 4 * 4 * columns + j // 4 * 16 + c % 4 * 4 + j % 4: value
                     for (c, j), value in layer.embeddings.items()
                 }
-                entry.embeddings = table("int8_t", padded(self.classes) * columns, places)
+                entry.exit.embeddings = table("int8_t", padded(self.classes) * columns, places)
             if layer.weights is not None:
                 kind = "int16_t" if self.flags & INT16 else "int8_t"
                 entry.weights = table(kind, columns * padded(layer.inputs), layer.weights)
@@ -107,6 +109,7 @@ LAYER_BOUNDS = [
     ("k", [0, 6, 14], [15, 16, 255]),
     ("leak", [0, 1, 30], [31, 32, 255]),
     ("bits", [8], [0, 7, 9, 16, 255]),
+    ("kind", [0], [1, 255]),
 ]
 
 
