@@ -24,3 +24,11 @@ def resource_directory(name: Literal["templates", "firmware", "sim"]) -> Path:
         if (root / name).is_dir():
             return root / name
     raise FileNotFoundError(f"spela-mcu's {name}/ is missing beside or inside {_PACKAGE}")
+
+
+def licence() -> str:
+    """The text of spela-mcu's licence, which every generated project carries."""
+    for root in (_PACKAGE / "_bundled", _PACKAGE.parent):
+        if (root / "LICENSE").is_file():
+            return (root / "LICENSE").read_text(encoding="utf-8")
+    raise FileNotFoundError(f"spela-mcu's LICENSE is missing beside or inside {_PACKAGE}")

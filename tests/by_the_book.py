@@ -101,6 +101,7 @@ class Network:
     halve_rate_every: int
     rate_halvings: int
     dither: int
+    bias: bool = False
     samples: int = 0
     clipped: int = 0
 
@@ -124,19 +125,23 @@ class Network:
         second = out.cos(argmax(out.s, without=label), layer.k)
         return label, cosine, min(32767, cosine - second)
 
-    def infer(self, x):
+    def inputs(self, sample):
+        """The first layer's [1]."""
+        return [*sample, 127] if self.bias else list(sample)
+
+    def infer(self, sample):
         """Every exit's label, cosine, margin and scores."""
-        found = []
+        x, found = self.inputs(sample), []
         for layer in self.layers:
             out = self.forward(layer, x)
             found.append((*self.answer(layer, out), out.s))
             x = out.h
         return found
 
-    def infer_early(self, x):
+    def infer_early(self, sample):
         """Label, exit, cosine, margin [8]."""
         last = len(self.layers) - 1
-        for number, (layer, found) in enumerate(zip(self.layers, self.infer(x), strict=True)):
+        for number, (layer, found) in enumerate(zip(self.layers, self.infer(sample), strict=True)):
             label, cosine, margin, _ = found
             if number == last or (layer.exit_margin != 0 and margin >= layer.exit_margin):
                 is_unknown = layer.reject_cosine != 0 and cosine < layer.reject_cosine
@@ -175,9 +180,9 @@ class Network:
             self.clipped += found[-1] != exact
         return found
 
-    def learn(self, x, y):
+    def learn(self, sample, y):
         """One step [5]; every layer's multipliers, None where it does not learn."""
-        found = []
+        x, found = self.inputs(sample), []
         for layer in self.layers:
             out = self.forward(layer, x)
             factors = self.multipliers(layer, out, y)

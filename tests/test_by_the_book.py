@@ -45,6 +45,7 @@ def by_book(network):
         plan.halve_rate_every,
         plan.rate_halvings,
         plan.dither_seed,
+        plan.bias,
     )
 
 
@@ -130,6 +131,7 @@ class Three:
     rounding=st.sampled_from(["stochastic", "nearest"]),
     learning_rate=st.floats(1e-3, 10),
     rate_halvings=st.integers(0, 5),
+    bias=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=80, deadline=None)
@@ -176,6 +178,17 @@ def test_a_shift_of_30_is_the_last_that_moves_a_weight(start, slope_shift):
         assert three.learn([1, -128], 1) == [[multiplier, 0]]
         for weights in (three.numpy.layers[0].weights, three.c.weights(0)):
             assert weights[:, 1].tolist() == [moved, -2], shift
+
+
+@pytest.mark.parametrize("slope_shift", range(1, 11))
+def test_small_sums_below_zero(slope_shift):
+    """Down to -1, which becomes 0 at every slope, in a block that needs no shift."""
+    plan = with_layer(small(inputs=1, units=6, classes=3), 0, leak_shift=slope_shift)
+    for largest in (0, 3, 90):
+        three = Three(plan, [[[-1], [-2], [-3], [-4], [-100], [largest]]])
+        three.infer([1])
+        three.infer([-1])
+        three.learn([1], 1)
 
 
 @pytest.mark.parametrize("slope_shift", [1, 2, 5, 10])

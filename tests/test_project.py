@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from toy import toy, toy_samples
 
+from spela_mcu import __version__
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import board_ids
 from spela_mcu.firmware.build import build_project
@@ -17,6 +18,7 @@ from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.resources import resource_directory
 
+CHECKOUT = Path(__file__).resolve().parents[1]
 VARIANTS = {
     "learning": toy("stm32f4_discovery"),
     "inference only": toy(drawn=False, inference_only=True),
@@ -48,6 +50,29 @@ def test_a_project_is_self_contained(project):
         for name in re.findall(r'#include "([^"]+)"', text):
             places = [f"{folder}/{name}" for folder in ("model", "spela", "application", "port")]
             assert sum(place in project.files for place in places) == 1, (path, name)
+
+
+def test_every_file_in_c_names_its_licence_and_the_text_is_there(project):
+    for path, text in project.files.items():
+        if path.endswith((".c", ".h", ".ld")):
+            assert text.startswith("/* SPDX-License-Identifier: Apache-2.0 */\n"), path
+    assert project.files["LICENSE"] == (CHECKOUT / "LICENSE").read_text()
+
+
+def test_every_source_in_c_names_its_licence():
+    sources = [path for path in CHECKOUT.glob("*/**/*.[ch]") if ".venv" not in path.parts]
+    sources = [path for path in sources if "build" not in path.parts]
+    assert len(sources) > 40
+    for path in sources:
+        assert path.read_text().startswith("/* SPDX-License-Identifier: Apache-2.0 */\n"), path
+
+
+def test_the_librarys_version_is_the_packages():
+    header = (resource_directory("firmware") / "spela" / "spela.h").read_text()
+    names = ("MAJOR", "MINOR", "PATCH")
+    parts = [re.findall(rf"#define SPELA_VERSION_{name} (\d+)\n", header) for name in names]
+    assert ".".join(part for (part,) in parts) == __version__
+    assert re.findall(r'#define SPELA_VERSION +"(.*)"\n', header) == [__version__]
 
 
 def test_equal_models_give_equal_bytes(project):

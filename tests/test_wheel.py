@@ -74,6 +74,7 @@ def test_the_wheel_carries_its_resources(installed, tmp_path):
     for name, path in zip(RESOURCES, found[1:], strict=True):
         assert files(Path(path)) == files(CHECKOUT / name)
         assert files(Path(path))
+    assert Path(found[1]).with_name("LICENSE").read_text() == (CHECKOUT / "LICENSE").read_text()
 
 
 def test_generating_from_the_wheel_equals_generating_from_the_checkout(installed, tmp_path):

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * AIfES: dense, ReLU, dense, softmax in float32, as its headers say; a learning step is one epoch
  * of stochastic gradient descent on the cross-entropy, with one sample.

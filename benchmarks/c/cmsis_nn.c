@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * CMSIS-NN: two layers of arm_fully_connected_s8, each with its requantisation, as its headers
  * say. What a user does once (buffer sizes, kernel sums) is done at the start.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * One contender: a dense network INPUTS-HIDDEN-OUTPUTS behind a few calls, so that one program
  * measures them all. INPUTS, HIDDEN, OUTPUTS and CLASSES come from the command line.

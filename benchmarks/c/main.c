@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The program around a contender: for each frame received, one sample and one counted call. */
 #include "contender.h"
 #include "frame.h"

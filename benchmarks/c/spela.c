@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* spela: inference and learning in int8, with the embeddings, the answer and its confidence. */
 #include "spela.h"
 #include "benchmark_model.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** Everything that the application keeps in RAM, besides the stack. */
 #ifndef APPLICATION_H
 #define APPLICATION_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The last words of a core that took a fault: a frame that says where and why. */
 #include "application.h"
 #include "port.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * Frames on a serial line: a payload and its CRC-32, COBS encoded, ended by a zero byte.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Serves one network to a host on the serial line. */
 #include "application.h"
 #include "port.h"

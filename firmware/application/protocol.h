@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** The conversation with a host: docs/protocol.md. All numbers are little endian. */
 #ifndef PROTOCOL_H
 #define PROTOCOL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * The int8 kernels for x86-64, for learning in the chip's arithmetic on a host: SSE2 is part of
  * every such processor. Inputs are int16, as those of the portable kernels.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The second stage of RP2040's boot (RP2040 Datasheet, 2.8.1.3): the first 256 bytes of flash. The
  * boot ROM copies them to the end of SRAM5 and calls them there, if their last word is the CRC of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The four functions that compilers may call even in freestanding code: no libc is linked. */
 #include <stddef.h>
 #include <stdint.h>

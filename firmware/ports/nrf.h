@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the serial lines of nRF51 and nRF52 share: crystal oscillator and pins. */
 #ifndef NRF_H
 #define NRF_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * What the application needs of a board: a serial line, and somebody to tell of a fault.
  *

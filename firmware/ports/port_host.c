@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * No board at all: the application as a process, with standard input and output for a serial line.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Start-up of a Cortex-M: vector table, memory, and what happens on a fault. */
 #include "port.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Clocks and pins of an STM32's serial line, as board.h lists them; for the USART drivers. */
 #ifndef STM32_H
 #define STM32_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* UART of Arm's CMSDK, as on the MPS2 boards (Cortex-M System Design Kit, DDI 0479, 4.3). */
 #include "board.h"
 #include "port.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* UART of nRF51 (nRF51 Series Reference Manual 3.0, 29). */
 #include "board.h"
 #include "nrf.h"

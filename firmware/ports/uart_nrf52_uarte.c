@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* UARTE of nRF52 (nRF52840 Product Specification 1.7, 6.34): every byte passes through RAM. */
 #include "board.h"
 #include "nrf.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PL011 of RP2040 (RP2040 Datasheet: resets 2.14, clocks 2.15, crystal 2.16, GPIO 2.19, UART 4.2).
  * The crystal clocks the core and the UART; the PLLs stay off.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* USART of STM32F1, F2 and F4 (reference manuals RM0008, 27.6, and RM0090, 30.6). */
 #include "board.h"
 #include "port.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * USART of STM32F0, F3, F7, G0, H7, L4 and L5, and their LPUART (reference manuals RM0385, 31.8,
  * and RM0438, USART and LPUART registers).

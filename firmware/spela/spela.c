@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** Inference, and what can be asked of a network. */
 #include "spela.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * spela - dense SPELA networks in fixed point: inference and learning on the chip.
  *
@@ -25,6 +26,12 @@ extern "C" {
 #define SPELA_STATIC_ASSERT(condition, message) __extension__ _Static_assert(condition, message)
 #endif
 
+/** The library's version, which is also that of the spela-mcu that generated a project with it. */
+#define SPELA_VERSION_MAJOR 0
+#define SPELA_VERSION_MINOR 1
+#define SPELA_VERSION_PATCH 0
+#define SPELA_VERSION       "0.1.0"
+
 /** What a call answers. On anything but SPELA_OK the network and the outputs are unchanged. */
 typedef enum {
     SPELA_OK = 0,
@@ -34,6 +41,7 @@ typedef enum {
     SPELA_ERROR_ARENA = 4,     /**< the arena is too small or not aligned to 8 bytes */
     SPELA_ERROR_MODEL = 5,     /**< the model is not one that this build can run */
     SPELA_ERROR_READ_ONLY = 6, /**< the model was generated for inference only */
+    SPELA_ERROR_SELFTEST = 7,  /**< the self-test found a bit that is wrong */
 } spela_status_t;
 
 /** How a layer makes its activation of its inputs. */
@@ -135,6 +143,16 @@ typedef struct {
     uint32_t halvings;        /**< times the weights were halved */
 } spela_layer_view_t;
 
+/** Samples with what a network answers to them and learns from them: generated, constant. */
+typedef struct {
+    const spela_model_t *model;
+    const int8_t *samples;  /**< [sample_count][inputs], taken in turns */
+    const uint16_t *labels; /**< [steps] what is learned, in each step */
+    uint32_t sample_count;
+    uint32_t steps;
+    uint32_t crc; /**< of embeddings, all answers, and the learned state after each step */
+} spela_selftest_t;
+
 /**
  * Lays a network out in the arena and gives it its initial weights.
  *
@@ -200,6 +218,22 @@ spela_status_t spela_view(const spela_t *network, uint16_t layer, spela_layer_vi
 
 /** Diagnostics. @return SPELA_OK, SPELA_ERROR_ARGUMENT */
 spela_status_t spela_counters(const spela_t *network, spela_counters_t *counters);
+
+/**
+ * Whether this chip, this compiler and this memory give the bits that the model's generator
+ * computed: the tables, every exit's answers and scores, early exit, and the state after each
+ * learning step. Halvings, which need hundreds of steps, are not among them.
+ *
+ * It begins with spela_init and leaves a network in the arena that has learned the vectors. So give
+ * it an arena before the network is set up in it, or another one: a network in use is lost.
+ *
+ * @param test         the model's generated vectors, <name>_model_selftest
+ * @param arena        as for spela_init
+ * @param arena_bytes  at least the model's <NAME>_ARENA_BYTES
+ * @return SPELA_OK if all is right, SPELA_ERROR_SELFTEST if anything is wrong, and what spela_init
+ *         answers
+ */
+spela_status_t spela_selftest(const spela_selftest_t *test, void *arena, size_t arena_bytes);
 
 /** CRC-32 (IEEE 802.3) of the learned state: two networks that agree in it will agree in every
  *  later answer, weights and random numbers included. 0 for a null pointer. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** Reciprocal length and cosine (docs/arithmetic.md, section 4). */
 #include "spela_arithmetic.h"
 

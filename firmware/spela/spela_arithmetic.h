@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * The integer operations of docs/arithmetic.md, sections 1 to 4.
  *

@@ -1,13 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** CRC-32 of the learned state (docs/arithmetic.md, section 7). */
 #include "spela_network.h"
 
-/** CRC-32 (IEEE 802.3, reflected polynomial 0xEDB88320), four bits at a time. */
-static uint32_t crc_bytes(uint32_t crc, const uint8_t *bytes, size_t count) {
+/* The reflected polynomial is 0xEDB88320; four bits at a time. */
+uint32_t spela_crc_bytes(uint32_t crc, const void *data, size_t count) {
     static const uint32_t table[16] = {
         0x00000000U, 0x1DB71064U, 0x3B6E20C8U, 0x26D930ACU, 0x76DC4190U, 0x6B6B51F4U,
         0x4DB26158U, 0x5005713CU, 0xEDB88320U, 0xF00F9344U, 0xD6D6A3E8U, 0xCB61B38CU,
         0x9B64C2B0U, 0x86D3D2D4U, 0xA00AE278U, 0xBDBDF21CU,
     };
+    const uint8_t *const bytes = data;
     for (size_t i = 0U; i < count; i++) {
         crc ^= bytes[i];
         crc = (crc >> 4) ^ table[crc & 15U];
@@ -16,14 +18,16 @@ static uint32_t crc_bytes(uint32_t crc, const uint8_t *bytes, size_t count) {
     return crc;
 }
 
-/** Two words as eight bytes, the lowest first. */
-static uint32_t crc_words(uint32_t crc, uint32_t first, uint32_t second) {
-    uint8_t bytes[8];
+uint32_t spela_crc_word(uint32_t crc, uint32_t word) {
+    uint8_t bytes[4];
     for (uint32_t i = 0U; i < 4U; i++) {
-        bytes[i] = (uint8_t)(first >> (8U * i));
-        bytes[4U + i] = (uint8_t)(second >> (8U * i));
+        bytes[i] = (uint8_t)(word >> (8U * i));
     }
-    return crc_bytes(crc, bytes, sizeof bytes);
+    return spela_crc_bytes(crc, bytes, sizeof bytes);
+}
+
+uint32_t spela_crc_words(uint32_t crc, uint32_t first, uint32_t second) {
+    return spela_crc_word(spela_crc_word(crc, first), second);
 }
 
 uint32_t spela_digest(const spela_t *network) {
@@ -31,12 +35,12 @@ uint32_t spela_digest(const spela_t *network) {
         return 0U;
     }
     uint32_t crc =
-        crc_words(UINT32_C(0xFFFFFFFF), network->dither_state, network->counters.samples);
+        spela_crc_words(UINT32_C(0xFFFFFFFF), network->dither_state, network->counters.samples);
     for (uint16_t i = 0U; i < network->model.pointer->layer_count; i++) {
         spela_layer_view_t view;
         (void)spela_view(network, i, &view); /* i is a layer: it cannot fail */
-        crc = crc_words(crc, view.updates, view.halvings);
-        crc = crc_bytes(crc, view.weights, view.weight_bytes);
+        crc = spela_crc_words(crc, view.updates, view.halvings);
+        crc = spela_crc_bytes(crc, view.weights, view.weight_bytes);
     }
     return ~crc;
 }

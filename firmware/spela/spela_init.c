@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** The network in its arena: which models are accepted, how it is laid out, where it starts. */
 #include "spela.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** The kernels in portable C: any core, and the yardstick for those written for one. */
 #include "spela_kernels.h"
 

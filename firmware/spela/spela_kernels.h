@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * The loops over weights. Everything that touches a whole weight matrix is behind this interface;
  * spela_kernels.c has it in portable C, spela_kernels_<set>.c for the cores named below.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * Dense product and update in portable C, for one weight width: spela_kernels.c includes this file
  * with SPELA_WEIGHT (the weight's type), SPELA_NAME(x) (the function's name for that type),

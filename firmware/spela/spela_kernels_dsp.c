@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * The int8 kernels for cores with the DSP extension (Cortex-M4, M7, M33).
  *

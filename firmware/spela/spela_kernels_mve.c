@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * The int8 kernels for cores with the vector extension MVE, its integer half (Cortex-M55, M85).
  *

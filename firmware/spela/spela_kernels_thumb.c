@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * The int8 kernels for cores without the DSP extension: ARMv7-M (Cortex-M3) and ARMv6-M (M0, M0+),
  * and their like in ARMv8-M.

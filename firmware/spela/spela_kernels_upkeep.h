@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * What is done to a weight matrix now and then, in portable C on every core. Included as
  * spela_kernels_body.h is.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** Learning: one forward pass, each layer updated by its own loss (docs/arithmetic.md, 5). */
 #include "spela_network.h"
 

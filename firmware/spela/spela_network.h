@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /** A network's instance and how the arena is laid out. Private to the runtime. */
 #ifndef SPELA_NETWORK_H
 #define SPELA_NETWORK_H
@@ -133,5 +134,11 @@ uint16_t spela_best_class(const spela_t *network, uint32_t other_than);
 /** What exit `index` says of the scores just made, its activation's length being given. */
 void spela_answer(const spela_t *network, uint32_t index, spela_inverse_norm_t inverse,
                   spela_result_t *result);
+
+/** CRC-32 (IEEE 802.3) goes on over bytes, or over a word's, the lowest first. It starts from all
+ *  ones, and all bits are turned at its end. */
+uint32_t spela_crc_bytes(uint32_t crc, const void *data, size_t count);
+uint32_t spela_crc_word(uint32_t crc, uint32_t word);
+uint32_t spela_crc_words(uint32_t crc, uint32_t first, uint32_t second);
 
 #endif /* SPELA_NETWORK_H */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A TCG plugin of QEMU: counts how often each instruction of the firmware is executed.
  *

@@ -10,6 +10,7 @@ import numpy as np
 
 from spela_mcu import __version__
 from spela_mcu.data.dataset import INPUT_MAX, InputScaling
+from spela_mcu.firmware.selftest import SelfTest, make_selftest
 from spela_mcu.firmware.templates import render
 from spela_mcu.fixed_point.arena import arena_bytes
 from spela_mcu.fixed_point.network import IntegerNetwork
@@ -30,10 +31,12 @@ class ModelSource:
     """The generated model.
 
     Attributes:
-        header, source: the texts of its two files.
+        header, source, selftest: the texts of its three files.
         weights: their width, ``int8`` or ``int16``.
         arena_bytes: RAM that the network needs, exactly.
-        table_bytes: constant data in flash, exactly (class names aside: linked only if used).
+        table_bytes: constant data in flash, exactly (but for class names and the self-test's
+            vectors, which are linked only if used).
+        selftest_bytes: these vectors.
         class_names: one a class.
         digest: CRC-32 of all tables and parameters.
         infer_macs: multiply-accumulates of an inference at the last exit.
@@ -42,6 +45,7 @@ class ModelSource:
     name: str
     header: str
     source: str
+    selftest: str
     weights: str
     inputs: int
     classes: int
@@ -49,13 +53,18 @@ class ModelSource:
     layers: int
     arena_bytes: int
     table_bytes: int
+    selftest_bytes: int
     digest: int
     infer_macs: int
 
     @property
     def files(self) -> dict[str, str]:
-        """The two files, under names that no other header or source has, whatever the model's."""
-        return {f"{self.name}_model.h": self.header, f"{self.name}_model.c": self.source}
+        """Its files, under names that no other header or source has, whatever the model's."""
+        return {
+            f"{self.name}_model.h": self.header,
+            f"{self.name}_model.c": self.source,
+            f"{self.name}_model_selftest.c": self.selftest,
+        }
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,15 @@ class ModelView:
     runtime: str
     members: tuple[tuple[str, str], ...]
     class_names: tuple[str, ...]
+    selftest: SelfTest
+
+    @property
+    def selftest_lines(self) -> tuple[str, ...]:
+        """The self-test's samples, 16 numbers a line."""
+        numbers = self.selftest.samples.ravel().tolist()
+        return tuple(
+            ", ".join(map(str, numbers[first : first + 16])) for first in range(0, len(numbers), 16)
+        )
 
 
 def model_source(
@@ -144,11 +162,13 @@ def model_source(
             if field.name in made.scalars
         ),
         class_names=tuple(_c_string(text) for text in class_names),
+        selftest=make_selftest(network, inference_only=inference_only),
     )
     return ModelSource(
         name=name,
         header=render("model.h.j2", m=view),
         source=render("model.c.j2", m=view),
+        selftest=render("model_selftest.c.j2", m=view),
         weights=plan.weights,
         inputs=plan.inputs,
         classes=plan.classes,
@@ -156,6 +176,7 @@ def model_source(
         layers=len(plan.layers),
         arena_bytes=arena,
         table_bytes=table_bytes(plan, weights_in_flash=weights_in_flash),
+        selftest_bytes=view.selftest.vector_bytes,
         digest=digest,
         infer_macs=plan.macs,
     )

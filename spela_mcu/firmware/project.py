@@ -16,9 +16,10 @@ from spela_mcu.firmware.memory import application_bytes, stack_bytes
 from spela_mcu.firmware.model import ModelSource
 from spela_mcu.firmware.templates import render
 from spela_mcu.firmware.toolchain import Optimization, core_flags
-from spela_mcu.resources import resource_directory
+from spela_mcu.resources import licence, resource_directory
 
 SAMPLES = "samples.csv"
+LICENCE = "LICENSE"
 
 INCLUDE_DIRECTORIES = ("model", "spela", "application", "port")
 INFERENCE_ONLY_DEFINE = "SPELA_INFERENCE_ONLY"
@@ -142,6 +143,7 @@ def generate_project(
     """
     files = {f"model/{file}": text for file, text in model.files.items()}
     files |= _copied(board)
+    files[LICENCE] = licence()
     if samples is not None:
         files[SAMPLES] = samples_text(*samples)
     sources = sorted(path for path in files if path.endswith(".c"))

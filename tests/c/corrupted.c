@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Whatever spela_init accepts must run: models with corrupted parameters and tables, under the
  * sanitizers. Arguments: a seed, and how many models. Says how many were accepted, and refused.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runs cases through the kernels of the core that this is compiled for, on that core or in a
  * simulator of it, and holds the results against those that come with the cases.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Every refusal that spela.h documents, on a generated model called toy. Says what went wrong.
  *
