@@ -29,6 +29,7 @@ from experiments.tasks import (
     results_file,
     still_to_do,
 )
+from experiments.wear import silent, worn
 from spela_mcu.contenders.workers import workers
 from spela_mcu.errors import UserError
 
@@ -36,6 +37,8 @@ MEASURES: dict[str, Callable[[Task], dict[str, float]]] = {
     "learn": learn,
     "drift": drift,
     "wearer": wearer,
+    "silent": silent,
+    "worn": worn,
 }
 
 

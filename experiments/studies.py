@@ -12,6 +12,7 @@ from experiments.tasks import Task
 FASHION, MNIST = "experiments/models/fashion.yaml", "experiments/models/mnist.yaml"
 DIGITS, GESTURES = "examples/digits/model.yaml", "examples/gestures/model.yaml"
 TABLES = "experiments/models/tables.yaml"
+CLUSTERS = "experiments/models/clusters.yaml"
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,41 @@ def _bias(function: str) -> tuple[Row, Row]:
     return (
         Row(f"{name}, no bias", {**both, "network.bias": False}),
         Row(f"{name}, bias", {**both, "network.bias": True}),
+    )
+
+
+_LEAKY = {"activation": "leaky_relu", "negative_slope": 0.125}
+
+
+def _narrow(function: str, *units: int) -> tuple[Row, ...]:
+    """A narrow network, with relu and leaky_relu, on the chip and in float."""
+    data = {"data.function": f"experiments/models/clusters.py:{function}"}
+    shape = "-".join(map(str, units))
+    return tuple(
+        Row(
+            f"{shape}, {function} classes, {activation}, {by}",
+            {**data, **_layers(*units, **(_LEAKY if activation == "leaky_relu" else {}))},
+            {"by": by},
+        )
+        for activation in ("relu", "leaky_relu")
+        for by in ("chip", "float")
+    )
+
+
+def _worn(by: str, samples: int) -> tuple[Row, ...]:
+    """After so many random labels: relu, leaky_relu, and each with weight decay (chip)."""
+    return tuple(
+        Row(
+            f"{samples:,} random labels, {activation}, {by}{', weight decay' if decays else ''}",
+            {
+                "data.function": "experiments/models/clusters.py:five",
+                "learning.weight_decay": decays,
+                **_layers(17, 9, **(_LEAKY if activation == "leaky_relu" else {})),
+            },
+            {"by": by, "random": samples},
+        )
+        for activation in ("relu", "leaky_relu")
+        for decays in ((False, True) if by == "chip" else (False,))
     )
 
 
@@ -241,6 +277,25 @@ STUDIES: dict[str, Study] = {
             Row("gestures, no bias", _FROM_NOTHING),
             Row("gestures, bias", {**_FROM_NOTHING, "network.bias": True}),
         ), seeds=4,
+    ),
+    "silent": Study(
+        "Narrow networks: silent layers and dead units", CLUSTERS,
+        tuple(
+            row
+            for function, units in (
+                ("two", (2,)), ("two", (2, 2)), ("two", (4, 3)), ("three", (3,)), ("three", (4, 3)),
+                ("three", (16, 12)),
+            )
+            for row in _narrow(function, *units)
+        ), seeds=12, measure="silent",
+    ),
+    "worn": Study(
+        "After many random labels: what true ones still teach", CLUSTERS,
+        (*_worn("chip", 0), *_worn("chip", 400_000)), seeds=8, measure="worn",
+    ),
+    "worn_float": Study(
+        "After many random labels, in float", CLUSTERS,
+        (*_worn("float", 0), *_worn("float", 400_000)), seeds=2, measure="worn",
     ),
     "drift": Study(
         "Drift: MNIST's digits, trained in float, going on in int8", MNIST,

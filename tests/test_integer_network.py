@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from spela_mcu.fixed_point.arithmetic import shift_right_rounded
 from spela_mcu.fixed_point.learning import multipliers
-from spela_mcu.fixed_point.network import IntegerNetwork, untrained_weights
+from spela_mcu.fixed_point.network import (
+    HALVINGS_MAX,
+    SCAN_INTERVAL,
+    IntegerNetwork,
+    untrained_weights,
+)
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.spec.model import LOSSES, ModelSpec
@@ -84,7 +89,7 @@ def test_c_equals_numpy_after_every_step(
     classes=st.integers(2, 26),
     loss=st.sampled_from(LOSSES),
     weights=st.sampled_from(["int8", "int16"]),
-    learning_rate=st.floats(1e-4, 20),
+    learning_rate=st.floats(1e-4, 10),
     bias=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
@@ -103,6 +108,7 @@ def test_c_equals_numpy_for_any_shape(
         ours.learn(sample, int(label))
         theirs.learn(sample, int(label))
         assert ours.digest() == theirs.digest()
+    assert theirs.counters()["silent"] == sum(count.silent for count in ours.counts)
 
 
 def test_c_equals_numpy_through_halvings():
@@ -114,6 +120,45 @@ def test_c_equals_numpy_through_halvings():
     theirs.partial_fit(samples, labels)
     assert min(state.halvings for state in ours.layers) >= 1
     assert ours.digest() == theirs.digest()
+
+
+@pytest.mark.parametrize("weights", ["int8", "int16"])
+def test_weight_decay_knows_no_last_halving(weights):
+    spec = make_spec((6, 4), "cosine", weights, learning_rate=10.0, weight_decay=True)
+    plan = make_plan(spec, 5, 3)
+    ours, theirs = IntegerNetwork.untrained(plan), HostNetwork(plan, None)
+    samples, labels = stream(5, 3, 20 * SCAN_INTERVAL)
+    ours.partial_fit(samples, labels)
+    theirs.partial_fit(samples, labels)
+    assert max(state.halvings for state in ours.layers) > HALVINGS_MAX
+    assert ours.digest() == theirs.digest()
+
+
+def test_a_halving_leaves_the_rate_where_weights_decay():
+    """What a layer learns after a halving: four times as much as where the rate follows."""
+    steps = {}
+    for weight_decay in (False, True):
+        plan = make_plan(make_spec((12,), "cosine", weight_decay=weight_decay), 10, 4)
+        network = IntegerNetwork.untrained(plan)
+        network.layers[0].halvings = 1
+        before = network.layers[0].weights.copy()
+        network.learn(stream(10, 4, 1)[0][0], 1)
+        steps[weight_decay] = np.abs(network.layers[0].weights - before).sum()
+    assert steps[True] == pytest.approx(4 * steps[False], rel=0.5)  # both are rounded at random
+
+
+def test_silent_layers_are_counted():
+    """A layer with no activation, by a sample of zeros: both layers of two samples."""
+    plan = make_plan(make_spec((12, 8)), 10, 4)
+    ours, theirs = IntegerNetwork.untrained(plan), HostNetwork(plan, None)
+    samples, labels = stream(10, 4, 5)
+    samples[1] = samples[3] = 0
+    ours.partial_fit(samples, labels)
+    theirs.partial_fit(samples, labels)
+    assert [layer.silent for layer in ours.quantization()] == [2, 2]
+    assert theirs.counters()["silent"] == 4
+    theirs.reset()
+    assert theirs.counters()["silent"] == 0
 
 
 def test_c_starts_from_given_weights_and_returns_to_them():

@@ -136,11 +136,12 @@ class Model:
             return Status.LENGTH
         network = self.network
         return struct.pack(
-            "<IIIII",
+            "<IIIIII",
             network.samples,
             sum(count.layer_updates for count in network.counts),
             sum(count.multipliers_clipped for count in network.counts),
             sum(layer.halvings for layer in network.layers),
+            sum(count.silent for count in network.counts),
             network.digest(),
         )
 

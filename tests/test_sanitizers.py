@@ -48,6 +48,7 @@ class Case:
     margin: float = 0.3
     halve_rate_every: int = 0
     bias: bool = False
+    weight_decay: bool = False
 
     @property
     def inference_only(self):
@@ -70,7 +71,10 @@ class Case:
                     "bias": self.bias,
                 },
                 "fixed_point": {"weights": self.weights, "rounding": self.rounding},
-                "learning": {"halve_rate_every": self.halve_rate_every},
+                "learning": {
+                    "halve_rate_every": self.halve_rate_every,
+                    "weight_decay": self.weight_decay,
+                },
             }
         )
         # Unchecked: the chip bears greater rates than model.yaml allows.
@@ -121,6 +125,7 @@ def assert_same_state(reference, device, steps):
     assert counters.layer_updates == sum(c.layer_updates for c in counts)
     assert counters.multipliers_clipped == sum(c.multipliers_clipped for c in counts)
     assert counters.halvings == sum(layer.halvings for layer in reference.layers)
+    assert counters.silent == sum(c.silent for c in counts)
 
 
 def learn(reference, device, samples, labels, *, infer):

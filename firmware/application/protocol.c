@@ -154,6 +154,7 @@ static void answer_counters(frame_writer_t *writer, const spela_t *network,
         frame_write_u32(writer, counters.layer_updates);
         frame_write_u32(writer, counters.multipliers_clipped);
         frame_write_u32(writer, counters.halvings);
+        frame_write_u32(writer, counters.silent);
         frame_write_u32(writer, spela_digest(network));
     }
     frame_write_end(writer);

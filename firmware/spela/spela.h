@@ -86,7 +86,8 @@ enum {
     SPELA_FLAG_WEIGHTS_INT16 = 1,  /**< weights are int16; otherwise int8 */
     SPELA_FLAG_ROUND_NEAREST = 2,  /**< updates round to nearest; otherwise stochastically */
     SPELA_FLAG_INFERENCE_ONLY = 4, /**< weights stay in flash */
-    SPELA_FLAG_BIAS = 8            /**< the first layer's last input is no sample's: it is 127 */
+    SPELA_FLAG_BIAS = 8,           /**< the first layer's last input is no sample's: it is 127 */
+    SPELA_FLAG_WEIGHT_DECAY = 16   /**< the learning rate does not follow a layer that is halved */
 };
 
 /** What a runtime was built for. A model refers to the one that it needs, so that the linker names
@@ -132,6 +133,7 @@ typedef struct {
     uint32_t layer_updates;       /**< layers updated, over all samples */
     uint32_t multipliers_clipped; /**< update multipliers that did not fit 16 bits */
     uint32_t halvings;            /**< times a layer's weights were halved */
+    uint32_t silent;              /**< times a layer had no activation, and so could not learn */
 } spela_counters_t;
 
 /** One layer as it stands: pointers stay valid as long as the arena does. */

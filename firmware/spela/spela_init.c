@@ -7,7 +7,7 @@
 /* The arena has one layout on every machine; the generator computes with these sizes. */
 /* cppcheck-suppress shiftNegativeLHS ; it is the question */
 SPELA_STATIC_ASSERT((-1 >> 1) == -1, "right shifts of negative numbers must be arithmetic");
-SPELA_STATIC_ASSERT(sizeof(spela_t) == 48U, "the generator computes arenas with this size");
+SPELA_STATIC_ASSERT(sizeof(spela_t) == 56U, "the generator computes arenas with this size");
 SPELA_STATIC_ASSERT(sizeof(spela_layer_state_t) == 16U, "and with this one");
 SPELA_STATIC_ASSERT(sizeof(spela_row_update_t) == 8U, "and with this one");
 
@@ -26,7 +26,8 @@ SPELA_STATIC_ASSERT(sizeof(spela_row_update_t) == 8U, "and with this one");
 #endif
 #define SPELA_FLAGS                                                                                \
     (SPELA_WIDTH_FLAGS | (uint32_t)SPELA_FLAG_ROUND_NEAREST |                                      \
-     (uint32_t)SPELA_FLAG_INFERENCE_ONLY | (uint32_t)SPELA_FLAG_BIAS)
+     (uint32_t)SPELA_FLAG_INFERENCE_ONLY | (uint32_t)SPELA_FLAG_BIAS |                             \
+     (uint32_t)SPELA_FLAG_WEIGHT_DECAY)
 #ifdef SPELA_INT16_ONLY
 #define SPELA_WIDTH_DEMANDED SPELA_WIDTH_FLAGS
 #else
@@ -160,7 +161,7 @@ static void restart(spela_t *network) {
     const spela_model_t *const model = network->model.pointer;
     network->dither_state = model->seed;
 #ifndef SPELA_INFERENCE_ONLY /* else there is nothing to clear */
-    const spela_counters_t none = {0U, 0U, 0U, 0U};
+    const spela_counters_t none = {0U, 0U, 0U, 0U, 0U};
     network->counters = none;
     for (uint32_t i = 0U; i < model->layer_count; i++) {
         const spela_layer_t *const layer = &model->layers[i];

@@ -58,10 +58,14 @@ static uint32_t multiplier_shift(const spela_t *network, uint32_t index, uint32_
             decay = decay < model->rate_halvings ? decay : model->rate_halvings;
         }
     }
+    /* a layer's scale has changed with every halving, unless its weights are to decay */
+    const uint32_t rescalings = spela_has_flag(model, (uint32_t)SPELA_FLAG_WEIGHT_DECAY)
+                                    ? 0U
+                                    : network->layers[index].halvings;
     /* 27 + 24 + 30 + 255 at most beside the rate's own shift, which is an int16 */
     const int32_t shift = 27 + spela_layer(network, index)->learner.rate_shift +
-                          (int32_t)output_shift - (int32_t)exponent +
-                          2 * (int32_t)network->layers[index].halvings + (int32_t)decay;
+                          (int32_t)output_shift - (int32_t)exponent + 2 * (int32_t)rescalings +
+                          (int32_t)decay;
     return shift < 0 ? 0U : (uint32_t)shift;
 }
 
@@ -152,9 +156,10 @@ static void update_layer(spela_t *network, uint32_t index, uint32_t count) {
         /* The layer's scale is free: once too many weights saturate, all are halved, and so is, by
          * multiplier_shift, the scale of its later updates. Sizes are below 2^28. */
         const uint32_t limit = (uint32_t)layer->units * layer->inputs / SPELA_SATURATED_SHARE;
-        if (state->halvings < SPELA_HALVINGS_MAX &&
+        if ((state->halvings < SPELA_HALVINGS_MAX ||
+             spela_has_flag(model, (uint32_t)SPELA_FLAG_WEIGHT_DECAY)) &&
             SPELA_KERNEL(model, spela_relieve, weights, &shape, limit)) {
-            state->halvings++;
+            count_up(&state->halvings);
             count_up(&network->counters.halvings);
         }
     }
@@ -181,6 +186,9 @@ spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs
         spela_score(network, i);
         if (i == model->layer_count - 1U && result != NULL) {
             spela_answer(network, i, inverse, result);
+        }
+        if (output.squared_norm == 0U) {
+            count_up(&network->counters.silent);
         }
         if (find_direction(network, i, inverse, label, &direction)) {
             update_layer(network, i, list_rows(network, i, output.shift, &direction));

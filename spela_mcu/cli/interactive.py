@@ -102,7 +102,7 @@ class _Prompt(cmd.Cmd):
         _say(
             f"{found.samples} samples, {found.layer_updates} updates of layers, "
             f"{found.multipliers_clipped} clipped, {found.halvings} halvings, "
-            f"digest 0x{found.digest:08X}"
+            f"{found.silent} silent layers, digest 0x{found.digest:08X}"
         )
 
     def do_reset(self, _: str) -> None:

@@ -158,6 +158,7 @@ class Counters:
     layer_updates: int
     multipliers_clipped: int
     halvings: int
+    silent: int
     digest: int
 
 
@@ -246,7 +247,7 @@ def parse_layer_part(body: bytes) -> LayerPart:
 
 def parse_counters(body: bytes) -> Counters:
     """Body of COUNTERS."""
-    return Counters(*_unpack("<IIIII", body))
+    return Counters(*_unpack("<IIIIII", body))
 
 
 def _unpack(layout: str, body: bytes) -> tuple[int, ...]:

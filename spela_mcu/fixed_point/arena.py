@@ -7,7 +7,7 @@ import numpy as np
 from spela_mcu.fixed_point.layout import padded, rounded_up
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
-INSTANCE_BYTES = 48
+INSTANCE_BYTES = 56
 LAYER_STATE_BYTES = 16
 ROW_UPDATE_BYTES = 8
 WIDE_UNIT_BYTES = 16

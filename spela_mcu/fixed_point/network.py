@@ -57,6 +57,7 @@ class QuantizationCounts:
     updates_rounded_to_zero: int = 0
     updates_saturated: int = 0
     multipliers_clipped: int = 0
+    silent: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class LayerQuantization:
         multipliers_clipped: update multipliers that did not fit 16 bits.
         halvings: times the layer's weights were halved.
         weights_at_end: share of weights that stand at an end of the range now.
+        silent: samples at which the layer had no activation, and so could not learn.
     """
 
     updates: int
@@ -78,6 +80,7 @@ class LayerQuantization:
     multipliers_clipped: int
     halvings: int
     weights_at_end: float
+    silent: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +208,10 @@ class IntegerNetwork(Classifier):
 
     def _learn_layer(self, index: int, inputs: Int64, output: Output, label: int) -> None:
         plan, layer, state = self.plan, self.plan.layers[index], self.layers[index]
-        rate_shift = layer.learner.rate_shift + 2 * state.halvings + self._rate_halvings()
+        if output.activation.squared_norm == 0:
+            self.counts[index].silent += 1
+        rescalings = 0 if plan.weight_decay else state.halvings
+        rate_shift = layer.learner.rate_shift + 2 * rescalings + self._rate_halvings()
         factors = multipliers(plan, layer, output, label, rate_shift)
         if factors is None:
             return
@@ -221,10 +227,10 @@ class IntegerNetwork(Classifier):
         if state.updates == SCAN_INTERVAL:
             state.updates = 0
             if self.saturated(index) * SATURATED_SHARE > state.weights.size and (
-                state.halvings < HALVINGS_MAX
+                plan.weight_decay or state.halvings < HALVINGS_MAX
             ):
                 state.weights = halve(state.weights)
-                state.halvings += 1
+                state.halvings = min(state.halvings + 1, COUNTER_MAX)
 
     def saturated(self, index: int) -> int:
         """How many weights of a layer stand at an end of their range."""
@@ -242,6 +248,7 @@ class IntegerNetwork(Classifier):
                 multipliers_clipped=counts.multipliers_clipped,
                 halvings=state.halvings,
                 weights_at_end=self.saturated(index) / state.weights.size,
+                silent=counts.silent,
             )
             for index, (counts, state) in enumerate(zip(self.counts, self.layers, strict=True))
         )

@@ -117,6 +117,7 @@ class FixedPointPlan:
         halve_rate_every: samples between two halvings of the rate; 0 for none.
         rate_halvings: how many; the rate is held for as many intervals before the first.
         dither_seed: first state of the generator of stochastic rounding.
+        weight_decay: the rate does not follow a layer whose weights are halved.
         bias: the first layer's last input is no sample's but the constant `INPUT_MAX`.
     """
 
@@ -130,6 +131,7 @@ class FixedPointPlan:
     rate_halvings: int
     dither_seed: int
     bias: bool = False
+    weight_decay: bool = False
 
     @property
     def inputs(self) -> int:
@@ -283,6 +285,7 @@ def _plan(
         rate_halvings=spec.learning.rate_halvings,
         dither_seed=derived_seed(spec.network.seed, -1),
         bias=bias,
+        weight_decay=spec.learning.weight_decay,
     )
 
 

@@ -24,7 +24,8 @@ POINTER = "pointer"
 LOSS_NUMBERS: dict[str, int] = {"cosine": 0, "log_cosine": 1, "margin": 2}
 """spela_loss_t."""
 
-FLAG_WEIGHTS_INT16, FLAG_ROUND_NEAREST, FLAG_INFERENCE_ONLY, FLAG_BIAS = 1, 2, 4, 8
+FLAG_WEIGHTS_INT16, FLAG_ROUND_NEAREST, FLAG_INFERENCE_ONLY = 1, 2, 4
+FLAG_BIAS, FLAG_WEIGHT_DECAY = 8, 16
 
 DIGEST_FORMAT = 1
 """Of what a model's digest is made of; raised whenever equal models would get other digests."""
@@ -152,7 +153,8 @@ def model_structure(
         "flags": FLAG_WEIGHTS_INT16 * (plan.weights == "int16")
         | FLAG_ROUND_NEAREST * (plan.rounding == "nearest")
         | FLAG_INFERENCE_ONLY * inference_only
-        | FLAG_BIAS * plan.bias,
+        | FLAG_BIAS * plan.bias
+        | FLAG_WEIGHT_DECAY * plan.weight_decay,
         "rate_halvings": plan.rate_halvings,
     }
     return ModelStructure({"digest": _digest(scalars, layers)} | scalars, layers)

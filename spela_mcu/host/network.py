@@ -259,7 +259,7 @@ class HostNetwork(Classifier):
         return int(view.halvings)
 
     def counters(self) -> dict[str, int]:
-        """samples, layer_updates, multipliers_clipped and halvings since the start."""
+        """samples, layer_updates, multipliers_clipped, halvings and silent since the start."""
         counters = self._ffi.new("spela_counters_t *")
         self._check(self._library.spela_counters(self._network, counters))
         return {

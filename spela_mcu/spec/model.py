@@ -404,6 +404,11 @@ class Learning(Section):
         le=15,
         description="number of halvings; before them the rate is held for as many intervals",
     )
+    weight_decay: bool = Field(
+        False,
+        description="a layer whose weights are halved, since many saturate, keeps its rate: for "
+        "chips that learn without end",
+    )
 
     @property
     def first_rate(self) -> float:

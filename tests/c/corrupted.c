@@ -119,7 +119,7 @@ static void draw_model(void) {
     model.margin = (int16_t)(below(2U) == 0U ? INT16_MAX : 5000);
     model.layer_count = (uint8_t)(1U + below(3U));
     model.loss = (uint8_t)below(3U);
-    model.flags = (uint8_t)below(16U);
+    model.flags = (uint8_t)below(32U);
     model.rate_halvings = (uint8_t)below(16U);
     for (uint32_t i = 0U; i < model.layer_count; i++) {
         spela_layer_t *const layer = &layers[i];

@@ -82,7 +82,7 @@ static void misuse_model(uint8_t *memory) {
     SPOILT(model.classes = 1U, SPELA_ERROR_MODEL);
     SPOILT(model.loss = 3U, SPELA_ERROR_MODEL);
     SPOILT(model.loss = 255U, SPELA_ERROR_MODEL);
-    SPOILT(model.flags |= 16U, SPELA_ERROR_MODEL);
+    SPOILT(model.flags |= 32U, SPELA_ERROR_MODEL);
     SPOILT(model.flags |= 128U, SPELA_ERROR_MODEL);
     /* a sample of nothing but the constant */
     SPOILT((model.flags |= SPELA_FLAG_BIAS, layers[0].inputs = 1U), SPELA_ERROR_MODEL);
@@ -210,7 +210,7 @@ static void misuse_learn(spela_t *network, const int8_t *sample) {
 
 static void misuse_views(spela_t *network) {
     const spela_layer_view_t view_before = {NULL, 7U, NULL, 7U, 7U};
-    const spela_counters_t counters_before = {7U, 7U, 7U, 7U};
+    const spela_counters_t counters_before = {7U, 7U, 7U, 7U, 7U};
     spela_layer_view_t view = view_before;
     spela_counters_t counters = counters_before;
     REFUSED(spela_view(NULL, 0U, &view), SPELA_ERROR_ARGUMENT);
