@@ -221,3 +221,17 @@ def test_a_wrong_weight_is_named_with_layer_and_index(tmp_path):
     assert "learning step 0, layer 1: weight[6][10] is" in str(difference)
     assert found.steps == 1
     assert found.mismatches == 1
+
+
+def test_a_silent_layer_is_told(tmp_path):
+    """A second layer of two units is born deaf with some seed: verify says so, and what mends it."""
+    model = write_model(tmp_path, inputs=8, units=(2, 2), classes=2, samples=80)
+    started = (prepare(model, Overrides(seed=seed)) for seed in itertools.count())
+    prepared = next(one for one in started if (one.network().initial[1] <= 0).all())
+    build = prepared.deploy(tmp_path / "p")
+    found = verify(prepared, build, UnicornSimulator(), learn_steps=20)
+    assert found.bit_exact
+    assert found.silence[1].dead_units == 2
+    assert found.quantization[1].silent == 20
+    assert any("layer 1 has no activation for 100%" in text for text in found.warnings())
+    assert found.to_json()["silence"][1]["silent_share"] == 1

@@ -28,6 +28,7 @@ from spela_mcu.proof.equality import (
     compare_inference,
     compare_learning,
 )
+from spela_mcu.proof.silence import LayerSilence, silence, silence_warnings
 from spela_mcu.simulators.base import Call, Machine, SimulationError, Simulator
 from spela_mcu.simulators.counting import CountingError
 
@@ -49,6 +50,7 @@ class Verification:
 
     Attributes:
         quantization: what the integer format did to each layer while the reference learned.
+        silence: what of each layer has no activation for the test samples, after learning.
         curve: the device's learning curve, if checkpoints were asked for.
         floats: beside float networks that start and learn alike.
         majority: beside always guessing the commonest class.
@@ -70,6 +72,7 @@ class Verification:
     integer_accuracy: Accuracies
     device_accuracy: Accuracies
     quantization: tuple[LayerQuantization, ...]
+    silence: tuple[LayerSilence, ...]
     curve: tuple[CurvePoint, ...]
     not_counted: str
     infer_instructions: int | None
@@ -125,7 +128,7 @@ class Verification:
                 f"trained in full, {after}: more learning (--learn-steps, or spela-mcu demo), "
                 "learning.start: trained or another learning.learning_rate may close the gap"
             )
-        return tuple(found)
+        return (*found, *silence_warnings(self.silence))
 
     @property
     def difference(self) -> Difference | None:
@@ -167,6 +170,7 @@ class Verification:
             "better_than_majority": self.majority.better,
             "warnings": list(self.warnings()),
             "quantization": [asdict(layer) for layer in self.quantization],
+            "silence": [asdict(layer) for layer in self.silence],
             "core": self.build.project.board.core,
             "board": self.build.project.board.id,
             "compiler": f"{self.build.compiler.name} {self.build.compiler.version}",
@@ -252,6 +256,7 @@ def verify(
         integer_accuracy=accuracies(inference.reference_labels == labels),
         device_accuracy=accuracies(inference.labels == labels),
         quantization=reference.quantization(),
+        silence=silence(reference, test),
         curve=tuple(curve.points),
         not_counted=not_counted,
         infer_instructions=inferences[0].instructions if inferences else None,

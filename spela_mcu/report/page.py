@@ -203,11 +203,15 @@ def _quantization(found: Measurements) -> Table:
             f"{layer.multipliers_clipped:,}",
             str(found.curve[-1].halvings[index]),
             f"{100 * weights.at_end:.2f}",
+            f"{silent.dead_units} of {silent.units}",
+            f"{100 * silent.silent_share:.1f}",
         )
-        for index, (layer, weights) in enumerate(zip(layers, found.weights, strict=True))
+        for index, (layer, weights, silent) in enumerate(
+            zip(layers, found.weights, found.verification.silence, strict=True)
+        )
     ]
     headings = ("", "updates", "to zero %", "ran into the end %", "clipped", "halvings")
-    return Table((*headings, "weights at the end %"), tuple(rows))
+    return Table((*headings, "weights at the end %", "dead units", "silent %"), tuple(rows))
 
 
 def _memory(found: Measurements) -> Table:
