@@ -224,7 +224,7 @@ def test_a_wrong_weight_is_named_with_layer_and_index(tmp_path):
 
 
 def test_a_silent_layer_is_told(tmp_path):
-    """A second layer of two units is born deaf with some seed: verify says so, and what mends it."""
+    """A second layer of two units is born deaf with some seed, and verify says so."""
     model = write_model(tmp_path, inputs=8, units=(2, 2), classes=2, samples=80)
     started = (prepare(model, Overrides(seed=seed)) for seed in itertools.count())
     prepared = next(one for one in started if (one.network().initial[1] <= 0).all())
