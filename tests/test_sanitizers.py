@@ -155,6 +155,7 @@ CASES = [
     Case(1, (6, 5), 3, bias=True),
     Case(16, (9, 8), 3, "cosine", "int16", "nearest", "trained", bias=True),
     Case(15, (9,), 3, "log_cosine", start="inference-only", bias=True),
+    Case(5, (6, 4), 3, "cosine", "int16", rate=50.0, weight_decay=True),
 ]
 
 
