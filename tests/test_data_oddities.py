@@ -10,6 +10,7 @@ from data_models import csv_spec, spec_of
 
 from spela_mcu.cli.generate import command as generate
 from spela_mcu.cli.train import command as train
+from spela_mcu.cli.verify import command as verify
 from spela_mcu.data import load_dataset
 
 RNG = np.random.default_rng(0)
@@ -141,3 +142,10 @@ def test_what_was_read_is_in_the_json(model, command):
     if command is train:
         assert found["majority_share"] == 0.95
         assert len(found["balanced_accuracy"]) == 1
+
+
+def test_warnings_go_beside_a_proof(model):
+    model.write_text(model.read_text() + "target: {compiler: zig}\n")
+    done = CliRunner().invoke(verify, [str(model), "--json", "--learn-steps", "2"])
+    json.loads(done.stdout)
+    assert done.stderr.count("warning: ") == 2

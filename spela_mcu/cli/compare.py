@@ -11,6 +11,7 @@ import click
 from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stdout
+from spela_mcu.cli.data import show_notices
 from spela_mcu.cli.options import claimed, json_option, model_argument
 from spela_mcu.commands.compare import compare
 from spela_mcu.contenders.standings import COMPARISON_FILE, Comparison, Standing
@@ -53,7 +54,8 @@ def command(
     are installed. An interrupted comparison goes on where it was.
     """
     spec = load_spec(model)
-    dataset = load_dataset(spec, model)
+    dataset = load_dataset(spec, model, progress=True)
+    show_notices(dataset.notices)
     directory = claimed(output or work_directory(model) / "compare")
     with progress_bars() as progress:
         found = compare(

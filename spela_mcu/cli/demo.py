@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stderr, stdout
+from spela_mcu.cli.data import show_notices
 from spela_mcu.cli.options import (
     build_options,
     claimed,
@@ -61,6 +62,7 @@ def command(
     """
     overrides = Overrides(start="untrained", **options)
     prepared = prepare(model, overrides, train=True, progress=True)
+    show_notices(prepared.dataset.notices)
     directory = claimed(output or work_directory(model) / "demo")
     simulator = find_simulator(prepared.board, simulator_choice)
     stderr.print("generating and building the firmware ...")

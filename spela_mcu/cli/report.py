@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from spela_mcu.cli.console import print_json, stdout
+from spela_mcu.cli.data import show_notices
 from spela_mcu.cli.options import STEPS_MAX, claimed, json_option
 from spela_mcu.contenders.standings import (
     COMPARISON_FILE,
@@ -44,6 +45,7 @@ def command(*, run: Path, output: Path | None, learn_steps: int, as_json: bool) 
     """
     model, comparison = _found(run)
     prepared = prepare(model, train=True, progress=True)
+    show_notices(prepared.dataset.notices)
     from spela_mcu.commands.report import measure
     from spela_mcu.pictures.report import draw_comparison, pictures
     from spela_mcu.report.page import report_page

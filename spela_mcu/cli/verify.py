@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stderr, stdout
+from spela_mcu.cli.data import show_notices
 from spela_mcu.cli.options import (
     COUNT,
     SEED,
@@ -88,6 +89,7 @@ def command(
     if not; with --require-accuracy, with 3 where the accuracy is not shown either way.
     """
     prepared = prepare(model, Overrides(**options), progress=True)
+    show_notices(prepared.dataset.notices)
     simulator = find_simulator(prepared.board, simulator_choice)
     build = prepared.deploy(claimed(output or work_directory(model) / "verify"))
     stderr.print(f"simulating {prepared.board.title} in {simulator} ...")
