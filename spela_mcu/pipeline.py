@@ -118,6 +118,7 @@ class Prepared:
             self.dataset.scaling,
             drawn=self.drawn,
             inference_only=inference_only,
+            input_names=self.dataset.input_names,
         )
 
     def deploy(self, directory: Path, *, inference_only: bool = False) -> Build:

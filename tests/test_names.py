@@ -35,7 +35,9 @@ DEFINITION = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.MULTILINE)
 def test_nothing_is_shadowed(name, tmp_path):
     """Includes, macros, symbols and CMake's targets, by reading what is generated."""
     files = toy(name=name).project.files
-    own = {f"model/{name}_model.h", f"model/{name}_model.c"}
+    endings = ("model.h", "model.c", "model_selftest.c")
+    endings += ("quantize.h", "quantize.c", "quantize_float.h")
+    own = {f"model/{name}_{ending}" for ending in endings}
     assert own == {path for path in files if path.startswith("model/")}
 
     headers = [PurePosixPath(path) for path in files if path.endswith(".h")]
@@ -48,12 +50,13 @@ def test_nothing_is_shadowed(name, tmp_path):
             assert sum(one.name == header for one in headers) == 1, (path, header)
 
     others = {path: text for path, text in files.items() if path.endswith((".c", ".h"))}
-    header = others.pop(f"model/{name}_model.h")
-    source = others.pop(f"model/{name}_model.c")
+    texts = {path: others.pop(path) for path in own}
+    header = "".join(text for path, text in texts.items() if path.endswith(".h"))
+    source = "".join(text for path, text in texts.items() if path.endswith(".c"))
     for macro in DEFINITION.findall(header):
         assert not [path for path, text in others.items() if macro in DEFINITION.findall(text)]
     public = set(re.findall(rf"\b{name}_\w+(?=[\[;(])", header))
-    assert public >= {f"{name}_model", f"{name}_class_names"}
+    assert public >= {f"{name}_{what}" for what in ("model", "class_names", "quantize_int16")}
     assert not public & set(re.findall(r"^static const \w+ (\w+)\[", source, re.MULTILINE))
     for symbol in public:
         users = [path for path, text in others.items() if re.search(rf"\b{symbol}\b", text)]

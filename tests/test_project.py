@@ -146,7 +146,7 @@ def test_the_example_in_a_readme_compiles_without_a_warning(project, tmp_path, r
     else:
         text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
         text = text.replace("digits", "toy").replace("DIGITS", "TOY")
-    (example,) = re.findall(r"```c\n(.*?)```", text, re.DOTALL)
+    example = "\n".join(re.findall(r"```c\n(.*?)```", text, re.DOTALL))
     if readme == "project":
         assert ("spela_learn" in example) != project.inference_only
     defines = ["-DSPELA_INFERENCE_ONLY"] if project.inference_only else []

@@ -81,7 +81,7 @@ class Dataset:
     @property
     def input_names(self) -> tuple[str, ...]:
         """The name of each input; x0, x1, ... where the data have none."""
-        return self.columns or tuple(f"x{index}" for index in range(self.inputs))
+        return self.columns or numbered_names(self.inputs)
 
     @property
     def class_counts(self) -> tuple[int, ...]:
@@ -99,6 +99,11 @@ class Dataset:
     def classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
+
+
+def numbered_names(inputs: int) -> tuple[str, ...]:
+    """Names of inputs that have none: x0, x1, ..."""
+    return tuple(f"x{index}" for index in range(inputs))
 
 
 def quantize_inputs(x: NDArray[np.float32]) -> NDArray[np.int8]:

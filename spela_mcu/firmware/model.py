@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from textwrap import wrap
 
 import numpy as np
 
 from spela_mcu import __version__
-from spela_mcu.data.dataset import INPUT_MAX, InputScaling
+from spela_mcu.data.dataset import InputScaling, numbered_names
+from spela_mcu.firmware.literals import c_string
+from spela_mcu.firmware.quantizer import quantizer_files
 from spela_mcu.firmware.selftest import SelfTest, make_selftest
 from spela_mcu.firmware.templates import render
 from spela_mcu.fixed_point.arena import arena_bytes
@@ -32,6 +33,7 @@ class ModelSource:
 
     Attributes:
         header, source, selftest: the texts of its three files.
+        quantizer: texts of the files that make inputs of raw values, by name.
         weights: their width, ``int8`` or ``int16``.
         arena_bytes: RAM that the network needs, exactly.
         table_bytes: constant data in flash, exactly (but for class names and the self-test's
@@ -46,6 +48,7 @@ class ModelSource:
     header: str
     source: str
     selftest: str
+    quantizer: dict[str, str]
     weights: str
     inputs: int
     classes: int
@@ -64,6 +67,7 @@ class ModelSource:
             f"{self.name}_model.h": self.header,
             f"{self.name}_model.c": self.source,
             f"{self.name}_model_selftest.c": self.selftest,
+            **self.quantizer,
         }
 
 
@@ -93,7 +97,6 @@ class ModelView:
     macro: str
     version: str
     digest_hex: str
-    input_notes: tuple[str, ...]
     plan: FixedPointPlan
     arena_bytes: int
     tables: tuple[Table, ...]
@@ -120,6 +123,7 @@ def model_source(
     *,
     drawn: bool,
     inference_only: bool = False,
+    input_names: tuple[str, ...] | None = None,
 ) -> ModelSource:
     """Generates the model's C source.
 
@@ -127,9 +131,10 @@ def model_source(
         name: a C identifier in lower case.
         network: its initial weights go to flash.
         class_names: one a class.
-        scaling: how raw inputs become int8, told in the header.
+        scaling: how raw values become int8.
         drawn: the weights are the untrained ones, which the chip draws from the seed by itself.
         inference_only: weights stay in flash and are never learned.
+        input_names: one an input; None: they are numbered.
     """
     plan = network.plan
     weights_in_flash = inference_only or not drawn
@@ -143,7 +148,6 @@ def model_source(
         macro=name.upper(),
         version=__version__,
         digest_hex=f"0x{digest:08X}",
-        input_notes=_input_notes(scaling),
         plan=plan,
         arena_bytes=arena,
         tables=tuple(
@@ -161,7 +165,7 @@ def model_source(
             for field in MODEL_FIELDS
             if field.name in made.scalars
         ),
-        class_names=tuple(_c_string(text) for text in class_names),
+        class_names=tuple(c_string(text) for text in class_names),
         selftest=make_selftest(network, inference_only=inference_only),
     )
     return ModelSource(
@@ -169,6 +173,7 @@ def model_source(
         header=render("model.h.j2", m=view),
         source=render("model.c.j2", m=view),
         selftest=render("model_selftest.c.j2", m=view),
+        quantizer=quantizer_files(name, scaling, input_names or numbered_names(plan.inputs)),
         weights=plan.weights,
         inputs=plan.inputs,
         classes=plan.classes,
@@ -221,25 +226,3 @@ def _literal(field: Field, value: int) -> str:
 def _block_lines(packed: bytes, dtype: type[np.int8] | type[np.int16]) -> str:
     blocks = np.frombuffer(packed, np.dtype(dtype).newbyteorder("<")).reshape(-1, 16)
     return "\n".join(f"    {', '.join(map(str, block))}," for block in blocks.tolist())
-
-
-def _c_string(text: str) -> str:
-    """A C string literal of any text: UTF-8, everything but plain ASCII as octal escapes."""
-    plain = (
-        chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"
-        for byte in text.encode()
-    )
-    return f'"{"".join(plain)}"'
-
-
-def _input_notes(scaling: InputScaling) -> tuple[str, ...]:
-    """How the firmware's user makes an int8 input from a raw one, as comment lines."""
-    scale = scaling.scale.astype(np.float64) * INPUT_MAX
-    head = f"input = round((raw - offset) * scale), clipped to -{INPUT_MAX} .. {INPUT_MAX}; "
-    if np.all(scaling.scale == scaling.scale[0]) and np.all(scaling.offset == scaling.offset[0]):
-        return tuple(wrap(f"{head}offset {scaling.offset[0]:.9g}, scale {scale[0]:.9g}.", width=94))
-    pairs = ", ".join(
-        f"{offset:.9g} {factor:.9g}"
-        for offset, factor in zip(scaling.offset.tolist(), scale.tolist(), strict=True)
-    )
-    return (*wrap(f"{head}offset and scale of each input:", width=94), *wrap(pairs, width=94))

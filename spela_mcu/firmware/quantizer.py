@@ -1,0 +1,86 @@
+"""The C that turns a model's raw values into its inputs: the names and scalings, by template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spela_mcu import __version__
+from spela_mcu.data.dataset import InputScaling
+from spela_mcu.firmware.lines import Line, lines
+from spela_mcu.firmware.literals import c_string
+from spela_mcu.firmware.templates import render
+
+
+@dataclass(frozen=True)
+class _Scaling:
+    """One offset and scale: as the bits of a binary32, and to be read."""
+
+    offset_bits: str
+    scale_bits: str
+    offset: str
+    scale: str
+
+
+@dataclass(frozen=True)
+class _View:
+    """What the templates see; one scaling stands for all inputs if they are scaled alike.
+
+    Attributes:
+        lines: those that stand for the scalings on the chip; empty: some scaling has none.
+    """
+
+    name: str
+    macro: str
+    version: str
+    inputs: int
+    input_names: tuple[str, ...]
+    scalings: tuple[_Scaling, ...]
+    lines: tuple[Line, ...]
+
+    @property
+    def scaling_index(self) -> str:
+        return "0" if len(self.scalings) == 1 else "i"
+
+    @property
+    def call(self) -> str:
+        at = f"[{self.scaling_index}]"
+        if self.lines:
+            return f"spela_quantize_line(raw[i], &lines{at})"
+        return f"spela_quantize(raw[i], &scalings{at})"
+
+
+def quantizer_files(
+    name: str, scaling: InputScaling, input_names: tuple[str, ...]
+) -> dict[str, str]:
+    """The texts of <name>_quantize.h and .c, and of <name>_quantize_float.h for hosts.
+
+    Args:
+        name: of the model.
+        scaling: how raw values are scaled.
+        input_names: one an input.
+    """
+    if len(set(zip(scaling.offset.tolist(), scaling.scale.tolist(), strict=True))) == 1:
+        scaling = InputScaling(scaling.offset[:1], scaling.scale[:1])
+    view = _View(
+        name=name,
+        macro=name.upper(),
+        version=__version__,
+        inputs=len(input_names),
+        input_names=tuple(c_string(text) for text in input_names),
+        scalings=tuple(
+            _Scaling(_bits(offset), _bits(scale), f"{offset:.8e}", f"{scale:.8e}")
+            for offset, scale in zip(scaling.offset, scaling.scale, strict=True)
+        ),
+        lines=lines(scaling) or (),
+    )
+    return {
+        f"{name}_quantize.h": render("quantize.h.j2", q=view),
+        f"{name}_quantize.c": render("quantize.c.j2", q=view),
+        f"{name}_quantize_float.h": render("quantize_float.h.j2", q=view),
+    }
+
+
+def _bits(value: np.float32) -> str:
+    return f"0x{value.view(np.uint32):08X}"
