@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What tests/test_quantize.py calls: many raw values of one input, and a generated quantiser. */
 #include "probe_quantize.h"
 
