@@ -200,7 +200,7 @@ def test_a_planted_fault_is_found_and_named(tmp_path, fault):
     found = verify(prepared, build, UnicornSimulator(), learn_steps=600, samples=40)
     assert not found.bit_exact
     assert not found.passed
-    difference = found.difference
+    difference = found.learning.difference or found.inference.difference
     assert difference.reference != difference.device
     message = str(difference)
     assert "on the device" in message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from spela_mcu.cli.options import (
 from spela_mcu.commands.verify import Verification, verify
 from spela_mcu.pipeline import Overrides, prepare, work_directory
 from spela_mcu.progress import progress_bars
+from spela_mcu.proof.stress import stress
 from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
 
 
@@ -57,7 +59,13 @@ def require_accuracy_option(function: Decorated) -> Decorated:
 )  # fmt: skip
 @click.option(
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path),
-    help="Directory for the generated project [default: build/verify].",
+    help="Directory for the generated project [default: build/verify]; that of the stress gets "
+    "\"-stress\" at its name's end.",
+)  # fmt: skip
+@click.option(
+    "--stress/--no-stress", "stressed", default=True, show_default=True,
+    help="Also run two generated models of the same shape, which update, saturate, halve and clip "
+    "in every layer.",
 )  # fmt: skip
 @simulator_option()
 @build_options
@@ -71,6 +79,7 @@ def command(
     model: Path,
     learn_steps: int,
     samples: int,
+    stressed: bool,
     require_accuracy: bool,
     as_json: bool,
     output: Path | None,
@@ -81,6 +90,8 @@ def command(
 
     Generates, builds and runs the firmware on a simulated board, lets it learn, and compares
     its learned state after every step and its answers at every exit with the integer reference.
+    Then two models of the same shape are generated, built and run, whose rates, samples and
+    labels force updates, halvings, clipped multipliers and saturated weights in every layer.
     For accuracy, float networks that start and learn alike are the yardstick: the device is
     shown to be within verify.tolerance_points of them, or shown not to be, or the test samples
     are too few to decide (Tango's score interval, one-sided 5 % either way).
@@ -91,16 +102,22 @@ def command(
     prepared = prepare(model, Overrides(**options), progress=True)
     show_notices(prepared.dataset.notices)
     simulator = find_simulator(prepared.board, simulator_choice)
-    build = prepared.deploy(claimed(output or work_directory(model) / "verify"))
+    directory = claimed(output or work_directory(model) / "verify")
+    build = prepared.deploy(directory)
     stderr.print(f"simulating {prepared.board.title} in {simulator} ...")
     with progress_bars() as progress:
         found = verify(
             prepared, build, simulator, learn_steps=learn_steps, samples=samples, progress=progress
         )
+        if stressed and found.bit_exact:
+            whole = directory.resolve()
+            beside = claimed(whole.with_name(f"{whole.name}-stress"))
+            found = replace(found, stress=stress(prepared, beside, simulator, progress))
     if as_json:
         print_json(found.to_json())
     else:
         print_accuracy(found)
+        stdout.print(_learning_table(found))
         stdout.print(verdict(found), soft_wrap=True)
         if found.not_counted:
             stderr.print(f"instructions were not counted: {found.not_counted}", soft_wrap=True)
@@ -156,6 +173,26 @@ def verdict(found: Verification) -> str:
     )
 
 
+def _learning_table(found: Verification) -> Table:
+    """How much of learning was exercised, by layer."""
+    table = Table(
+        "layer",
+        title="learning exercised: updates, halvings of the weights, clipped multipliers",
+        title_justify="left",
+    )
+    parts = [("", [(q.updates, q.halvings, q.multipliers_clipped) for q in found.quantization])]
+    if found.stress is not None:
+        forced = found.stress.forced()
+        parts.append(("stress: ", [(f.updates, f.halvings, f.multipliers_clipped) for f in forced]))
+    for whose, _ in parts:
+        for what in ("updates", "halvings", "clipped"):
+            table.add_column(f"{whose}{what}", justify="right")
+    for index in range(len(found.quantization)):
+        counts = (count for _, layers in parts for count in layers[index])
+        table.add_row(str(index), *(f"{count:,}" for count in counts))
+    return table
+
+
 def _exactness(found: Verification) -> str:
     build = found.build
     where = (
@@ -164,6 +201,8 @@ def _exactness(found: Verification) -> str:
     )
     if found.bit_exact:
         count = f"{found.learning.steps} learned states and {found.samples} samples"
+        if found.stress is not None:
+            count += f", and {found.stress.steps} learned states under stress,"
         return f"[green]bit-exact[/]: {count} compared on {where}"
     return f"[red]not bit-exact[/] on {where}\n  first difference: {found.difference}"
 

@@ -22,13 +22,13 @@ from spela_mcu.proof.accuracy import (
     compare_with_trained,
 )
 from spela_mcu.proof.equality import (
-    Difference,
     InferenceComparison,
     LearningComparison,
     compare_inference,
     compare_learning,
 )
 from spela_mcu.proof.silence import LayerSilence, silence, silence_warnings
+from spela_mcu.proof.stress import Stress
 from spela_mcu.simulators.base import Call, Machine, SimulationError, Simulator
 from spela_mcu.simulators.counting import CountingError
 
@@ -59,6 +59,7 @@ class Verification:
         infer_instructions: of one spela_infer; None if they were not counted.
         learn_instructions: of one spela_learn, the mean of those counted; None without learning.
         stack_bytes: the most that the stack ever held.
+        stress: what stressed models of the same shape did, if they were run.
     """
 
     prepared: Prepared
@@ -78,11 +79,14 @@ class Verification:
     infer_instructions: int | None
     learn_instructions: int | None
     stack_bytes: int
+    stress: Stress | None = None
 
     @property
     def bit_exact(self) -> bool:
         """Whether nothing differed."""
-        return self.learning.mismatches == 0 and self.inference.score_mismatches == 0
+        under_stress = self.stress is not None and self.stress.difference is not None
+        own = self.learning.mismatches + self.inference.score_mismatches
+        return own == 0 and not under_stress
 
     @property
     def passed(self) -> bool:
@@ -116,6 +120,8 @@ class Verification:
                 f"than the tolerance of {tolerance:g}; these {self.samples} samples do not tell "
                 "whether that is chance"
             )
+        if self.stress is not None and self.stress.difference is None and self.stress.missed():
+            found.append(f"the stress could not force {', '.join(self.stress.missed())}")
         if not majority.better:
             found.append(
                 f"the device is not shown to be better than always guessing "
@@ -131,13 +137,16 @@ class Verification:
         return (*found, *silence_warnings(self.silence))
 
     @property
-    def difference(self) -> Difference | None:
-        """The first difference."""
-        return self.learning.difference or self.inference.difference
+    def difference(self) -> str | None:
+        """The first difference, in words."""
+        difference = self.learning.difference or self.inference.difference
+        if difference is not None:
+            return str(difference)
+        return None if self.stress is None else self.stress.difference
 
     def to_json(self) -> dict[str, object]:
         """The report as plain data."""
-        difference, shortfall = self.difference, self.floats.shortfall
+        shortfall = self.floats.shortfall
         return {
             "bit_exact": self.bit_exact,
             "passed": self.passed,
@@ -145,7 +154,7 @@ class Verification:
             "score_mismatches": self.inference.score_mismatches,
             "learn_steps": self.learning.steps,
             "state_mismatches": self.learning.mismatches,
-            "first_difference": None if difference is None else str(difference),
+            "first_difference": self.difference,
             "start": self.prepared.spec.learning.start,
             "accuracy_verdict": self.floats.verdict,
             "float_accuracy": list(self.floats.accuracy),
@@ -171,6 +180,7 @@ class Verification:
             "warnings": list(self.warnings()),
             "quantization": [asdict(layer) for layer in self.quantization],
             "silence": [asdict(layer) for layer in self.silence],
+            "stress": None if self.stress is None else self.stress.to_json(),
             "core": self.build.project.board.core,
             "board": self.build.project.board.id,
             "compiler": f"{self.build.compiler.name} {self.build.compiler.version}",
