@@ -100,8 +100,8 @@ def test_wide_networks_learn_few_steps(prepared):
 FAULTS = {
     "the halvings' share of the rate": (
         "spela_learn.c",
-        "2 * (int32_t)network->layers[index].halvings",
-        "(int32_t)network->layers[index].halvings",
+        "2 * (int32_t)rescalings",
+        "(int32_t)rescalings",
     ),
     "end of a multiplier": ("spela_learn.c", "exact, INT16_MIN", "exact, -INT16_MAX"),
     "decay of the rate": ("spela_learn.c", "model->rate_halvings + 1U", "model->rate_halvings"),
