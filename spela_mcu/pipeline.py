@@ -205,6 +205,7 @@ def prepare(
         spec = Overrides(start="trained").apply(spec)
     board = target_board(spec, path, overrides)
     dataset = load_dataset(spec, path, progress=progress)
+    spec = scheduled(spec, dataset)
     starts_trained = spec.learning.start == "trained"
     memory = check_memory(spec, dataset, board, path, inference_only=inference_only)
     trained = None
@@ -233,6 +234,11 @@ def prepare(
     if spec.exits.calibrated:
         network = _with_exits(network, spec, dataset, progress=progress)
     return Prepared(path, spec, dataset, board, trained, network.plan, network.initial, memory)
+
+
+def scheduled(spec: ModelSpec, dataset: Dataset) -> ModelSpec:
+    """The spec with the halvings of the learning rate at their place in the stream."""
+    return spec.model_copy(update={"learning": spec.learning.for_samples(len(dataset.train))})
 
 
 def check_memory(

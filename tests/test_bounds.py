@@ -23,7 +23,7 @@ from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.spec.fields import sections
 from spela_mcu.spec.load import load_spec
-from spela_mcu.spec.model import FLOAT32_MAX, MAX_INPUTS, ModelSpec
+from spela_mcu.spec.model import FLOAT32_MAX, MAX_INPUTS, UINT32_MAX, ModelSpec
 
 SOURCES = {
     "sklearn": {},
@@ -45,6 +45,7 @@ SPECIAL = {
     # Held by validators of their own, whose messages say more: [least, greatest], one beyond each.
     "network.layers[].negative_slope": ((2.0**-10, 2.0**-1), (2.0**-11, 1.0)),
     "data (csv).label": ((-MAX_INPUTS - 1, MAX_INPUTS), (-MAX_INPUTS - 2, MAX_INPUTS + 1)),
+    "learning.halve_rate_every": ((0, UINT32_MAX), (-1, UINT32_MAX + 1)),
     "network.input_shape": (([1], [MAX_INPUTS]), ([0], [MAX_INPUTS + 1])),
     "data.input_range": (
         ([0, 1e-38], [-FLOAT32_MAX, FLOAT32_MAX]),

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spela_mcu.data.load import load_dataset
 from spela_mcu.errors import UserError, UserErrors
 from spela_mcu.spec import faults, reference, starter
 from spela_mcu.spec.document import read_document
@@ -168,6 +169,26 @@ def test_more_samples_than_the_chip_counts(load, tmp_path):
     assert "42949 or less" in caught.value.mend
 
 
+@pytest.mark.parametrize(
+    ("keys", "samples", "interval"),
+    [
+        ("epochs: 10", 1295, 1079),
+        ("epochs: 5", 142, 59),
+        ("epochs: 1, rate_halvings: 15", 3, 1),
+        ("epochs: 5, rate_halvings: 0", 142, 0),
+    ],
+)
+def test_halvings_spread_over_what_is_to_be_learned(load, keys, samples, interval):
+    learning = load(MINIMAL + f"learning: {{halve_rate_every: auto, {keys}}}").learning
+    with pytest.raises(ValueError, match="number of training samples"):
+        _ = learning.interval
+    known = learning.for_samples(samples)
+    assert known.interval == interval
+    assert known.for_samples(1) == known
+    if interval > 1:  # the last halving comes before the end
+        assert (2 * known.rate_halvings - 1) * interval < known.epochs * samples
+
+
 def test_located(tmp_path):
     file = tmp_path / "model.yaml"
     file.write_text(MINIMAL)
@@ -304,8 +325,10 @@ def test_starter_shows_every_section_and_agrees_with_the_digits_example():
     assert set(document.data) == set(ModelSpec.model_fields)
     example = load_spec(ROOT / "examples/digits/model.yaml")
     ours = load_spec(ROOT / "spela_mcu/spec/starter.yaml")
-    for section in ("training", "learning", "target", "verify", "fixed_point"):
+    for section in ("training", "target", "verify", "fixed_point"):
         assert getattr(ours, section) == getattr(example, section), section
+    assert ours.learning.for_samples(1295).interval == example.learning.interval
+    assert ours.data.input_range is None  # another data set's would be refused
     assert ours.network.layers == example.network.layers
 
 
@@ -358,3 +381,21 @@ def test_examples_of_the_manual_are_right(load):
 def test_every_source_has_a_section():
     literals = typing.get_args(ModelSpec.model_fields["data"].annotation)
     assert len(literals) == sum(name.startswith("data (") for name in sections()) == 6
+
+
+@pytest.mark.parametrize(("every", "told"), [("1079", True), ("100", False), ("auto", False)])
+def test_a_schedule_that_never_acts_is_told(load, every, told):
+    """As when digits' model.yaml is given wine's 116 training samples."""
+    text = MINIMAL.replace("sklearn}", "sklearn, dataset: wine}")
+    spec = load(text + f"learning: {{epochs: 10, halve_rate_every: {every}}}")
+    reasons = [notice.reason for notice in load_dataset(spec).notices]
+    assert any("first halved after 6474 samples" in reason for reason in reasons) == told
+
+
+def test_another_data_set_is_all_that_the_starter_needs(load):
+    text = (ROOT / "spela_mcu/spec/starter.yaml").read_text(encoding="utf-8")
+    spec = load(text.replace("dataset: digits\n", "dataset: wine\n"))
+    dataset = load_dataset(spec)
+    assert dataset.classes == 3
+    learning = spec.learning.for_samples(len(dataset.train))
+    assert 0 < learning.rate_halvings * learning.interval < learning.epochs * len(dataset.train)

@@ -27,7 +27,7 @@ from spela_mcu.contenders.workers import workers
 from spela_mcu.data.dataset import Dataset
 from spela_mcu.firmware.board import Board
 from spela_mcu.fixed_point.plan import float_embeddings
-from spela_mcu.pipeline import Overrides, check_memory, target_board
+from spela_mcu.pipeline import Overrides, check_memory, scheduled, target_board
 from spela_mcu.progress import Progress, silent
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.reference.run import training_digest
@@ -99,6 +99,7 @@ def compare(
             nobody at the address; or a contender's own.
     """
     board = target_board(spec, model, Overrides())
+    spec = scheduled(spec, dataset)
     check_memory(spec, dataset, board, model)
     able, skipped = _able(contenders(spec))
     known = versions()

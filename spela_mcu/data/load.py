@@ -32,7 +32,7 @@ from spela_mcu.data.split import split_groups, split_stratified
 from spela_mcu.errors import UserError
 from spela_mcu.notice import Notice
 from spela_mcu.spec.load import check_against_data, located
-from spela_mcu.spec.model import MAX_INPUTS, CsvData, Data, ModelSpec
+from spela_mcu.spec.model import MAX_INPUTS, CsvData, Data, Learning, ModelSpec
 
 _READ: dict[str, Callable[[Any], RawData]] = {
     "sklearn": source_sklearn.read,
@@ -122,6 +122,7 @@ def _dataset(spec: ModelSpec, raw: RawData) -> Dataset:
         *odd_labels(dataset.class_names, dataset.class_counts),
         *_odd_columns(spec.data, dataset, x),
         *check_resolution(train_x, dataset, kind, spec.data),
+        *_idle_schedule(spec.learning, len(dataset.train)),
     )
     return replace(dataset, notices=notices, origin=_origin(spec.data, raw, kind))
 
@@ -143,6 +144,21 @@ def _origin(data: Data, raw: RawData, kind: Scaling) -> Origin:
         low=min(float(x.min()) for x in parts),
         high=max(float(x.max()) for x in parts),
         scaling=kind,
+    )
+
+
+def _idle_schedule(learning: Learning, samples: int) -> tuple[Notice, ...]:
+    """Told where the rate would be halved only after all has been learned."""
+    learning = learning.for_samples(samples)
+    first, total = learning.rate_halvings * learning.interval, learning.epochs * samples
+    if learning.interval == 0 or learning.rate_halvings == 0 or first < total:
+        return ()
+    return (
+        Notice(
+            f"learning.halve_rate_every: the rate is first halved after {first} samples, but "
+            f"{learning.epochs} passes over {samples} training samples are {total}",
+            "set halve_rate_every: auto",
+        ),
     )
 
 

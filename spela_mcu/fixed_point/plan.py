@@ -281,7 +281,7 @@ def _plan(
         rounding=spec.fixed_point.rounding,
         loss=spec.network.loss,
         margin=min(round(spec.network.margin * ONE_Q14), 32767),
-        halve_rate_every=spec.learning.halve_rate_every,
+        halve_rate_every=spec.learning.interval,
         rate_halvings=spec.learning.rate_halvings,
         dither_seed=derived_seed(spec.network.seed, -1),
         bias=bias,

@@ -58,9 +58,9 @@ def online_learning_rates(learning: Learning, steps: int) -> NDArray[np.float64]
     after each, the last of the held ones included, `rate_halvings` times.
     """
     halvings = np.zeros(steps, dtype=np.int64)
-    if learning.halve_rate_every:
+    if learning.interval:
         most = learning.rate_halvings
-        intervals = np.arange(steps) // learning.halve_rate_every
+        intervals = np.arange(steps) // learning.interval
         halvings = np.clip(intervals - most + 1, 0, most)
     return np.ldexp(learning.first_rate, -halvings)
 

@@ -63,6 +63,8 @@ def _path_of(finding: ErrorDetails) -> KeyPath:
             path = path[:2]  # and the branches of text | whole number
         elif path[1:2] in (("features",), ("ignore",)):
             path = path[:3]
+    if path[:2] == ("learning", "halve_rate_every"):
+        path = path[:2]  # the branches of whole number | auto
     if finding["type"].startswith("union_tag"):
         path = (*path, "source")
     if finding["type"] == "missing" and path and isinstance(path[-1], int):
@@ -85,7 +87,7 @@ def _translate(document: Document, path: KeyPath, finding: ErrorDetails) -> User
         reason, mend = _unknown_key(document, path)
     elif kind == "missing" and not isinstance(finding["loc"][-1], int):
         reason, mend = "this key is missing", _request(path, field)
-    elif kind == "literal_error":
+    elif kind == "literal_error" and path != ("learning", "halve_rate_every"):
         names = tuple(DATA_SECTIONS) if path == _SOURCE or field is None else choices(field)
         reason, mend = _unknown_choice(path, names, value)
     elif kind == "string_pattern_mismatch":

@@ -105,12 +105,19 @@ def wanted(field: FieldInfo) -> str:
             return f"a list of {len(rest) + 1} {plural}"
         return f"a list of {plural}" + (", one or more" if _limit(field, "min_length") else "")
     if get_origin(annotation) in (types.UnionType, Union):
-        return " or ".join(
-            dict.fromkeys(_WORDS.get(part, "a mapping") for part in get_args(annotation))
-        )
+        return " or ".join(dict.fromkeys(map(_alternative, get_args(annotation))))
     if _limit(field, "max_length") == 1:
         return "one character"
     return _WORDS.get(annotation, "a mapping") + _bounds(field, whole=annotation is int)
+
+
+def _alternative(annotation: object) -> str:
+    if get_origin(annotation) is Literal:
+        return one_of(get_args(annotation))
+    if get_origin(annotation) is Annotated:
+        inner, bounds, *_ = get_args(annotation)
+        return _WORDS[inner] + _bounds(bounds, whole=inner is int)
+    return _WORDS.get(annotation, "a mapping")
 
 
 def default_text(field: FieldInfo) -> str | None:

@@ -130,7 +130,7 @@ def _unused_keys(spec: ModelSpec) -> list[UserError]:
         faults.append(
             UserError(
                 "without halve_rate_every the learning rate is never halved",
-                mend="remove rate_halvings, or set halve_rate_every: 1000 or the like",
+                mend="remove rate_halvings, or set halve_rate_every: auto",
                 key="learning.rate_halvings",
             )
         )

@@ -392,11 +392,10 @@ class Learning(Section):
         le=10,
         description="of the first sample; when absent 0.2 (start: untrained) or 0.02 (trained)",
     )
-    halve_rate_every: int = Field(
+    halve_rate_every: Annotated[int, Field(ge=0, le=UINT32_MAX)] | Literal["auto"] = Field(
         0,
-        ge=0,
-        le=UINT32_MAX,
-        description="samples between two halvings of the learning rate; 0: never halved",
+        description="samples between two halvings of the learning rate; 0: none; auto: it is held "
+        "for half of the stream, and halved in the other half",
     )
     rate_halvings: int = Field(
         6,
@@ -409,6 +408,30 @@ class Learning(Section):
         description="a layer whose weights are halved, since many saturate, keeps its rate: for "
         "chips that learn without end",
     )
+
+    def for_samples(self, samples: int) -> Learning:
+        """The same with a number of samples in place of ``auto``.
+
+        Args:
+            samples: of the training part; `epochs` times as many are to be learned.
+        """
+        if self.halve_rate_every != "auto":
+            return self
+        # Held for rate_halvings intervals, then halved once an interval: twice as many in all.
+        intervals = 2 * self.rate_halvings
+        every = max(self.epochs * samples // intervals, 1) if intervals else 0
+        return self.model_copy(update={"halve_rate_every": every})
+
+    @property
+    def interval(self) -> int:
+        """Samples between two halvings; 0: none.
+
+        Raises:
+            ValueError: it is ``auto`` still; see `for_samples`.
+        """
+        if self.halve_rate_every == "auto":
+            raise ValueError("halve_rate_every: auto needs the number of training samples")
+        return self.halve_rate_every
 
     @property
     def first_rate(self) -> float:
