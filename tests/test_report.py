@@ -58,7 +58,12 @@ def comparison_of(model, name="One"):
                 "title": name,
                 "accuracy_mean": [0.91, 0.87654],
                 "accuracy_spread": [0.01, 0.02],
-                "cost": {"flash_bytes": 12345, "ram_bytes": 678, "instructions": None},
+                "cost": {
+                    "flash_bytes": 12345,
+                    "ram_bytes": 678,
+                    "instructions": None,
+                    "note": "the whole firmware",
+                },
             }
         ],
         "skipped": [{"title": "TFLM", "reason": "not installed"}],
