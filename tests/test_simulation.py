@@ -306,7 +306,13 @@ def test_simulate_refuses_what_does_not_fit(project, tmp_path):
     assert "7 values, and the model 13 inputs" in str(done.exception)
     np.savez(tmp_path / "x.npz", x=X[:2], y=[0, 5])
     done = CliRunner().invoke(command, [str(project), "--input", str(tmp_path / "x.npz")])
-    assert "labels go from 0 to 5, but the model has 5 classes: 0 to 4" in str(done.exception)
+    assert "sample 1 (counted from 0) has label 5 of 5 classes" in str(done.exception)
+    other = tmp_path / "model.yaml"  # digits: 64 inputs and 10 classes
+    other.write_text("name: a\ndata: {source: sklearn}\nnetwork: {layers: [{units: 16}]}\n")
+    done = CliRunner().invoke(command, [str(project), "--data", str(other)])
+    assert "64 values of 10 classes, and the project's model 13 inputs and 5 classes" in str(
+        done.exception
+    )
     both = CliRunner().invoke(command, [str(project), "--input", "a.csv", "--data", "b.yaml"])
     assert both.exit_code == 2
 

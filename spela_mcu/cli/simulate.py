@@ -15,7 +15,6 @@ from spela_mcu.cli.interactive import interact
 from spela_mcu.cli.options import COUNT, json_option, simulator_option
 from spela_mcu.device.device import Device
 from spela_mcu.device.samples import Samples, read_samples, samples_of_model
-from spela_mcu.errors import UserError
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import ProjectDirectory, read_project
 from spela_mcu.firmware.project import SAMPLES
@@ -76,15 +75,8 @@ def command(
     samples = (
         read_samples(input_file or directory / SAMPLES, project.inputs, project.classes)
         if model is None
-        else samples_of_model(model, project.inputs)
+        else samples_of_model(model, project.inputs, project.classes)
     ).first(limit)
-    if samples.y is not None and not 0 <= samples.y.min() <= samples.y.max() < project.classes:
-        raise UserError(
-            f"labels go from {samples.y.min()} to {samples.y.max()}, but the model has "
-            f"{project.classes} classes: 0 to {project.classes - 1}",
-            mend="give samples of this model, labelled with the numbers of its classes",
-            file=model or input_file,
-        )
     simulator = find_simulator(project.board, simulator_choice)
     with stderr.status("building ..."):
         build = build_project(directory, find_compiler(compiler))

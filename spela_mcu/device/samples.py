@@ -96,20 +96,22 @@ def _checked(
     )
 
 
-def samples_of_model(model: Path, inputs: int) -> Samples:
+def samples_of_model(model: Path, inputs: int, classes: int) -> Samples:
     """The test part of a model.yaml's data, scaled and quantised.
 
     Raises:
-        UserError: the model.yaml or its data is wrong, or has other inputs than the project.
+        UserError: the model.yaml or its data is wrong, or has other inputs or classes than the
+            project.
     """
     from spela_mcu.data.dataset import quantize_inputs
     from spela_mcu.data.load import load_dataset
     from spela_mcu.spec.load import load_spec
 
     dataset = load_dataset(load_spec(model), model, progress=True)
-    if dataset.inputs != inputs:
+    if (dataset.inputs, dataset.classes) != (inputs, classes):
         raise UserError(
-            f"its samples have {dataset.inputs} values, and the project's model {inputs} inputs",
+            f"its samples have {dataset.inputs} values of {dataset.classes} classes, and the "
+            f"project's model {inputs} inputs and {classes} classes",
             mend="name the model.yaml that the project was generated from",
             file=model,
         )
