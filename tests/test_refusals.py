@@ -7,7 +7,7 @@ import pytest
 from spela_mcu.fixed_point.layout import padded
 from spela_mcu.host.network import _library
 
-INT16, NEAREST, INFERENCE_ONLY, BIAS = 1, 2, 4, 8
+INT16, NEAREST, INFERENCE_ONLY, BIAS, WEIGHT_DECAY = 1, 2, 4, 8, 16
 
 
 @dataclass
@@ -98,7 +98,8 @@ def chain(*units, inputs=3, **keys):
         (Model(chain(5), flags=BIAS), True),
         (Model(chain(2, inputs=2), flags=BIAS), True),
         (Model(chain(2, inputs=1), flags=BIAS), False),
-        (Model(chain(5), flags=16), False),
+        (Model(chain(5), flags=WEIGHT_DECAY), True),
+        (Model(chain(5), flags=32), False),
         (Model(chain(5), flags=128), False),
         (Model(chain(5, 4, 6, 2)), True),
     ],
