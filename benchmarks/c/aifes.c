@@ -12,7 +12,7 @@
 
 #define PARAMETERS ((INPUTS * HIDDEN) + HIDDEN + (HIDDEN * OUTPUTS) + OUTPUTS)
 
-/* AIfES says at run time how much it needs; these bounds are checked against it. */
+/* AIfES says at run time how much it needs; that is checked against these bounds. */
 #define PARAMETER_WORDS (PARAMETERS + 64)
 #define TRAINING_WORDS  ((2 * PARAMETERS) + (8 * (INPUTS + HIDDEN + OUTPUTS)) + 1024)
 
@@ -36,7 +36,7 @@ static aitensor_t input;
 static aitensor_t target;
 static aitensor_t output;
 
-/* Read by the host, which computes them again. */
+/* Read by the host, which recomputes them. */
 float benchmark_output[OUTPUTS];
 benchmark_facts_t benchmark_facts;
 

@@ -17,7 +17,7 @@ static int32_t hidden_sums[HIDDEN];
 static int32_t output_sums[OUTPUTS];
 static const int8_t *taken;
 
-/* Read by the host, which computes them again. */
+/* Read by the host, which recomputes them. */
 int8_t benchmark_hidden[HIDDEN];
 int8_t benchmark_output[OUTPUTS];
 benchmark_facts_t benchmark_facts;

@@ -21,11 +21,11 @@ uint8_t benchmark_infer(void);
 /** One whole learning step with the sample taken: counted. @return 0, or what went wrong */
 uint8_t benchmark_learn(void);
 
-/** What the contender takes of RAM, in bytes, and what its last step did. */
+/** How much RAM the contender takes, in bytes, and what its last step did. */
 typedef struct {
     uint32_t weights;      /**< parameters, biases included */
-    uint32_t infer_buffer; /**< beyond them, to infer */
-    uint32_t learn_buffer; /**< beyond them, to infer and to learn; 0: it does not learn */
+    uint32_t infer_buffer; /**< beyond the weights, to infer */
+    uint32_t learn_buffer; /**< beyond the weights, to infer and learn; 0: it does not learn */
     uint32_t active;       /**< units that were not zero in the last step; 0: not known */
 } benchmark_facts_t;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Everything that the application keeps in RAM, besides the stack. */
+/** Everything that the application keeps in RAM, apart from the stack. */
 #ifndef APPLICATION_H
 #define APPLICATION_H
 

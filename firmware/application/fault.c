@@ -21,7 +21,7 @@ static uint32_t register_at(uint32_t address) {
 
 void port_on_fault(const port_exception_t *exception) {
     frame_writer_t *writer = &application.writer;
-    port_write(0U); /* ends a frame that was under way; the host will find it malformed */
+    port_write(0U); /* ends a frame that was being sent; the host will find it malformed */
     frame_write_start(writer);
     frame_write_u8(writer, COMMAND_FAULT);
     frame_write_u8(writer, PROTOCOL_FAULT);

@@ -134,6 +134,6 @@ void frame_write_end(frame_writer_t *writer) {
     for (uint32_t i = 0U; i < FRAME_CRC_BYTES; i++) {
         encode(writer, (uint8_t)(crc >> (8U * i)));
     }
-    send_block(writer); /* a last, empty block is no more than its code byte: decoders drop it */
+    send_block(writer); /* a last, empty block is just its code byte; decoders drop it */
     port_write(0U);
 }

@@ -18,7 +18,7 @@ typedef enum {
     FRAME_PENDING = 0,   /**< the frame has not ended yet */
     FRAME_READY = 1,     /**< ended: the payload lies in the buffer */
     FRAME_MALFORMED = 2, /**< ended: not COBS, or too short for a CRC */
-    FRAME_DAMAGED = 3,   /**< ended: the CRC is another */
+    FRAME_DAMAGED = 3,   /**< ended: the CRC does not match */
     FRAME_OVERLONG = 4,  /**< ended: it did not fit the buffer */
 } frame_event_t;
 

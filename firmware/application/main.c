@@ -15,7 +15,7 @@ int main(void) {
     port_init();
     if (spela_init(&application.network, &APPLICATION_MODEL, application.arena,
                    sizeof application.arena) != SPELA_OK) {
-        application.network = NULL; /* every answer will say so */
+        application.network = NULL; /* then every answer says so */
     }
     frame_read_start(&application.reader, application.frame, sizeof application.frame);
     for (;;) {

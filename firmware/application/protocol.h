@@ -24,7 +24,7 @@ typedef enum {
 /** Statuses beside those of spela_status_t, which are below 128. */
 typedef enum {
     PROTOCOL_MALFORMED = 128, /**< the frame is not COBS, or too short */
-    PROTOCOL_DAMAGED = 129,   /**< the CRC is another */
+    PROTOCOL_DAMAGED = 129,   /**< the CRC does not match */
     PROTOCOL_OVERLONG = 130,  /**< the frame is longer than any request */
     PROTOCOL_UNKNOWN = 131,   /**< no such command */
     PROTOCOL_LENGTH = 132,    /**< the payload is not as long as the command says */

@@ -30,7 +30,7 @@ static void store_row(int8_t *weights, __m128i row) {
     __builtin_memcpy(weights, &word, sizeof word);
 }
 
-/** Sums of neighbours: (a0 + a1, a2 + a3, b0 + b1, b2 + b3). */
+/** Sums of adjacent elements: (a0 + a1, a2 + a3, b0 + b1, b2 + b3). */
 static __m128i add_pairs(__m128i a, __m128i b) {
     const __m128i even = _mm_castps_si128(
         _mm_shuffle_ps(_mm_castsi128_ps(a), _mm_castsi128_ps(b), _MM_SHUFFLE(2, 0, 2, 0)));
@@ -56,7 +56,7 @@ void spela_dense_int8(const int8_t *weights, const int16_t *wide, const spela_sh
     }
 }
 
-/** Four int32 (multiplier * input + noise) >> 16: the noise comes less 2^15, to fit an int16. */
+/** Four int32 (multiplier * input + noise) >> 16; the noise is given less 2^15, to fit an int16. */
 static __m128i steps(int32_t multiplier, __m128i inputs_and_noise) {
     const __m128i factors = _mm_set1_epi32((int32_t)((uint32_t)multiplier & 0xFFFFU) | 0x10000);
     const __m128i products = _mm_madd_epi16(factors, inputs_and_noise);
@@ -74,7 +74,7 @@ void spela_update_int8(int8_t *weights, const spela_shape_t *shape, spela_update
         if (_mm_movemask_epi8(_mm_cmpeq_epi16(inputs, _mm_setzero_si128())) == 0xFFFF) {
             continue; /* the update of a zero input is its noise >> 16: zero */
         }
-        /* the upper halves less 2^15: their sign turned */
+        /* the upper halves less 2^15: the top bit inverted */
         const __m128i drawn = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)noise),
                                             _mm_set1_epi32(INT32_MIN));
         const __m128i upper = _mm_srai_epi32(drawn, 16);
@@ -88,7 +88,7 @@ void spela_update_int8(int8_t *weights, const spela_shape_t *shape, spela_update
             /* |step| <= 2^6 */
             const __m128i sum = _mm_adds_epi8(_mm_unpacklo_epi32(load_row(w0), load_row(w1)),
                                               _mm_packs_epi16(both, both));
-            /* in this order: a second row that only fills the pair may be the first again */
+            /* in this order: a second row that only fills up the pair may be the same row */
             store_row(w1, _mm_srli_epi64(sum, 32));
             store_row(w0, sum);
         }

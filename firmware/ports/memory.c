@@ -8,7 +8,7 @@ void *memmove(void *to, const void *from, size_t length);
 void *memset(void *to, int value, size_t length);
 int memcmp(const void *left, const void *right, size_t length);
 
-/* Without it, a compiler sees what the loop does, and calls the very function it stands in. */
+/* Otherwise a compiler may recognise the loop and replace it by a call of the same function. */
 #define KEEP_LOOP() __asm__ volatile("")
 
 void *memcpy(void *restrict to, const void *restrict from, size_t length) {

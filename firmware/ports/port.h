@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * What the application needs of a board: a serial line, and somebody to tell of a fault.
+ * What the application needs of a board: a serial line, and somewhere to report a fault.
  *
  * To run the application on a board of your own, implement the first three functions; to embed
  * only the library (spela/ and model/), none of this is needed.
@@ -13,7 +13,7 @@
 /** Clocks, pins and the UART: 8 data bits, no parity, 1 stop bit, the baud rate of board.h. */
 void port_init(void);
 
-/** Waits for a received byte. A byte with a line error is handed on: the CRC tells. */
+/** Waits for a received byte. A byte with a line error is handed on: the CRC will show it. */
 uint8_t port_read(void);
 
 /** Waits until the transmitter has room, then sends. */
@@ -25,7 +25,7 @@ typedef struct {
 } port_exception_t;
 
 /**
- * Called on a fault or an interrupt that nobody asked for; implemented by the application. When
+ * Called on a fault or an unexpected interrupt; implemented by the application. When
  * it returns, the core stays in an endless loop, in which a debugger finds it.
  *
  * @param exception  NULL if the stack overflowed, so that nothing could be pushed

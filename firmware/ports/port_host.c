@@ -2,7 +2,7 @@
 /*
  * No board at all: the application as a process, with standard input and output for a serial line.
  *
- * No generated project holds it. In one, in place of the board's port:
+ * Not part of a generated project. To use it in one, in place of the board's port:
  *     cc -Imodel -Ispela -Iapplication -Iport model/x.c spela/x.c application/x.c port_host.c
  * (x: every file), with -DSPELA_INFERENCE_ONLY if the project was generated so.
  */
@@ -16,7 +16,7 @@
 typedef struct {
     uint8_t bytes[4096];
     size_t length;
-    size_t next; /* of a queue, the first byte not taken yet */
+    size_t next; /* of the queue: the first byte not taken yet */
 } queue_t;
 
 static queue_t received;
@@ -38,10 +38,10 @@ void port_init(void) {
     /* Standard input and output are open already. */
 }
 
-/* The line's end is the application's: there is no other way out of it. */
+/* The application ends with the line: it has no other way out. */
 uint8_t port_read(void) {
     if (received.next == received.length) {
-        flush(); /* whoever waits for an answer gets it before the next wait */
+        flush(); /* the host gets its answer before the application waits again */
         const ssize_t count = read(STDIN_FILENO, received.bytes, sizeof received.bytes);
         if (count <= 0) {
             exit(count == 0 ? EXIT_SUCCESS : EXIT_FAILURE);

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* Defined by the linker script: only their addresses mean something. */
+/* Defined by the linker script: only their addresses matter. */
 extern uint32_t port_stack_bottom[];
 extern uint32_t port_stack_top[];
 extern const uint32_t port_data_load[];
@@ -74,12 +74,12 @@ void Reset_Handler(void) {
 }
 
 /*
- * The stack lies at the bottom of RAM, so one that overflows runs out of RAM and faults here, with
- * a stack pointer that must not be used: then start from the top again, and hand on NULL. The
- * reporting needs less than the 256 bytes that it is granted otherwise.
+ * The stack lies at the bottom of RAM, so one that overflows leaves RAM and faults here, with a
+ * stack pointer that must not be used: then start from the top again, and hand on NULL. Otherwise
+ * the report has the 256 bytes kept for it, and needs less.
  */
 __attribute__((naked)) void Fault_Handler(void) {
-    __asm__ volatile(".syntax unified\n" /* which is not gcc's default for ARMv6-M */
+    __asm__ volatile(".syntax unified\n" /* gcc's default for ARMv6-M is divided syntax */
                      "mrs r0, msp\n"
                      "ldr r1, =port_stack_bottom + 256\n"
                      "cmp r0, r1\n"

@@ -16,7 +16,7 @@ static void stm32_enable(void) {
     for (uint32_t i = 0U; i < sizeof bits / sizeof bits[0]; i++) {
         volatile uint32_t *enable = (volatile uint32_t *)(uintptr_t)bits[i].address;
         *enable |= bits[i].mask;
-        (void)*enable; /* a clock runs two cycles after the write: reading it back waits */
+        (void)*enable; /* a clock starts two cycles after the write: reading it back waits */
     }
 }
 
@@ -29,7 +29,7 @@ typedef struct {
     volatile uint32_t output;
 } stm32_gpio_t;
 
-#define CONFIGURATION_INPUT_PULLED    8U  /* CNF 10, MODE 00; the output bit says: up */
+#define CONFIGURATION_INPUT_PULLED    8U  /* CNF 10, MODE 00; the output bit selects pull-up */
 #define CONFIGURATION_OUTPUT_FUNCTION 10U /* CNF 10, MODE 10: alternate function, up to 2 MHz */
 
 static void stm32_configure_pin(uintptr_t port, uint32_t pin, uint32_t configuration) {

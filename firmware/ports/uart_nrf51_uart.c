@@ -20,7 +20,7 @@
 #define ENABLE_UART       4U
 #define ERROR_SOURCES_ALL 15U /* overrun, parity, framing, break */
 
-/* 2^32 * baud / 16 MHz, in steps of 2^12, as the manual's table has it. */
+/* 2^32 * baud / 16 MHz, in steps of 2^12, as in the manual's table. */
 #define BAUD_REGISTER                                                                              \
     ((((BOARD_UART_BAUD * 0x100000000ULL) / BOARD_UART_CLOCK_HZ) + 0x800U) & 0xFFFFF000U)
 #if BOARD_UART_CLOCK_HZ != 16000000
@@ -51,9 +51,9 @@ uint8_t port_read(void) {
     }
     if (*uart(EVENT_ERROR) != 0U) {
         *uart(EVENT_ERROR) = 0U;
-        *uart(ERROR_SOURCE) = ERROR_SOURCES_ALL; /* cleared by ones; reception goes on anyway */
+        *uart(ERROR_SOURCE) = ERROR_SOURCES_ALL; /* cleared by writing ones; reception goes on */
     }
-    /* In this order: taking a byte moves up the next, which sets the event again. */
+    /* In this order: taking a byte lets the next one move up, which sets the event again. */
     *uart(EVENT_RX_READY) = 0U;
     return (uint8_t)*uart(RX_DATA);
 }
@@ -62,6 +62,6 @@ void port_write(uint8_t byte) {
     *uart(EVENT_TX_READY) = 0U;
     *uart(TX_DATA) = byte;
     while (*uart(EVENT_TX_READY) == 0U) {
-        /* Until it is sent, so that there is room for the next. */
+        /* Waits until it is sent, so that there is room for the next. */
     }
 }

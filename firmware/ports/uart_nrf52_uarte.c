@@ -48,7 +48,7 @@
 #error "the UARTE of nRF52 runs on 16 MHz"
 #endif
 
-/* Where the DMA puts and fetches a byte: not in flash, which it does not reach. */
+/* Where the DMA puts and fetches a byte: in RAM, since it does not reach flash. */
 static volatile uint8_t received;
 static volatile uint8_t sent;
 
@@ -80,7 +80,7 @@ uint8_t port_read(void) {
     }
     if (*uarte(EVENT_ERROR) != 0U) {
         *uarte(EVENT_ERROR) = 0U;
-        *uarte(ERROR_SOURCE) = ERROR_SOURCES_ALL; /* cleared by ones; reception goes on anyway */
+        *uarte(ERROR_SOURCE) = ERROR_SOURCES_ALL; /* cleared by writing ones; reception goes on */
     }
     *uarte(EVENT_RX_END) = 0U;
     const uint8_t byte = received;
@@ -93,6 +93,6 @@ void port_write(uint8_t byte) {
     *uarte(EVENT_TX_END) = 0U;
     *uarte(TASK_START_TX) = 1U;
     while (*uarte(EVENT_TX_END) == 0U) {
-        /* Until it is sent, so that there is room for the next. */
+        /* Waits until it is sent, so that there is room for the next. */
     }
 }

@@ -22,7 +22,7 @@
 #define XOSC_STABLE      (1U << 31)
 
 #define CLOCKS            0x40008000U
-#define CLOCK_REF_CONTROL (CLOCKS + 0x30U) /* which the core's clock is after reset */
+#define CLOCK_REF_CONTROL (CLOCKS + 0x30U) /* the core's clock after reset */
 #define CLOCK_REF_CHOSEN  (CLOCKS + 0x38U)
 #define CLOCK_REF_XOSC    2U
 #define CLOCK_UART        (CLOCKS + 0x48U) /* CLK_PERI */
@@ -49,7 +49,7 @@
 #define CONTROL_TX_ENABLE (1U << 8)
 #define CONTROL_RX_ENABLE (1U << 9)
 
-/* Clock / (16 * baud), six bits of it behind the point. */
+/* Clock / (16 * baud), with six fraction bits. */
 #define BAUD_DIVIDER (((4U * BOARD_UART_CLOCK_HZ) + (BOARD_UART_BAUD / 2U)) / BOARD_UART_BAUD)
 #if BAUD_DIVIDER < 64 || BAUD_DIVIDER > 4194240
 #error "BOARD_UART_BAUD cannot be had from BOARD_UART_CLOCK_HZ: their quotient is 16 to 1048560"
@@ -69,11 +69,11 @@ static void start_clocks(void) {
     *at(XOSC_STARTUP) = XOSC_DELAY;
     *at(XOSC_CONTROL) = XOSC_1_TO_15_MHZ | XOSC_ENABLE;
     while ((*at(XOSC_STATUS) & XOSC_STABLE) == 0U) {
-        /* Until the crystal oscillates. */
+        /* Waits until the crystal oscillates. */
     }
     *at(CLOCK_REF_CONTROL) = CLOCK_REF_XOSC;
     while ((*at(CLOCK_REF_CHOSEN) & (1U << CLOCK_REF_XOSC)) == 0U) {
-        /* Until it has switched over, without a glitch. */
+        /* Waits until it has switched over, without a glitch. */
     }
     *at(CLOCK_UART) = CLOCK_UART_XOSC | CLOCK_UART_ENABLE;
 }
@@ -81,7 +81,7 @@ static void start_clocks(void) {
 static void leave_reset(uint32_t peripherals) {
     *at(RESETS_RESET) &= ~peripherals;
     while ((*at(RESETS_DONE) & peripherals) != peripherals) {
-        /* Some cycles. */
+        /* Takes a few cycles. */
     }
 }
 
@@ -96,7 +96,7 @@ void port_init(void) {
     leave_reset(RESET_IO_BANK0 | RESET_PADS_BANK0 | RESET_UART);
     *at(UART_DIVIDER) = BAUD_DIVIDER / 64U;
     *at(UART_FRACTION) = BAUD_DIVIDER % 64U;
-    *at(UART_LINE) = LINE_8_BITS_FIFO; /* which puts the divider into force */
+    *at(UART_LINE) = LINE_8_BITS_FIFO; /* makes the divider take effect */
     *at(UART_CONTROL) = CONTROL_UART | CONTROL_TX_ENABLE | CONTROL_RX_ENABLE;
     connect_pin(BOARD_UART_TX_PIN);
     connect_pin(BOARD_UART_RX_PIN);

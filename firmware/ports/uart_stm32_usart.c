@@ -17,7 +17,7 @@ typedef struct {
 #define CONTROL_TX_ENABLE   (1U << 3)
 #define CONTROL_USART       (1U << 13)
 
-/* Oversampling by 16: the register holds clock / baud, four bits of it behind the point. */
+/* Oversampling by 16: the register holds clock / baud with four fraction bits. */
 #define BAUD_DIVIDER ((BOARD_UART_CLOCK_HZ + (BOARD_UART_BAUD / 2U)) / BOARD_UART_BAUD)
 #if BAUD_DIVIDER < 16 || BAUD_DIVIDER > 65535
 #error "BOARD_UART_BAUD cannot be had from BOARD_UART_CLOCK_HZ: the divider is 16 to 65535"

@@ -62,7 +62,7 @@ uint8_t port_read(void) {
         status = usart()->status;
     }
     const uint8_t byte = (uint8_t)usart()->rx_data;
-    /* Nothing is received as long as an overrun is flagged, not even after the byte was read. */
+    /* Nothing is received while an overrun is flagged, even after the byte was read. */
     usart()->clear = status & STATUS_ERRORS;
     return byte;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Inference, and what can be asked of a network. */
+/** Inference, and what can be read from a network. */
 #include "spela.h"
 
 #include "spela_network.h"
@@ -22,16 +22,16 @@ void spela_read_sample(const spela_t *network, const int8_t *sample) {
     const uint32_t inputs = spela_sample_inputs(model);
     spela_widen(sample, inputs, wide);
     if (spela_has_flag(model, (uint32_t)SPELA_FLAG_BIAS)) {
-        /* it may open a block of its own, whose rest is padding */
+        /* the constant may begin a new block, the rest of which is padding */
         for (uint32_t i = inputs; i < spela_padded(inputs + 1U); i++) {
             spela_set_input(wide, i, i == inputs ? SPELA_BIAS_INPUT : 0);
         }
     }
 }
 
-/** Replaces sums by act(sum); returns the length in binary of the largest magnitude. */
+/** Replaces sums by act(sum); returns how many bits the largest magnitude has. */
 static uint32_t activate(int32_t *sums, uint32_t units, uint32_t leak) {
-    int32_t bits = 0; /* of all magnitudes: as many as the largest has */
+    int32_t bits = 0; /* of all magnitudes, ORed: as many as the largest has */
     if (leak == 0U) {
         for (uint32_t j = 0U; j < units; j++) {
             sums[j] = sums[j] > 0 ? sums[j] : 0;
@@ -104,7 +104,7 @@ void spela_answer(const spela_t *network, uint32_t index, spela_inverse_norm_t i
     result->margin = (int16_t)(margin > INT16_MAX ? INT16_MAX : margin);
 }
 
-/** Answers at an exit, its number or one of the two above (docs/arithmetic.md, section 8). */
+/** Answers at an exit: a number, SPELA_LAST or SPELA_EARLY (docs/arithmetic.md, section 8). */
 static spela_status_t classify(spela_t *network, const int8_t *sample, size_t inputs, uint32_t exit,
                                spela_result_t *result) {
     const spela_status_t status = spela_check_sample(network, sample, inputs);
@@ -124,7 +124,7 @@ static spela_status_t classify(spela_t *network, const int8_t *sample, size_t in
         const spela_layer_t *const layer = spela_layer(network, i);
         const spela_output_t output = spela_run_layer(network, i);
         if (i < exit && (!is_early || layer->exit.exit_margin == 0)) {
-            continue; /* nobody leaves here: no need for scores */
+            continue; /* no sample leaves here: scores are not needed */
         }
         spela_score(network, i);
         spela_answer(network, i, spela_inverse_norm(output.squared_norm), result);

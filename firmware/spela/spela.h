@@ -44,7 +44,7 @@ typedef enum {
     SPELA_ERROR_SELFTEST = 7,  /**< the self-test found a bit that is wrong */
 } spela_status_t;
 
-/** How a layer makes its activation of its inputs. */
+/** How a layer computes its activation from its inputs. */
 typedef enum {
     SPELA_LAYER_DENSE = 0 /**< every unit from all inputs; the only kind so far */
 } spela_layer_kind_t;
@@ -57,7 +57,7 @@ typedef struct {
     uint8_t embedding_shift; /**< an embedding of length one has length 2^embedding_shift */
 } spela_exit_t;
 
-/** How far a layer's weights go at each learning step. */
+/** How far a learning step moves a layer's weights. */
 typedef struct {
     uint16_t rate_mantissa; /**< learning rate in the layer's units: mantissa * 2^-rate_shift */
     int16_t rate_shift;
@@ -86,13 +86,13 @@ enum {
     SPELA_FLAG_WEIGHTS_INT16 = 1,  /**< weights are int16; otherwise int8 */
     SPELA_FLAG_ROUND_NEAREST = 2,  /**< updates round to nearest; otherwise stochastically */
     SPELA_FLAG_INFERENCE_ONLY = 4, /**< weights stay in flash */
-    SPELA_FLAG_BIAS = 8,           /**< the first layer's last input is no sample's: it is 127 */
-    SPELA_FLAG_WEIGHT_DECAY = 16   /**< the learning rate does not follow a layer that is halved */
+    SPELA_FLAG_BIAS = 8, /**< the first layer's last input is not from the sample: it is 127 */
+    SPELA_FLAG_WEIGHT_DECAY = 16 /**< the learning rate does not follow a layer that is halved */
 };
 
-/** What a runtime was built for. A model refers to the one that it needs, so that the linker names
- *  what is missing in a runtime that SPELA_INT8_ONLY, SPELA_INT16_ONLY or SPELA_INFERENCE_ONLY has
- *  cut down to other models. Built without these macros, a runtime has them all. */
+/** What a runtime was built for. A model refers to the one that it needs. So if SPELA_INT8_ONLY,
+ *  SPELA_INT16_ONLY or SPELA_INFERENCE_ONLY has left it out of the runtime, the linker names it.
+ *  A runtime built without these macros has them all. */
 extern const uint8_t spela_runtime_for_int8_inference;
 extern const uint8_t spela_runtime_for_int8_learning;
 extern const uint8_t spela_runtime_for_int16_inference;
@@ -101,7 +101,7 @@ extern const uint8_t spela_runtime_for_int16_learning;
 /** A whole network: generated, constant. */
 typedef struct {
     const spela_layer_t *layers;
-    const uint8_t *runtime;    /**< what it needs of the above, for the linker alone */
+    const uint8_t *runtime;    /**< which of the above it needs; only the linker uses it */
     uint32_t digest;           /**< identifies the model; equal digests, equal tables */
     uint32_t seed;             /**< first state of the dither generator */
     uint32_t halve_rate_every; /**< samples between two halvings of the learning rate; 0: none */
@@ -110,13 +110,13 @@ typedef struct {
     uint8_t layer_count;
     uint8_t loss;          /**< a spela_loss_t */
     uint8_t flags;         /**< SPELA_FLAG_* */
-    uint8_t rate_halvings; /**< so many halvings, after as many intervals at the full rate */
+    uint8_t rate_halvings; /**< number of halvings, and of intervals at the full rate before */
 } spela_model_t;
 
 /** A network in use. It lives at the start of the arena; its members are private. */
 typedef struct spela spela_t;
 
-/** The label that spela_infer_early gives to a sample that is like none of the classes. */
+/** The label that spela_infer_early gives to a sample that resembles none of the classes. */
 #define SPELA_UNKNOWN UINT16_C(0xFFFF)
 
 /** What an exit says of a sample. */
@@ -145,11 +145,11 @@ typedef struct {
     uint32_t halvings;        /**< times the weights were halved */
 } spela_layer_view_t;
 
-/** Samples with what a network answers to them and learns from them: generated, constant. */
+/** Test vectors: samples, and what a network answers to them and learns from them. Generated. */
 typedef struct {
     const spela_model_t *model;
     const int8_t *samples;  /**< [sample_count][inputs], taken in turns */
-    const uint16_t *labels; /**< [steps] what is learned, in each step */
+    const uint16_t *labels; /**< [steps] the label learned in each step */
     uint32_t sample_count;
     uint32_t steps;
     uint32_t crc; /**< of embeddings, all answers, and the learned state after each step */
@@ -158,8 +158,8 @@ typedef struct {
 /**
  * Lays a network out in the arena and gives it its initial weights.
  *
- * The model is checked before: what is accepted can neither overflow nor leave its memory later. It
- * has up to 16 layers of up to 4096 units, and its tables keep the ranges of docs/arithmetic.md.
+ * The model is checked first: one that is accepted can later neither overflow nor leave its memory.
+ * It has up to 16 layers of up to 4096 units, and its tables keep the ranges of docs/arithmetic.md.
  *
  * @param network      set to the network; it lies in the arena
  * @param model        the generated model; must outlive the network
@@ -185,12 +185,12 @@ spela_status_t spela_infer_exit(spela_t *network, const int8_t *sample, size_t i
 
 /**
  * Classifies a sample at the first exit that is sure enough: whose margin reaches the layer's
- * exit_margin. The last exit answers what is left. With no such margins in the model it answers as
- * spela_infer does. The answer's label is SPELA_UNKNOWN if its cosine is below the layer's
+ * exit_margin. The last exit answers the rest. Without such margins in the model, this is
+ * spela_infer. The answer's label is SPELA_UNKNOWN if its cosine is below the layer's
  * reject_cosine.
  *
  * The thresholds are calibrated when the model is generated, for the weights that it starts with or
- * is expected to learn; they do not follow what is learned on the chip.
+ * is expected to learn; learning on the chip does not change them.
  *
  * @return SPELA_OK, SPELA_ERROR_ARGUMENT, SPELA_ERROR_SIZE
  */
@@ -211,8 +211,8 @@ spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs
  *  @return SPELA_OK, SPELA_ERROR_ARGUMENT */
 spela_status_t spela_reset(spela_t *network);
 
-/** The scores of the exit that answered last: [classes] int32, embedding times activation, valid
- *  until the next call. NULL for a null pointer. */
+/** The scores of the exit that answered last: [classes] int32, embedding times activation. Valid
+ *  until the next call. Returns NULL for a null pointer. */
 const int32_t *spela_scores(const spela_t *network);
 
 /** A read-only view of one layer. @return SPELA_OK, SPELA_ERROR_ARGUMENT */
@@ -226,14 +226,14 @@ spela_status_t spela_counters(const spela_t *network, spela_counters_t *counters
  * computed: the tables, every exit's answers and scores, early exit, and the state after each
  * learning step. Halvings, which need hundreds of steps, are not among them.
  *
- * It begins with spela_init and leaves a network in the arena that has learned the vectors. So give
- * it an arena before the network is set up in it, or another one: a network in use is lost.
+ * It begins with spela_init, and leaves in the arena a network that has learned the vectors: a
+ * network in use there is lost. So run it before you set the network up, or in another arena.
  *
  * @param test         the model's generated vectors, <name>_model_selftest
  * @param arena        as for spela_init
  * @param arena_bytes  at least the model's <NAME>_ARENA_BYTES
- * @return SPELA_OK if all is right, SPELA_ERROR_SELFTEST if anything is wrong, and what spela_init
- *         answers
+ * @return SPELA_OK if all is right, SPELA_ERROR_SELFTEST if anything is wrong, or an error of
+ *         spela_init
  */
 spela_status_t spela_selftest(const spela_selftest_t *test, void *arena, size_t arena_bytes);
 

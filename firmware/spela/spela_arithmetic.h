@@ -14,8 +14,7 @@
 #define SPELA_LCG_INCREMENT  UINT32_C(1013904223)
 
 /* C99 leaves the right shift of a negative number to the compiler. Every compiler for a Cortex-M
- * shifts arithmetically; spela_init.c asserts it. The next two functions rely on it, and nothing
- * else. */
+ * shifts arithmetically; spela_init.c asserts it. Only the next two functions rely on it. */
 
 /** floor(value / 2^shift), shift in 0..31. */
 static inline int32_t spela_shift_right(int32_t value, uint32_t shift) {
@@ -37,7 +36,7 @@ static inline int32_t spela_clip(int32_t value, int32_t low, int32_t high) {
     return value < low ? low : value > high ? high : value;
 }
 
-/** The length of a number in binary; 0 for 0. */
+/** How many bits a number has; 0 for 0. */
 static inline uint32_t spela_bits(uint32_t value) {
 #ifdef __ARM_FEATURE_CLZ
     return value == 0U ? 0U : 32U - (uint32_t)__builtin_clz(value);

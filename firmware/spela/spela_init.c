@@ -5,14 +5,14 @@
 #include "spela_network.h"
 
 /* The arena has one layout on every machine; the generator computes with these sizes. */
-/* cppcheck-suppress shiftNegativeLHS ; it is the question */
+/* cppcheck-suppress shiftNegativeLHS ; that is what is asserted */
 SPELA_STATIC_ASSERT((-1 >> 1) == -1, "right shifts of negative numbers must be arithmetic");
 SPELA_STATIC_ASSERT(sizeof(spela_t) == 56U, "the generator computes arenas with this size");
 SPELA_STATIC_ASSERT(sizeof(spela_layer_state_t) == 16U, "and with this one");
 SPELA_STATIC_ASSERT(sizeof(spela_row_update_t) == 8U, "and with this one");
 
-/* What spela_init accepts. The first two keep an arena below 2^30 bytes: 2^29 for the first layer's
- * weights at most, and 2^25 for those of each other. */
+/* What spela_init accepts. The first two keep an arena below 2^30 bytes: at most 2^29 for the first
+ * layer's weights, and 2^25 for each other layer's. */
 #define SPELA_LAYERS_MAX          16U
 #define SPELA_UNITS_MAX           4096U
 #define SPELA_EMBEDDING_SHIFT_MAX 14U
@@ -39,7 +39,7 @@ SPELA_STATIC_ASSERT(sizeof(spela_row_update_t) == 8U, "and with this one");
 #define SPELA_FLAGS_DEMANDED SPELA_WIDTH_DEMANDED
 #endif
 
-/* Beside spela_init: of two runtimes in one program, the linker can only refuse the second. */
+/* In the file of spela_init, so that the linker refuses two runtimes in one program. */
 #ifndef SPELA_INT16_ONLY
 const uint8_t spela_runtime_for_int8_inference = 1U;
 #ifndef SPELA_INFERENCE_ONLY
@@ -53,7 +53,7 @@ const uint8_t spela_runtime_for_int16_learning = 1U;
 #endif
 #endif
 
-/** Whether every embedding is at most sqrt(9/8) long: the bounds of cosines and directions. */
+/** Whether every embedding is at most sqrt(9/8) long: cosines and directions are bounded by it. */
 static bool embeddings_are_valid(const spela_layer_t *layer, uint32_t classes) {
     const uint32_t one = UINT32_C(1) << (2U * layer->exit.embedding_shift);
     for (uint32_t c = 0U; c < classes; c++) {
@@ -71,7 +71,8 @@ static bool embeddings_are_valid(const spela_layer_t *layer, uint32_t classes) {
 }
 
 #ifndef SPELA_INT8_ONLY
-/** Whether given int16 weights lie in their range: the bound of sums. int8 weights cannot but. */
+/** Whether given int16 weights lie in their range, which bounds the sums. int8 weights always do.
+ */
 static bool weights_are_valid(const spela_layer_t *layer) {
     const int16_t *const weights = layer->weights;
     if (weights != NULL) {
@@ -92,7 +93,7 @@ static bool weights_are_valid(const spela_layer_t *layer) {
 static bool layer_is_valid(const spela_model_t *model, const spela_layer_t *layer,
                            uint32_t inputs) {
     const uint32_t bits = layer->weight_bits;
-    /* the last but two: |sum| <= inputs * 2^7 * 2^(bits-1) <= 2^30 */
+    /* inputs << bits <= 2^24 means |sum| <= inputs * 2^7 * 2^(bits-1) <= 2^30 */
     return layer->kind == (uint8_t)SPELA_LAYER_DENSE && layer->inputs >= 1U &&
            (inputs == 0U || layer->inputs == inputs) && layer->units >= 2U &&
            layer->units <= SPELA_UNITS_MAX &&
@@ -160,7 +161,7 @@ static void draw_weights(const spela_model_t *model, const spela_layer_t *layer,
 static void restart(spela_t *network) {
     const spela_model_t *const model = network->model.pointer;
     network->dither_state = model->seed;
-#ifndef SPELA_INFERENCE_ONLY /* else there is nothing to clear */
+#ifndef SPELA_INFERENCE_ONLY /* otherwise nothing was learned, so there is nothing to clear */
     const spela_counters_t none = {0U, 0U, 0U, 0U, 0U};
     network->counters = none;
     for (uint32_t i = 0U; i < model->layer_count; i++) {
@@ -192,10 +193,10 @@ static uint32_t take(uint32_t *used, uint32_t bytes) {
 }
 
 /**
- * Decides what lies where; returns the bytes that the arena needs.
+ * Decides what lies where; returns how many bytes the arena needs.
  *
  * @param head    its offsets are set
- * @param states  the layers' states, whose offsets are set; NULL: they are not
+ * @param states  the layers' states: their offsets are set as well, unless it is NULL
  */
 static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_state_t *states) {
     uint32_t widest = 0U;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** The kernels in portable C: any core, and the yardstick for those written for one. */
+/** The kernels in portable C: they run on any core, and kernels for one core must equal them. */
 #include "spela_kernels.h"
 
 #include "spela_arithmetic.h"

@@ -16,9 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Sets of int8 kernels, by what the compiler says of the core. */
+/** Which set of int8 kernels is used, by what the compiler says of the core. */
 #if defined(SPELA_HOST_KERNELS) && defined(__SSE2__)
-#define SPELA_SSE2_KERNELS /* of the host that trains; they are not part of a project */
+#define SPELA_SSE2_KERNELS /* for the host; not part of a project */
 #elif defined(SPELA_PORTABLE_KERNELS) || !defined(__ARM_ARCH_PROFILE) || __ARM_ARCH_PROFILE != 'M'
 #undef SPELA_PORTABLE_KERNELS
 #define SPELA_PORTABLE_KERNELS
@@ -39,17 +39,17 @@ typedef struct {
 
 /** The update of one row: w[row][i] += round(multiplier * x[i]). */
 typedef struct {
-    uint32_t offset;    /**< of the row's first weight from the matrix's, in weights */
+    uint32_t offset;    /**< from the matrix's first weight to the row's, in weights */
     int32_t multiplier; /**< within int16 */
 } spela_row_update_t;
 
 /** The update of a matrix. */
 typedef struct {
     const int16_t *wide;            /**< inputs, as spela_widen makes them */
-    const spela_row_update_t *rows; /**< an even number of them, and not none */
+    const spela_row_update_t *rows; /**< an even number, at least two */
     const spela_row_update_t *rows_end;
-    uint32_t state; /**< of the dither: state <- state * multiplier + increment. Nearest rounding
-                         is the same generator standing still at one half. */
+    uint32_t state; /**< of the dither: state <- state * multiplier + increment. For nearest
+                         rounding the generator stands still at one half. */
     uint32_t multiplier;
     uint32_t increment;
 } spela_update_t;
@@ -64,7 +64,7 @@ static inline uint32_t spela_row_offset(uint32_t row, uint32_t columns) {
 void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide);
 
 #ifdef SPELA_MVE_KERNELS
-typedef int8_t spela_wide_t; /**< how an input lies there */
+typedef int8_t spela_wide_t; /**< an input in that form */
 #else
 typedef int16_t spela_wide_t;
 #endif
@@ -84,7 +84,7 @@ static inline int32_t spela_input(const int16_t *wide, uint32_t column) {
     return ((const spela_wide_t *)wide)[spela_input_index(column)];
 }
 
-/** Puts an input in place, or behind the last; what shares its block must be set as well. */
+/** Sets an input, or one behind the last; then the rest of its block must be set as well. */
 static inline void spela_set_input(int16_t *wide, uint32_t column, int8_t value) {
     ((spela_wide_t *)wide)[spela_input_index(column)] = value;
 }
@@ -97,7 +97,7 @@ void spela_dense_int16(const int16_t *weights, const int16_t *wide, const spela_
 
 /** Adds the rounded updates of the rows listed, saturating. Draws one number a column, column by
  *  column, whatever the inputs are. |multiplier * input| <= 2^22.
- *  @param update  its state is moved on, its other members stay */
+ *  @param update  its state advances, its other members stay */
 void spela_update_int8(int8_t *weights, const spela_shape_t *shape, spela_update_t *update);
 void spela_update_int16(int16_t *weights, const spela_shape_t *shape, spela_update_t *update);
 

@@ -2,7 +2,7 @@
 /**
  * The int8 kernels for cores with the DSP extension (Cortex-M4, M7, M33).
  *
- * The loops are assembly because compilers do not fold the rotation into SXTB16 and spill: 1.2
+ * They are assembly because compilers spill registers and do not fold the rotation into SXTB16: 1.2
  * instructions a multiply-accumulate instead of 2. They are whole functions, so that every
  * compiler at every optimisation level runs the same instructions.
  *
@@ -75,9 +75,9 @@ void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide) {
     "smlad   r11, r12, r8, r11\n"           \
     "smlad   r11, r7, r9, r11\n"
 
-/* A turn of the inner loop: four blocks of columns, or two where size counts more than the three
- * instructions in a hundred that it costs. It is entered where as many blocks follow as are over
- * when the columns are divided by those of a turn. */
+/* A turn of the inner loop: four blocks of columns, or two when optimising for size, which costs
+ * 3 % more instructions. The first turn is entered part-way: it does the blocks left over when
+ * their number is divided by those of a turn. */
 #ifdef __OPTIMIZE_SIZE__
 #define SPELA_TURN_BITS "1"
 #define SPELA_TURN                          \
@@ -99,7 +99,7 @@ __attribute__((naked)) void spela_dense_int8(SPELA_ARGUMENT const int8_t *weight
                                              SPELA_ARGUMENT const int16_t *wide,
                                              SPELA_ARGUMENT const spela_shape_t *shape,
                                              SPELA_ARGUMENT int32_t *sums) {
-    /* sp: wide, blocks over, sums, their end */
+    /* sp: wide, blocks left over, sums, their end */
     __asm__ volatile(
         "push    {r4-r11, lr}\n"
         "ldrd    r4, r2, [r2]\n"           /* rows, columns */

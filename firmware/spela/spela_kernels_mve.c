@@ -31,13 +31,13 @@ __attribute__((naked)) void spela_widen(SPELA_ARGUMENT const int8_t *inputs,
 }
 
 /* Four rows at a time, sixteen columns in each turn of the inner loop: 64 multiply-accumulates by
- * 10 instructions. Blocks that are over are gathered under a predicate, so that nothing is read
- * behind the matrix. Sums lie in even registers, as VMLADAVA has it. */
+ * 10 instructions. Blocks left over are gathered under a predicate, so that nothing is read behind
+ * the matrix. Sums lie in even registers, as VMLADAVA requires. */
 __attribute__((naked)) void spela_dense_int8(SPELA_ARGUMENT const int8_t *weights,
                                              SPELA_ARGUMENT const int16_t *wide,
                                              SPELA_ARGUMENT const spela_shape_t *shape,
                                              SPELA_ARGUMENT int32_t *sums) {
-    /* r5 sixteens of columns, r7 blocks over, r9 inputs, r11 end of sums; sp: q4 */
+    /* r5 sixteens of columns, r7 blocks left over, r9 inputs, r11 end of sums; sp: q4 */
     __asm__ volatile(
         "push    {r4-r11, lr}\n"
         "sub     sp, #20\n"
@@ -88,10 +88,10 @@ __attribute__((naked)) void spela_dense_int8(SPELA_ARGUMENT const int8_t *weight
 }
 
 /* Sixteen weights of a row. q0, q1 inputs of even and odd columns; q2, q3 their dither, every bit
- * turned; q4 offsets of the words; r0 block, r1 rows, r5 one.
- * multiplier * input + dither needs more than 16 bits, its upper half does not: that of the product,
- * and one more if the lower half is greater than 65535 - dither. It is within +-2^6, so that the
- * bytes of even and odd columns meet in one vector. */
+ * inverted; q4 offsets of the words; r0 block, r1 rows, r5 one.
+ * multiplier * input + dither needs more than 16 bits, but its upper half does not: it is that of
+ * the product, plus one if the lower half is greater than 65535 - dither. It is within +-2^6, so
+ * that the bytes of even and odd columns meet in one vector. */
 #define SPELA_STEPS                         \
     "ldrd    r3, r4, [r1], #8\n"            \
     "add     r3, r3, r0\n"                  \

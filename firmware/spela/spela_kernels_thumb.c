@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * The int8 kernels for cores without the DSP extension: ARMv7-M (Cortex-M3) and ARMv6-M (M0, M0+),
- * and their like in ARMv8-M.
+ * and their counterparts in ARMv8-M.
  *
  * Whole functions in assembly, so that every compiler at every optimisation level runs the same
  * instructions. Inputs lie as in portable C.
@@ -42,7 +42,7 @@ __attribute__((naked)) void spela_dense_int8(SPELA_ARGUMENT const int8_t *weight
                                              SPELA_ARGUMENT const int16_t *wide,
                                              SPELA_ARGUMENT const spela_shape_t *shape,
                                              SPELA_ARGUMENT int32_t *sums) {
-    /* sp: wide, whether the blocks are odd, sums, their end */
+    /* sp: wide, whether the number of blocks is odd, sums, their end */
     __asm__ volatile(
         "push    {r4-r8, r10, r11, lr}\n"
         "ldrd    r4, r2, [r2]\n"           /* rows, columns */
@@ -70,8 +70,9 @@ __attribute__((naked)) void spela_dense_int8(SPELA_ARGUMENT const int8_t *weight
         "pop     {r4-r8, r10, r11, pc}\n");
 }
 
-/* One weight: its row's multiplier times the input, the dither and the weight itself are added with
- * 16 fraction bits, below 2^23 + 2^22 + 2^16. r3 weights, r12 multiplier, lr scratch. */
+/* One weight: its row's multiplier times the input, the dither and the weight itself are added, all
+ * with 16 fraction bits; the sum is below 2^23 + 2^22 + 2^16. r3 weights, r12 multiplier, lr
+ * scratch. */
 #define SPELA_WEIGHT(column, input, dither)                     \
     "ldrsb   lr, [r3, #" #column "]\n"                          \
     "add     lr, " #dither ", lr, lsl #16\n"                    \
@@ -163,7 +164,7 @@ __attribute__((naked)) void spela_dense_int8(SPELA_ARGUMENT const int8_t *weight
                                              SPELA_ARGUMENT int32_t *sums) {
     /* r12 inputs; sp: their end, wide, sums, their end */
     __asm__ volatile(
-        ".syntax unified\n" /* which is not gcc's default for ARMv6-M */
+        ".syntax unified\n" /* gcc's default for ARMv6-M is divided syntax */
         "push    {r4-r7, lr}\n"
         "mov     r4, r8\n"
         "mov     r5, r9\n"
@@ -229,7 +230,7 @@ __attribute__((naked)) void spela_dense_int8(SPELA_ARGUMENT const int8_t *weight
         "pop     {r4-r7, pc}\n");
 }
 
-/* One weight: 10 instructions, and 5 if its step is zero, as most are. r0 column, r1 rows, r3 input,
+/* One weight: 10 instructions, or 5 if its step is zero, as most are. r0 column, r1 rows, r3 input,
  * r4 dither; r5-r7 scratch. */
 #define SPELA_WEIGHT                                            \
     "ldmia   r1!, {r5, r6}\n"                                   \

@@ -4,12 +4,12 @@
 
 #ifndef SPELA_INFERENCE_ONLY
 
-#define SPELA_SCAN_INTERVAL   256U /**< a layer is scanned after so many of its updates */
-#define SPELA_SATURATED_SHARE 64U  /**< and halved if more than one weight in so many saturated */
+#define SPELA_SCAN_INTERVAL   256U /**< updates of a layer between two scans of its weights */
+#define SPELA_SATURATED_SHARE 64U  /**< halved if more than one weight in this many saturated */
 #define SPELA_HALVINGS_MAX    15U
 #define SPELA_LARGEST_SHIFT   30U /**< a multiplier shifted further is zero */
 
-/** Where a layer's weights should go: along v = e_label (less e_wrong), off the radius. */
+/** Where a layer's activation should turn: along v = e_label (less e_wrong), across the radius. */
 typedef struct {
     spela_inverse_norm_t inverse;
     int32_t projection;   /**< <v, h/|h|>, Q1.14, |.| < 2.14 */
@@ -17,12 +17,12 @@ typedef struct {
     const int8_t *wrong;  /**< embedding of the best wrong class, packed; NULL: not used */
 } spela_direction_t;
 
-/** Counts, and stops at the end. */
+/** Counts up, and stops at the maximum. */
 static void count_up(uint32_t *counter) {
     *counter += *counter != UINT32_MAX;
 }
 
-/** Looks where to go; false when the layer has nothing to learn from this sample. */
+/** Finds the direction; false when the layer has nothing to learn from this sample. */
 static bool find_direction(const spela_t *network, uint32_t index, spela_inverse_norm_t inverse,
                            uint16_t label, spela_direction_t *direction) {
     const spela_model_t *const model = network->model.pointer;
@@ -58,7 +58,7 @@ static uint32_t multiplier_shift(const spela_t *network, uint32_t index, uint32_
             decay = decay < model->rate_halvings ? decay : model->rate_halvings;
         }
     }
-    /* a layer's scale has changed with every halving, unless its weights are to decay */
+    /* every halving has changed the layer's scale, unless its weights are to decay */
     const uint32_t rescalings = spela_has_flag(model, (uint32_t)SPELA_FLAG_WEIGHT_DECAY)
                                     ? 0U
                                     : network->layers[index].halvings;
@@ -75,7 +75,7 @@ static uint32_t list_rows(spela_t *network, uint32_t index, uint32_t output_shif
     const spela_layer_t *const layer = spela_layer(network, index);
     const uint32_t columns = spela_padded(layer->inputs);
     const int8_t *const activation = spela_at(network, network->layers[index].activation_offset);
-    /* lie in the rows' second half: rows[count] is written when sums[j], j >= count, is used up */
+    /* the rows' second half: rows[count] is written only after sums[j], j >= count, was read */
     const int32_t *const sums = spela_at(network, network->sums_offset);
     spela_row_update_t *const rows = spela_at(network, network->rows_offset);
     const uint32_t mantissa = direction->inverse.mantissa;
@@ -122,7 +122,7 @@ static uint32_t list_rows(spela_t *network, uint32_t index, uint32_t output_shif
     }
     while (count == 0U || count % 2U != 0U) { /* units are padded: there is room */
         rows[count].offset = 0U;
-        rows[count].multiplier = 0; /* which changes nothing */
+        rows[count].multiplier = 0; /* changes nothing */
         count++;
     }
     return count;

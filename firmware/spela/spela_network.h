@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** A network's instance and how the arena is laid out. Private to the runtime. */
+/** The network in its arena, and the arena's layout. Private to the runtime. */
 #ifndef SPELA_NETWORK_H
 #define SPELA_NETWORK_H
 
@@ -54,15 +54,16 @@ static inline bool spela_has_flag(const spela_model_t *model, uint32_t flag) {
     return (model->flags & flag) != 0U;
 }
 
-/** Whether weights are learned; spela_init sees to it that such a build has such a model. */
+/** Whether weights are learned. A build that cannot learn refuses models that do, in spela_init. */
 #ifdef SPELA_INFERENCE_ONLY
 #define SPELA_LEARNS(model) false
 #else
 #define SPELA_LEARNS(model) (!spela_has_flag((model), (uint32_t)SPELA_FLAG_INFERENCE_ONLY))
 #endif
 
-/* The width of the weights: that of the model, unless the build is for one width, which spela_init
- * checks. No kernel of another width is called then, at any optimisation level. */
+/* Whether weights are int16: as the model says, or fixed in a build for one width (spela_init
+ * checks that the model has it), so that no kernel of the other width is called at any
+ * optimisation level. */
 #if defined(SPELA_INT8_ONLY)
 #define SPELA_IS_INT16(model)            false
 #define SPELA_KERNEL(model, kernel, ...) kernel##_int8(__VA_ARGS__)
@@ -81,7 +82,7 @@ static inline spela_shape_t spela_weight_shape(const spela_layer_t *layer) {
     return shape;
 }
 
-/** Class c's packed embedding; its elements lie spela_element(j) on. */
+/** Class c's packed embedding; element j lies spela_element(j) further on. */
 static inline const int8_t *spela_embedding(const spela_layer_t *layer, uint32_t c) {
     return layer->exit.embeddings + (c / 4U) * 4U * spela_padded(layer->units) + (c % 4U) * 4U;
 }
@@ -119,7 +120,7 @@ static inline uint32_t spela_sample_inputs(const spela_model_t *model) {
 /** SPELA_OK when the sample may be read. */
 spela_status_t spela_check_sample(const spela_t *network, const int8_t *sample, size_t inputs);
 
-/** Makes a sample the first layer's input, and adds the constant of its bias. */
+/** Makes a sample the first layer's input, with the constant of the bias if there is one. */
 void spela_read_sample(const spela_t *network, const int8_t *sample);
 
 /** Runs one layer: its sums, and its activation, which becomes the next layer's input. */
@@ -128,15 +129,15 @@ spela_output_t spela_run_layer(spela_t *network, uint32_t index);
 /** Scores a layer's activation against every class's embedding. */
 void spela_score(spela_t *network, uint32_t index);
 
-/** The class with the greatest score but `other_than`; the lowest such class on a tie. */
+/** The class with the greatest score, `other_than` excepted; the lowest such class on a tie. */
 uint16_t spela_best_class(const spela_t *network, uint32_t other_than);
 
-/** What exit `index` says of the scores just made, its activation's length being given. */
+/** What exit `index` answers by the scores just made, given its activation's length. */
 void spela_answer(const spela_t *network, uint32_t index, spela_inverse_norm_t inverse,
                   spela_result_t *result);
 
-/** CRC-32 (IEEE 802.3) goes on over bytes, or over a word's, the lowest first. It starts from all
- *  ones, and all bits are turned at its end. */
+/** Continues a CRC-32 (IEEE 802.3) over bytes, or over those of a word, lowest first. It starts
+ *  from all ones, and in the end all its bits are inverted. */
 uint32_t spela_crc_bytes(uint32_t crc, const void *data, size_t count);
 uint32_t spela_crc_word(uint32_t crc, uint32_t word);
 uint32_t spela_crc_words(uint32_t crc, uint32_t first, uint32_t second);

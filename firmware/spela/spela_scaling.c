@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Raw values to inputs: along a line, or by binary32's operations in integers (section 9). */
+/** Raw values to inputs: by a line, or by binary32's operations in integers (section 9). */
 #include "spela_scaling.h"
 
 #include "spela_arithmetic.h"
@@ -10,14 +10,14 @@
 int8_t spela_quantize_line(int32_t raw, const spela_line_t *line) {
     uint32_t x = raw <= line->low ? 0U : (uint32_t)raw - (uint32_t)line->low;
     x = x < line->width ? x : line->width;
-    /* |x * slope| < 2^63, and the tool has seen to the sum. */
+    /* |x * slope| < 2^63; that the sum fits as well, the tool has checked. */
     int64_t value = (int64_t)((uint64_t)x * line->slope) + line->start;
     int32_t input = (int32_t)spela_shift_right_64(value, line->shift); /* |input| < 2^10 */
     return (int8_t)spela_clip(input, -INPUT_MAX, INPUT_MAX);
 }
 
-/** mantissa * 2^exponent, a binary32 without ends to its exponent. 2^23 <= |mantissa| <= 2^24,
- *  or 0. Ends are not needed: what would overflow is clipped, what would underflow becomes 0. */
+/** mantissa * 2^exponent: a binary32 with an unbounded exponent. 2^23 <= |mantissa| <= 2^24, or 0.
+ *  No bounds are needed: what would overflow is clipped, what would underflow becomes 0. */
 typedef struct {
     int32_t mantissa;
     int32_t exponent;
@@ -58,7 +58,7 @@ static real_t real(uint32_t binary32) {
 static real_t difference(real_t left, real_t right) {
     real_t opposite = {-right.mantissa, right.exponent};
     int32_t gap = left.exponent - right.exponent;
-    /* Beyond 38 places the lesser is no eighth of the greater's last place, and is lost. */
+    /* Beyond 38 places the lesser is under an eighth of the greater's last place: it is lost. */
     if (right.mantissa == 0 || (gap > 38 && left.mantissa != 0)) {
         return left;
     }

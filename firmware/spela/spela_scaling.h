@@ -3,7 +3,7 @@
  * From a raw value to an input of the network, in integers alone (docs/arithmetic.md, section 9).
  *
  * The tool scales samples in binary32 before it trains on them. This gives the same int8 for every
- * raw value of 32 bits. What a project does not call, its linker leaves out.
+ * raw value of 32 bits. The linker leaves out what a project does not call.
  */
 #ifndef SPELA_SCALING_H
 #define SPELA_SCALING_H
@@ -33,8 +33,8 @@ typedef struct {
     uint32_t scale;
 } spela_scaling_t;
 
-/** The same where no line fits: each operation of the tool's, rounded as binary32 rounds it. It
- *  takes some 30 times as long. Offset and scale are finite. */
+/** The same where no line fits: each of the tool's operations, rounded as binary32 rounds it. It
+ *  takes about 30 times as long. Offset and scale are finite. */
 int8_t spela_quantize(int32_t raw, const spela_scaling_t *scaling);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** The self-test: the same steps as the integer reference took, and the same bits. */
+/** The self-test: it takes the steps that the integer reference took, and compares the bits. */
 #include "spela_network.h"
 
 /** CRC-32 over what an exit answered. */

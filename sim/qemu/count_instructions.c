@@ -3,8 +3,8 @@
  * A TCG plugin of QEMU: counts how often each instruction of the firmware is executed.
  *
  * Its counts lie in a file that the host has mapped too, and reads while the core stands still.
- * They are kept by instruction, not by translated block: a block may be cut short by a device's
- * register or a breakpoint, and is then translated and begun once more.
+ * They are kept by instruction, not by translated block: an access to a device's register or a
+ * breakpoint may cut a block short, which is then translated and begun once more.
  *
  * Distributions ship no qemu-plugin.h. What is used of it is declared here, from QEMU's "TCG
  * Plugins" manual: it is the same in QEMU 7 to 10, versions 1 to 5 of the interface.
@@ -24,7 +24,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 typedef uint64_t qemu_plugin_id_t;
-typedef struct qemu_info_t qemu_info_t; /* not looked into */
+typedef struct qemu_info_t qemu_info_t; /* opaque */
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
 
@@ -54,14 +54,14 @@ int qemu_plugin_version = 2;
 /* What host and plugin share; the host's side is spela_mcu/simulators/qemu_plugin.py. */
 typedef struct {
     uint64_t enabled;    /* whether code that is translated from now on is counted */
-    uint64_t executed[]; /* of each halfword of the code: how often one began there */
+    uint64_t executed[]; /* for each halfword of the code: how often an instruction began there */
 } shared_t;
 
 static shared_t *shared;
 static uint64_t code_address;
 static uint64_t code_bytes;
 
-/* Runs before QEMU looks at the version. qemu_plugin_n_vcpus is what version 2 took away. */
+/* Runs before QEMU looks at the version. Version 2 removed qemu_plugin_n_vcpus. */
 __attribute__((constructor)) static void choose_version(void) {
     if (dlsym(dlopen(NULL, RTLD_LAZY), "qemu_plugin_n_vcpus") != NULL) {
         qemu_plugin_version = 1;
@@ -92,8 +92,8 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
 }
 
 /*
- * Standard input is a pipe that nobody writes to: when it ends, the program that started QEMU has
- * ended, and perhaps had no chance to end QEMU first.
+ * Standard input is a pipe without data: it closes when the program that started QEMU has ended,
+ * perhaps without a chance to end QEMU first.
  */
 static void *wait_for_end(void *unused) {
     char byte;

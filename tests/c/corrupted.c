@@ -22,7 +22,7 @@
 
 static spela_layer_t layers[LAYERS_MAX];
 static spela_model_t model;
-static void *tables[2U * LAYERS_MAX + 2U]; /* and the arena, and a sample */
+static void *tables[2U * LAYERS_MAX + 2U]; /* the arena and a sample as well */
 static uint32_t table_count;
 static uint64_t state;
 
@@ -57,14 +57,14 @@ static void *new_table(size_t bytes) {
     return table;
 }
 
-/* Embeddings as long as vectors may be, or a little shorter or longer; or any bytes. */
+/* Embeddings as long as they may be, or a little shorter or longer; or any bytes. */
 static const int8_t *new_embeddings(const spela_layer_t *layer) {
     const uint32_t columns = (uint32_t)padded(layer->units);
     const uint32_t size = columns * (uint32_t)padded(model.classes);
     int8_t *const table = new_table(size);
     const uint32_t kind = below(10U);
     const uint32_t shift = layer->exit.embedding_shift < 14U ? layer->exit.embedding_shift : 14U;
-    uint32_t longest = 0U; /* of one element, or of each of all */
+    uint32_t longest = 0U; /* the largest element, alone or where all are equal */
     const uint64_t limit = (UINT64_C(9) << (2U * shift)) / 8U;
     while (longest < 127U &&
            (uint64_t)(longest + 1U) * (longest + 1U) * (kind < 5U ? 1U : columns) <= limit) {
@@ -83,7 +83,7 @@ static const int8_t *new_embeddings(const spela_layer_t *layer) {
     return table;
 }
 
-/* Weights all at one end of their range, at either, or anywhere; or all beyond. */
+/* Weights all at one end of their range, at either end, or anywhere in it; or all beyond it. */
 static const void *new_weights(const spela_layer_t *layer) {
     const bool is_wide = is_int16();
     const uint32_t bits =
@@ -152,7 +152,7 @@ typedef struct {
 static const field_t layer_fields[] = {LAYER_FIELDS(LAYER_FIELD)};
 static const field_t model_fields[] = {MODEL_FIELDS(MODEL_FIELD)};
 
-/* Any value of a field of so many bits, or one at an edge. */
+/* Any value of a field of this many bits, or one at an edge. */
 static uint32_t spoilt(uint32_t value, uint32_t bits) {
     static const uint32_t edges[] = {0U, 1U, 2U, 14U, 15U, 30U, 31U, 128U, 4096U};
     const uint32_t largest = UINT32_MAX >> (32U - bits);

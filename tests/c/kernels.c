@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runs cases through the kernels of the core that this is compiled for, on that core or in a
- * simulator of it, and holds the results against those that come with the cases.
+ * simulator of it, and compares the results with those that come with the cases.
  *
- * Either run_cases is called, or a Cortex-M is started by the vector table: then the cases lie at
- * CASES, and it tells the result by semihosting.
+ * Either run_cases is called, or a Cortex-M starts by the vector table: then the cases lie at
+ * CASES, and the result is reported by semihosting.
  */
 #include "spela_kernels.h"
 
 #define CASES ((const uint32_t *)0x20040000U)
 
-#define BYTES_MAX 0x4000U /* of any array of a case */
-#define GUARD     32U     /* bytes around each, which nobody may touch */
+#define BYTES_MAX 0x4000U /* the longest array of a case */
+#define GUARD     32U     /* bytes around each array, which no kernel may touch */
 #define GUARDED   0xA5U
 
 enum {
@@ -39,7 +39,7 @@ typedef struct {
     uint32_t columns;
     uint32_t weight_bits;
     uint32_t is_int16;
-    uint32_t inputs; /* at most so many as columns */
+    uint32_t inputs; /* at most as many as columns */
     uint32_t updates;
     uint32_t state;
     uint32_t multiplier;
@@ -104,7 +104,7 @@ static bool equal(const uint8_t *one, const uint8_t *other, uint32_t bytes) {
 
 /* clang-format off */
 
-/* Calls a function of up to four arguments with these registers filled from `kept`, and writes there
+/* Calls a function of up to four arguments with these registers filled from `kept`, and writes back
  * what it left in them. */
 __attribute__((naked)) static void call_filled(
     __attribute__((unused)) uintptr_t function, __attribute__((unused)) const uintptr_t *arguments,
@@ -268,8 +268,8 @@ static uint32_t run_case(const uint32_t **words) {
     return keeps ? AGREE : REGISTERS;
 }
 
-/* words: how many cases, then the cases. 0, or the first that disagrees, from 1, times 16, and in
- * what. */
+/* words: how many cases, then the cases. Returns 0, or for the first case that disagrees its number
+ * from 1, times 16, plus what disagrees. */
 uint32_t run_cases(const uint32_t *words) {
     const uint32_t cases = *words;
     words++;

@@ -130,7 +130,7 @@ static void misuse_model(uint8_t *memory) {
 #endif
 }
 
-/* Shapes whose weights need 2^32 bytes and more, which must not pass for a few. */
+/* Shapes whose weights need 2^32 bytes and more: the size must not wrap to a small one. */
 static void misuse_sizes(uint8_t *memory) {
     static const int8_t embeddings[4 * 65536];
     static const spela_layer_t square = {
@@ -189,7 +189,7 @@ static void misuse_infer(spela_t *network, const int8_t *sample) {
 
 static void misuse_learn(spela_t *network, const int8_t *sample) {
 #ifdef SPELA_INFERENCE_ONLY
-    (void)network; /* there is no spela_learn to be misused */
+    (void)network; /* there is no spela_learn to misuse */
     (void)sample;
 #else
     const spela_result_t before = {7U, 7U, 7, 7};

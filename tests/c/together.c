@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Several generated models in one program: MODELS(MODEL) is MODEL(first) MODEL(second) and so on.
- * Each learns a stream of its own making, in turn with the others, and says what it came to.
+ * Each learns a stream of its own, in turn with the others, and prints its result.
  */
 #include "models.h"
 
