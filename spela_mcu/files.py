@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import secrets
 import shlex
 import stat
@@ -24,6 +25,13 @@ LOCK_FILE: Final = OWN_PREFIX + "lock"
 
 MEBIBYTE: Final = 1 << 20
 
+
+def cache_directory() -> Path:
+    """Where this user's programs keep what can be made again (XDG base directories)."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "spela-mcu"
+
+
 _SPACE = "free some, or name a place on another disk"
 _PLACE = "check the permissions there, or name another place"
 _DISK_ERRORS: Final = {
@@ -41,6 +49,14 @@ _DISK_ERRORS: Final = {
     errno.EMFILE: ("too many files are open", "raise the limit (ulimit -n)"),
     errno.ENFILE: ("too many files are open on this machine", "close some programs"),
 }
+
+
+NO_SPACE: Final = re.compile(
+    r"no space left|NoSpaceLeft|disk quota exceeded|DiskQuota|file too large|FileTooBig"
+    r"|file size limit exceeded",
+    re.IGNORECASE,
+)
+"""What compilers and linkers say when they cannot write (with LC_ALL=C)."""
 
 
 def disk_error(error: OSError, file: Path | str | None = None) -> UserError | None:
@@ -68,10 +84,15 @@ def check_regular(file: Path) -> None:
     Reading a pipe would wait for a writer that may never come.
 
     Raises:
-        UserError: it is a pipe, a socket or a device.
+        UserError: it is a pipe, a socket or a device, or no file can be called so.
         OSError: it does not exist, or cannot be looked at.
     """
-    mode = file.stat().st_mode
+    try:
+        mode = file.stat().st_mode
+    except ValueError as error:  # a null, or half a pair of surrogates
+        raise UserError(
+            f"no file can have this name: {str(file)!r}", mend="correct the path"
+        ) from error
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise UserError(
             "is a pipe, a socket or a device",
@@ -99,6 +120,60 @@ def read_bounded(file: Path, most_bytes: int) -> bytes:
     return content
 
 
+def check_directory(directory: Path) -> None:
+    """Makes sure that a directory can be made and written to, and leaves the disk as it is.
+
+    A full one that may not be written to is left to its writer, which may find all done.
+
+    Raises:
+        UserError: something else stands in its place, or the disk does not let it.
+        OSError: it cannot be looked at.
+    """
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            directory.lstat()
+        place = next(one for one in (directory, *directory.parents) if os.path.lexists(one))
+        if not place.is_dir():
+            if place.is_symlink():
+                raise UserError(
+                    f"is a symbolic link to {place.readlink()}, which is no directory",
+                    mend="make that directory, or remove the link",
+                    file=place,
+                )
+            raise UserError("is not a directory", mend="name another directory", file=place)
+        writable = os.access(place, os.W_OK | os.X_OK)
+        if not writable and not (place == directory and any(place.iterdir())):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+    except OSError as error:
+        told = disk_error(error, directory)
+        if told is None:
+            raise
+        raise told from error
+
+
+def check_file(file: Path) -> None:
+    """Makes sure that `write_whole` can write a file, and leaves the disk as it is.
+
+    Raises:
+        UserError: something else than a file stands in its place, or the disk does not let it.
+        OSError: it cannot be looked at.
+    """
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            check_regular(file)
+            if file.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    except OSError as error:
+        told = disk_error(error, file)
+        if told is None:
+            raise
+        raise told from error
+    directory = Path(os.path.realpath(file)).parent
+    check_directory(directory)
+    if not directory.is_dir():
+        raise UserError("no such directory", mend="make it, or name another place", file=directory)
+
+
 def make_directory(directory: Path) -> None:
     """Makes a directory and those above it; a link to a directory is one.
 
@@ -107,17 +182,8 @@ def make_directory(directory: Path) -> None:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        ways = (directory, *directory.parents)
-        place = next(one for one in ways if os.path.lexists(one))
-        if place.is_symlink():
-            raise UserError(
-                f"is a symbolic link to {place.readlink()}, which is no directory",
-                mend="make that directory, or remove the link",
-                file=place,
-            ) from error
-        raise UserError("is not a directory", mend="name another directory", file=place) from error
     except OSError as error:
+        check_directory(directory)
         told = disk_error(error, directory)
         if told is None:
             raise
@@ -127,16 +193,19 @@ def make_directory(directory: Path) -> None:
 def write_whole(path: Path, content: bytes | str) -> None:
     """Writes a file whole or not at all; its directory must exist.
 
-    A link is followed: the file that it names is replaced.
+    A link is followed: the file that it names is replaced. A pipe or a device is not.
 
     Args:
         path: the file.
         content: text is written as UTF-8.
 
     Raises:
+        UserError: it is a pipe, a socket or a device.
         OSError: it cannot be written.
     """
     target = Path(os.path.realpath(path))
+    with suppress(FileNotFoundError):
+        check_regular(target)
     # Beside the file, since only within one file system can a file take another's place at once.
     temporary = target.with_name(OWN_PREFIX + secrets.token_hex(8))
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from spela_mcu.data.dataset import Dataset, Split, quantize_inputs
 from spela_mcu.data.load import load_dataset
 from spela_mcu.errors import UserError
+from spela_mcu.files import cache_directory, check_directory
 from spela_mcu.firmware.board import Board, find_board
 from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.deploy import deploy
@@ -151,7 +154,7 @@ class Prepared:
         from spela_mcu.reference.run import known_run
 
         embeddings = float_embeddings(self.spec, self.dataset.classes)
-        run = known_run(self.spec, self.dataset, embeddings, _training_directory(self.path))
+        run = known_run(self.spec, self.dataset, embeddings, training_directory(self.path))
         return None if run is None else run.network
 
     def float_twin(self) -> FloatNetwork:
@@ -216,7 +219,7 @@ def prepare(
             spec,
             dataset,
             float_embeddings(spec, dataset.classes),
-            _training_directory(path),
+            training_directory(path),
             progress=progress,
         ).network
     weights = (
@@ -329,8 +332,20 @@ def work_directory(path: Path) -> Path:
     return path.absolute().parent / BUILD_DIRECTORY
 
 
-def _training_directory(path: Path) -> Path:
-    return work_directory(path) / "training"
+def scratch_directory(path: Path, name: str) -> Path:
+    """Where what is made on the way goes: build/NAME, or the user's cache if it cannot be there."""
+    beside = work_directory(path) / name
+    try:
+        check_directory(beside)
+    except UserError:
+        model = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:16]
+        return cache_directory() / "models" / model / name
+    return beside
+
+
+def training_directory(path: Path) -> Path:
+    """Where the float reference of a model.yaml is kept."""
+    return scratch_directory(path, "training")
 
 
 def learning_stream(samples: int, steps: int, seed: int) -> NDArray[np.int64]:

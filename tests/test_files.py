@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from spela_mcu.files import (
     read_bounded,
     write_whole,
 )
+from spela_mcu.host.network import compile_library
 
 
 def test_a_link_is_followed_and_stays(tmp_path):
@@ -121,6 +123,7 @@ def test_a_run_that_is_killed_locks_nothing(tmp_path):
 
 COUNTER = """
 import sys
+import tempfile
 from pathlib import Path
 from spela_mcu.files import locked
 directory = Path(sys.argv[1])
@@ -139,3 +142,22 @@ def test_locks_hold_under_contention(tmp_path):
     ]
     assert [run.wait(timeout=300) for run in runs] == [0] * 4
     assert (tmp_path / "out" / "count").read_text() == "200"
+
+
+def test_a_full_disk_is_told_by_the_host_compiler_too(tmp_path, monkeypatch):
+    """Whether it is the compiler that meets it, or this program."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    compiler = tmp_path / "full"
+    compiler.write_text("#!/bin/sh\necho 'as: out.o: No space left on device' >&2; exit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    (tmp_path / "one.c").write_text("int one;\n")
+    with pytest.raises(UserError, match="no space is left on the disk"):
+        compile_library("one", [tmp_path / "one.c"])
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
+    with pytest.raises(UserError, match="no space is left on the disk"):
+        compile_library("one", [tmp_path / "one.c"])

@@ -15,13 +15,14 @@ from spela_mcu.cli.options import (
     claimed,
     json_option,
     model_argument,
+    output_directory,
     simulator_option,
 )
 from spela_mcu.commands.bench import Bench, bench, prepare_bench
 from spela_mcu.cores import CORES
 from spela_mcu.files import write_whole
 from spela_mcu.pictures.functions import draw_functions
-from spela_mcu.pipeline import Overrides, work_directory
+from spela_mcu.pipeline import Overrides
 from spela_mcu.progress import progress_bars
 from spela_mcu.simulators.choice import SimulatorChoice
 
@@ -65,8 +66,9 @@ def command(
     Cycles and milliseconds are estimated from the core's published timings, for memory without
     wait states.
     """
+    directory = output_directory(output, model, "bench")
     prepared, simulator = prepare_bench(model, Overrides(**options), core, simulator_choice)
-    directory = claimed(output or work_directory(model) / "bench" / prepared.board.core)
+    directory = claimed(output or directory / prepared.board.core)
     stderr.print(f"simulating {prepared.board.title} in {simulator} ...")
     with progress_bars() as progress:
         found = bench(prepared, directory, simulator, progress)

@@ -12,12 +12,11 @@ from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stdout
 from spela_mcu.cli.data import show_notices
-from spela_mcu.cli.options import claimed, json_option, model_argument
+from spela_mcu.cli.options import claimed, json_option, model_argument, output_directory
 from spela_mcu.commands.compare import compare
 from spela_mcu.contenders.standings import COMPARISON_FILE, Comparison, Standing
 from spela_mcu.data.load import load_dataset
 from spela_mcu.files import write_whole
-from spela_mcu.pipeline import work_directory
 from spela_mcu.progress import progress_bars
 from spela_mcu.spec.load import load_spec
 
@@ -53,16 +52,16 @@ def command(
     backpropagation of the same layers; and TensorFlow Lite Micro, if tensorflow and tflite-micro
     are installed. An interrupted comparison goes on where it was.
     """
+    directory = output_directory(output, model, "compare")
     spec = load_spec(model)
     dataset = load_dataset(spec, model, progress=True)
     show_notices(dataset.notices)
-    directory = claimed(output or work_directory(model) / "compare")
     with progress_bars() as progress:
         found = compare(
             model,
             spec,
             dataset,
-            directory,
+            claimed(directory),
             seeds=seeds,
             command=shlex.join(["spela-mcu", *sys.argv[1:]]),
             jobs=jobs or -1,

@@ -16,13 +16,14 @@ from spela_mcu.cli.options import (
     claimed,
     json_option,
     model_argument,
+    output_directory,
     simulator_option,
 )
 from spela_mcu.cli.verify import exit_code, print_accuracy, require_accuracy_option, verdict
 from spela_mcu.commands.verify import CurvePoint, Verification, verify
 from spela_mcu.files import write_whole
 from spela_mcu.pictures.device_curve import draw_device_curve
-from spela_mcu.pipeline import Overrides, prepare, work_directory
+from spela_mcu.pipeline import Overrides, prepare, training_directory
 from spela_mcu.progress import progress_bars
 from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
 
@@ -60,13 +61,13 @@ def command(
     Exits with 0 if all is equal and the accuracy is not shown to be below the tolerance, with 1
     if not; with --require-accuracy, with 3 where the accuracy is not shown either way.
     """
+    directory = output_directory(output, model, "demo")
     overrides = Overrides(start="untrained", **options)
     prepared = prepare(model, overrides, train=True, progress=True)
     show_notices(prepared.dataset.notices)
-    directory = claimed(output or work_directory(model) / "demo")
     simulator = find_simulator(prepared.board, simulator_choice)
     stderr.print("generating and building the firmware ...")
-    build = prepared.deploy(directory / "firmware")
+    build = prepared.deploy(claimed(directory) / "firmware")
     steps = prepared.spec.learning.epochs * len(prepared.dataset.train)
     stderr.print(f"learning {steps} samples on a {prepared.board.title} in {simulator} ...")
     with progress_bars() as progress:
@@ -83,7 +84,7 @@ def command(
     files = {
         "firmware": str(directory / "firmware"),
         "elf": str(build.elf),
-        "float_reference": str(work_directory(model) / "training"),
+        "float_reference": str(training_directory(model)),
         "learning_curve": str(picture),
     }
     if as_json:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from spela_mcu.cli.console import command_line, print_json, stdout
 from spela_mcu.cli.data import data_summary, show_data, show_notices
-from spela_mcu.cli.options import json_option, model_argument
+from spela_mcu.cli.options import json_option, model_argument, output_directory
 from spela_mcu.firmware.memory import MemoryPlan
 
 SAMPLES = 20
@@ -33,8 +33,9 @@ def command(
     """Write the C project of MODEL (a model.yaml), if it fits the board."""
     from spela_mcu.firmware.directory import write_project
     from spela_mcu.firmware.project import generate_project
-    from spela_mcu.pipeline import Overrides, prepare, work_directory
+    from spela_mcu.pipeline import Overrides, prepare
 
+    directory = output_directory(output, model, "firmware")
     prepared = prepare(model, Overrides(board=board), inference_only=inference_only, progress=True)
     if as_json:
         show_notices(prepared.dataset.notices)
@@ -49,7 +50,6 @@ def command(
         inference_only=inference_only,
         samples=(samples, split.y),
     )
-    directory = output or work_directory(model) / "firmware"
     write_project(project, directory)
     if as_json:
         memory = prepared.memory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import Final, NoReturn
@@ -83,6 +84,9 @@ def main() -> NoReturn:
 
 def _run() -> int:
     silence_tensorflow()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be no UTF-8
     try:
         # Not standalone: click would end an interrupted command with 1, as if it had said "no".
         result = cli.main(prog_name="spela-mcu", standalone_mode=False)

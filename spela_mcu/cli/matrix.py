@@ -11,9 +11,9 @@ from rich.table import Table
 from spela_mcu.cli.console import print_json, stdout
 from spela_mcu.cli.options import claimed, json_option, model_argument
 from spela_mcu.commands.matrix import SIMULATORS, Cell, Extent, run_matrix
-from spela_mcu.files import write_whole
+from spela_mcu.files import check_file, write_whole
 from spela_mcu.firmware.toolchain import find_compiler
-from spela_mcu.pipeline import work_directory
+from spela_mcu.pipeline import scratch_directory
 from spela_mcu.progress import progress_bars
 from spela_mcu.simulators.choice import simulator_named
 from spela_mcu.spec.load import load_spec
@@ -42,9 +42,11 @@ def command(
 
     Exits with 0 if no cell is 'X'.
     """
+    if markdown_file is not None:
+        check_file(markdown_file)
     extent = TRIMMED if trimmed else Extent()
     name = load_spec(model).name
-    directory = claimed(work_directory(model) / "matrix")
+    directory = claimed(scratch_directory(model, "matrix"))
     with progress_bars() as progress:
         cells = list(run_matrix(model, directory, extent, progress))
     if markdown_file is not None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from spela_mcu.files import locked
+from spela_mcu.files import check_directory, locked
 from spela_mcu.spec.model import UINT32_MAX
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -64,6 +64,21 @@ def build_options(function: Decorated) -> Decorated:
     ):
         function = option(function)
     return function
+
+
+def output_directory(output: Path | None, model: Path, name: str) -> Path:
+    """Where a command writes to: -o, or build/NAME beside the model.yaml.
+
+    Asked for first, so that nobody waits for work whose results have no place.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    from spela_mcu.pipeline import work_directory
+
+    directory = output or work_directory(model) / name
+    check_directory(directory)
+    return directory
 
 
 def claimed(directory: Path) -> Path:

@@ -10,7 +10,7 @@ import click
 
 from spela_mcu.cli.console import print_json, stdout
 from spela_mcu.cli.data import show_notices
-from spela_mcu.cli.options import STEPS_MAX, claimed, json_option
+from spela_mcu.cli.options import STEPS_MAX, claimed, json_option, output_directory
 from spela_mcu.contenders.standings import (
     COMPARISON_FILE,
     KeptComparison,
@@ -44,15 +44,15 @@ def command(*, run: Path, output: Path | None, learn_steps: int, as_json: bool) 
     measured. A comparison in build/compare, or in RUN, is part of the page.
     """
     model, comparison = _found(run)
+    directory = output_directory(output, model, "report")
     prepared = prepare(model, train=True, progress=True)
     show_notices(prepared.dataset.notices)
     from spela_mcu.commands.report import measure
     from spela_mcu.pictures.report import draw_comparison, pictures
     from spela_mcu.report.page import report_page
 
-    directory = claimed(output or work_directory(model) / "report")
     with progress_bars() as progress:
-        found = measure(prepared, directory, device_steps=learn_steps, progress=progress)
+        found = measure(prepared, claimed(directory), device_steps=learn_steps, progress=progress)
     fits = comparison is not None and comparison.settings == settings_digest(prepared.spec)
     drawn = pictures(found)
     if comparison is not None and fits:
@@ -67,7 +67,7 @@ def command(*, run: Path, output: Path | None, learn_steps: int, as_json: bool) 
     make_directory(directory / "pictures")
     for name, svg in drawn.items():
         write_whole(directory / "pictures" / f"{name}.svg", svg.encode())
-    write_whole(directory / PAGE, page.encode())
+    write_whole(directory / PAGE, page.encode(errors="backslashreplace"))
     if as_json:
         files = {name: str(directory / "pictures" / f"{name}.svg") for name in drawn}
         report = found.verification.to_json()

@@ -9,10 +9,10 @@ from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stdout
 from spela_mcu.cli.data import data_summary, show_data, show_notices
-from spela_mcu.cli.options import SEED, json_option, model_argument
+from spela_mcu.cli.options import SEED, json_option, model_argument, output_directory
 from spela_mcu.data.load import load_dataset
 from spela_mcu.fixed_point.plan import float_embeddings
-from spela_mcu.pipeline import Overrides, work_directory
+from spela_mcu.pipeline import Overrides
 from spela_mcu.proof.accuracy import balanced_accuracy, commonest_class, majority_share
 from spela_mcu.spec.load import load_spec
 
@@ -32,6 +32,7 @@ def command(model: Path, output: Path | None, seed: int | None, as_json: bool) -
     """
     from spela_mcu.reference.run import trained
 
+    directory = output_directory(output, model, "training")
     spec = Overrides(seed=seed).apply(load_spec(model))
     dataset = load_dataset(spec, model, progress=True)
     if as_json:
@@ -42,7 +43,7 @@ def command(model: Path, output: Path | None, seed: int | None, as_json: bool) -
         spec,
         dataset,
         float_embeddings(spec, dataset.classes),
-        output or work_directory(model) / "training",
+        directory,
         progress=True,
     )
     test = dataset.test

@@ -21,10 +21,11 @@ from spela_mcu.cli.options import (
     claimed,
     json_option,
     model_argument,
+    output_directory,
     simulator_option,
 )
 from spela_mcu.commands.verify import Verification, verify
-from spela_mcu.pipeline import Overrides, prepare, work_directory
+from spela_mcu.pipeline import Overrides, prepare
 from spela_mcu.progress import progress_bars
 from spela_mcu.proof.stress import stress
 from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
@@ -99,11 +100,11 @@ def command(
     Exits with 0 if all is equal and the accuracy is not shown to be below the tolerance, with 1
     if not; with --require-accuracy, with 3 where the accuracy is not shown either way.
     """
+    directory = output_directory(output, model, "verify")
     prepared = prepare(model, Overrides(**options), progress=True)
     show_notices(prepared.dataset.notices)
     simulator = find_simulator(prepared.board, simulator_choice)
-    directory = claimed(output or work_directory(model) / "verify")
-    build = prepared.deploy(directory)
+    build = prepared.deploy(claimed(directory))
     stderr.print(f"simulating {prepared.board.title} in {simulator} ...")
     with progress_bars() as progress:
         found = verify(

@@ -16,6 +16,7 @@ from typing import BinaryIO, TextIO, cast
 
 from spela_mcu.data.files import open_error
 from spela_mcu.errors import UserError
+from spela_mcu.files import check_regular
 from spela_mcu.spec.document import quoted
 from spela_mcu.spec.model import WHITESPACE, CsvData
 
@@ -83,6 +84,7 @@ class Layout:
 def open_rows(path: Path, layout: Layout, share_read: ShareRead | None = None) -> Iterator[Rows]:
     """The rows of a file, gzipped or not; what goes wrong in reading them becomes a UserError."""
     try:
+        check_regular(path)
         with path.open("rb") as file, _text(file, path) as stream:
             size = path.stat().st_size or 1
             report = None if share_read is None else lambda: share_read(file.tell() / size)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spela_mcu.data.files import open_error
 from spela_mcu.data.raw import RawData, RawPart
 from spela_mcu.errors import UserError
+from spela_mcu.files import check_regular
 from spela_mcu.spec.model import IdxData
 
 # The third byte of an IDX file; numbers are big-endian.
@@ -115,6 +116,7 @@ def _find(directory: Path, part: str, what: str) -> Path:
 
 def _content(file: Path) -> bytes:
     try:
+        check_regular(file)
         content = file.read_bytes()
     except OSError as error:
         raise open_error(error, file) from error

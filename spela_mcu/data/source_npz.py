@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spela_mcu.data.files import open_error
 from spela_mcu.data.raw import RawData, RawPart
 from spela_mcu.errors import UserError
+from spela_mcu.files import check_regular
 from spela_mcu.spec.model import NpzData
 
 
@@ -22,6 +23,7 @@ def read(data: NpzData) -> RawData:
         UserError: the file is no .npz file, is damaged, or lacks an array.
     """
     try:
+        check_regular(data.path)
         archive = np.load(data.path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.errors import UserError
+from spela_mcu.files import check_regular
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +45,14 @@ def read_samples(file: Path, inputs: int, classes: int) -> Samples:
         UserError: the file cannot be read, or does not hold such samples.
     """
     try:
+        check_regular(file)
         if file.suffix == ".npz":
             with np.load(file, allow_pickle=False) as arrays:
                 x, y = arrays["x"], arrays.get("y")
         elif file.suffix == ".csv":
-            rows = np.loadtxt(file, delimiter=",", ndmin=2, encoding="utf-8-sig")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that there are none is told below
+                rows = np.loadtxt(file, delimiter=",", ndmin=2, encoding="utf-8-sig")
             if np.all(rows == np.rint(rows)) and np.all(np.abs(rows) < 2**53):
                 rows = rows.astype(np.int64)
             x, y = rows[:, :inputs], rows[:, inputs] if rows.shape[1] == inputs + 1 else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from spela_mcu.errors import UserError
 from spela_mcu.files import (
     MEBIBYTE,
+    NO_SPACE,
     OWN_PREFIX,
     locked,
     make_directory,
@@ -33,13 +33,6 @@ LINKER_SCRIPT = "port/linker.ld"
 COMPILE_TIMEOUT_S = 120
 ERROR_LINES_SHOWN = 20
 STAMP_BYTES = MEBIBYTE
-
-NO_SPACE = re.compile(
-    r"no space left|NoSpaceLeft|disk quota exceeded|DiskQuota|file too large|FileTooBig"
-    r"|file size limit exceeded",
-    re.IGNORECASE,
-)
-"""What compilers and linkers say when they cannot write."""
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,8 @@ def _remove(directory: Path, path: str) -> None:
 def _holds(directory: Path, project: FirmwareProject) -> bool:
     try:
         return _user_files(directory) == set(project.files) and all(
-            (directory / path).read_bytes() == text.encode() for path, text in project.files.items()
+            (directory / path).is_file() and (directory / path).read_bytes() == text.encode()
+            for path, text in project.files.items()
         )
     except OSError:
         return False

@@ -6,6 +6,7 @@ with the chip's own bits.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -22,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spela_mcu.data.arguments import int8_sample
 from spela_mcu.errors import UserError
+from spela_mcu.files import NO_SPACE, cache_directory, disk_error
 from spela_mcu.fixed_point.arena import ALIGNMENT, arena_bytes
 from spela_mcu.fixed_point.classifier import Classifier
 from spela_mcu.fixed_point.early_exit import EarlyAnswer
@@ -32,11 +34,6 @@ from spela_mcu.fixed_point.structures import model_structure
 from spela_mcu.resources import resource_directory
 
 CData: TypeAlias = Any  # cffi declares no types of its own
-
-
-def _cache_directory() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "spela-mcu"
 
 
 def host_compiler() -> list[str]:
@@ -90,7 +87,7 @@ def compile_library(
         contents += sorted(includes.glob("*.h"))
     content = b"".join(path.read_bytes() for path in contents)
     digest = hashlib.sha256(content + " ".join(command).encode()).hexdigest()[:16]
-    library = _cache_directory() / f"{name}-{digest}.so"
+    library = cache_directory() / f"{name}-{digest}.so"
     if library.exists():
         return library
     try:
@@ -101,8 +98,11 @@ def compile_library(
                 [*command, *map(str, sources), "-o", str(built)],
                 capture_output=True,
                 text=True,
+                env=os.environ | {"LC_ALL": "C"},  # NO_SPACE is English
                 check=False,
             )
+            if run.returncode != 0 and NO_SPACE.search(run.stderr):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(library.parent))
             if run.returncode != 0:
                 raise UserError(
                     f"the host compiler failed:\n{run.stderr}",
@@ -110,7 +110,7 @@ def compile_library(
                 )
             built.replace(library)
     except OSError as error:
-        raise UserError(
+        raise disk_error(error, library.parent) or UserError(
             f"cannot compile into the cache: {error}",
             mend="let XDG_CACHE_HOME name a directory that can be written",
             file=library.parent,

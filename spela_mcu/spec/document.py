@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from spela_mcu.errors import UserError, UserErrors
+from spela_mcu.files import check_regular
 
 KeyPath = tuple[str | int, ...]
 """Where a value stands: ("network", "layers", 0, "units")."""
@@ -158,6 +159,7 @@ def read_document(file: Path, mend: str = STARTER_MEND) -> Document:
 
 def _read_text(file: Path) -> str:
     try:
+        check_regular(file)
         return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         reason, mend = "no such file", "check the path; `spela-mcu init DIR` writes a model.yaml"
