@@ -22,7 +22,7 @@ CPPCHECK := $(BIN)/cppcheck --quiet --force --std=c99 --language=c --error-exitc
 RP2040_UART := firmware/ports/uart_rp2040_uart.c
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint matrix experiments benchmarks clean
+.PHONY: help demo test lint matrix experiments benchmarks sizes clean
 
 help:
 	@echo 'make demo   train, generate, build, simulate and verify examples/digits; prints a summary'
@@ -31,6 +31,7 @@ help:
 	@echo 'make matrix run the proof on every core, simulator, compiler and level: docs/matrix.md'
 	@echo 'make benchmarks [CMSIS_NN=DIR] [AIFES=DIR]'
 	@echo '            measure again what docs/performance.md says, beside checkouts of peers'
+	@echo 'make sizes  tell code, tables, RAM and stack of a set of models: docs/sizes.md'
 	@echo 'make experiments  list the studies of docs/accuracy.md; STUDIES="mnist drift" runs some'
 	@echo 'make clean  remove .venv, caches and what the examples made'
 
@@ -59,6 +60,10 @@ benchmarks: $(call installed,$(DEMO_EXTRAS))
 	$(BIN)/python -m benchmarks.examples examples/mnist/model.yaml --markdown $(PERFORMANCE)
 	$(BIN)/python -m benchmarks.scaling --picture docs/scaling.png --markdown $(PERFORMANCE)
 	$(BIN)/python -m benchmarks.speed --markdown $(PERFORMANCE)
+
+# Under a minute; needs arm-none-eabi-gcc.
+sizes: $(call installed,$(DEMO_EXTRAS))
+	$(BIN)/python -m benchmarks.sizes --markdown docs/sizes.md
 
 # What is measured already is not measured again. All of them take a day on two cores.
 experiments: $(call installed,$(TEST_EXTRAS))

@@ -95,23 +95,53 @@ def write_section(file: Path, name: str, text: str) -> None:
     Raises:
         UserError: the file has not exactly one such section.
     """
-    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    begin, end = _markers(name)
     section = f"{begin}\n\n{text}\n{end}"
     if file.exists():
         before = file.read_text(encoding="utf-8")
-        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        after, found = pattern.subn(lambda match: section, before)
-        if found != 1:
-            raise UserError(
-                f"has {found} sections between {begin} and {end}, not one",
-                mend="put these two lines where the tables are to go, once",
-                file=file,
-            )
+        after = before.replace(_section(file, name), section)
     else:
         after = section + "\n"
     partial = file.with_name(file.name + ".partial")
     partial.write_text(after, encoding="utf-8")
     partial.replace(file)
+
+
+def read_rows(file: Path, name: str, title: str, heads: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The rows of a table in a section that `write_section` wrote; none if it is not there.
+
+    Args:
+        file: the Markdown file.
+        name: the section's, in its markers.
+        title: the table's.
+        heads: the table's; with others, it is another table.
+
+    Raises:
+        UserError: the file has not exactly one such section.
+    """
+    _, _, rest = _section(file, name).partition(f"{title}:\n\n")
+    lines = rest.partition("\n\n")[0].splitlines()
+    rows = [tuple(line.removeprefix("| ").removesuffix(" |").split(" | ")) for line in lines]
+    return rows[2:] if rows and rows[0] == heads else []
+
+
+def _markers(name: str) -> tuple[str, str]:
+    return f"<!-- begin {name} -->", f"<!-- end {name} -->"
+
+
+def _section(file: Path, name: str) -> str:
+    """A section, its markers included."""
+    begin, end = _markers(name)
+    pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
+    found = re.findall(pattern, file.read_text(encoding="utf-8"), re.DOTALL)
+    if len(found) != 1:
+        raise UserError(
+            f"has {len(found)} sections between {begin} and {end}, not one",
+            mend="put these two lines where the tables are to go, once",
+            file=file,
+        )
+    section: str = found[0]
+    return section
 
 
 class Benchmark(click.Command):

@@ -3,12 +3,13 @@
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import peers, scaling, speed
+from benchmarks import peers, scaling, sizes, speed
 from benchmarks.contender import Shape, draws
 from benchmarks.program import C_DIRECTORY, check_c_library
 from benchmarks.report import write_section
@@ -225,6 +226,67 @@ def test_speed_reports_what_it_timed(monkeypatch):
     assert report["generation"]["weights"] == 20 * 12 + 12 * 12
     assert report["generation"]["project_bytes"] > 0
     assert len(report["learning"]) == 2
+
+
+@pytest.fixture
+def one_core(monkeypatch):
+    try:
+        find_compiler("gcc")
+    except UserError:
+        pytest.skip("arm-none-eabi-gcc is missing")
+    monkeypatch.setattr(sizes, "BOARDS", ("nucleo-g071rb",))
+    monkeypatch.setattr(sizes, "LEVELS", ("O2",))
+    monkeypatch.setattr(sizes, "WIDTHS", ("int8",))
+
+
+@pytest.mark.usefixtures("one_core")
+def test_sizes_are_told_and_what_a_change_does_to_them(tmp_path):
+    file = tmp_path / "sizes.md"
+    assert run(sizes.command, "--markdown", file).exit_code == 0
+    same = run(sizes.command, "--check", file)
+    assert (same.exit_code, same.stdout.splitlines()[-1]) == (0, f"{file}: nothing differs")
+    text = file.read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| cortex-m0plus | int8 |")]
+    code, code_inference_only = (cell.strip() for cell in rows[0].split("|")[3:5])
+    number = int(code.replace(",", ""))
+    assert 0 < int(code_inference_only.replace(",", "")) < number < 8000
+
+    # Code is another compiler's affair: it is told, and no more.
+    file.write_text(text.replace(f"| {code} |", f"| {number - 10:,} |", 1))
+    grown = run(sizes.command, "--check", file)
+    assert grown.exit_code == 0
+    assert grown.stdout.splitlines()[-1] == (
+        f"{file}: Code of the runtime: cortex-m0plus, int8, -O2: "
+        f"{number - 10:,} -> {code} bytes (+10)"
+    )
+
+    # Memory is no compiler's.
+    (memory,) = (line for line in text.splitlines() if line.startswith("| 64-48-16, int8 |"))
+    file.write_text(text.replace(memory, memory.replace("| 808 |", "| 800 |")))
+    other = run(sizes.command, "--check", file, "--json")
+    assert other.exit_code == 1
+    assert json.loads(other.stdout)["changes"] == {
+        "code": [],
+        "memory": ["Memory of a model: 64-48-16, int8, RAM beyond weights: 800 -> 808 bytes (+8)"],
+    }
+    file.write_text(text.replace(memory + "\n", "").replace("784-128-34, int8 |", "gone |"))
+    assert run(sizes.command, "--check", file).stdout.splitlines()[-3:] == [
+        f"{file}: Memory of a model: gone: no longer there",
+        f"{file}: Memory of a model: 64-48-16, int8: new",
+        f"{file}: Memory of a model: 784-128-34, int8: new",
+    ]
+
+
+def test_sizes_want_a_file_with_their_section(tmp_path):
+    file = tmp_path / "x.md"
+    file.write_text("no section")
+    with pytest.raises(UserError, match="has 0 sections"):
+        sizes.differences(file, sizes.memory_table([]))
+
+
+def test_the_memory_of_docs_sizes_is_the_plan_s():
+    page = Path(__file__).parents[1] / "docs" / "sizes.md"
+    assert sizes.differences(page, sizes.memory_table([*map(sizes.memory_of, sizes.MODELS)])) == []
 
 
 def test_the_program_draws_what_the_host_draws(tmp_path):
