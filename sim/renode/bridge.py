@@ -26,7 +26,7 @@ from Antmicro.Renode.Peripherals.UART import IUART
 from Antmicro.Renode.Time import TimeInterval
 from Antmicro.Renode.UserInterface import CommandInteractionEater
 
-# A million instructions: many more than an answer takes to send, and yet soon over when the firmware
+# A million instructions: far more than an answer takes to send, yet over soon when the firmware
 # does nothing but poll a register.
 QUANTUM = TimeInterval.FromMicroseconds(10000)
 MIPS = 100
@@ -71,7 +71,7 @@ class Board(object):
                 self.running = False
 
     def stop(self):
-        """Ends the run at once; called in the midst of it, by the thread of the core."""
+        """Ends the run at once; called during it, by the thread of the core."""
         if self.running:
             self.running = False
             self.cpu.IsHalted = True
@@ -160,7 +160,7 @@ def words(values):
 
 
 def do_monitor(command):
-    """A command of the monitor; what it prints."""
+    """Runs a command of the monitor; returns what it prints."""
     result = CommandInteractionEater()
     done = monitor.Parse(text(command), result)
     if result.HasError or not done:
@@ -190,7 +190,7 @@ def do_send(name, data):
 
 
 def do_run(name, milliseconds):
-    """Runs to the end of a frame, at most so long; the bytes sent."""
+    """Runs to the end of a frame, within a time limit; returns the bytes sent."""
     board = boards[text(name)]
     if emulation().IsStarted:
         emulation().PauseAll()
@@ -202,7 +202,7 @@ def do_run(name, milliseconds):
 
 
 def do_warnings(name):
-    """What Renode said about the board lately, a line each."""
+    """What Renode has logged about the board lately, a line each."""
     return Encoding.UTF8.GetBytes("\n".join(boards[text(name)].warnings))
 
 
