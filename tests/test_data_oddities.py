@@ -126,6 +126,10 @@ def test_what_was_read_is_shown(model, command):
     if command is train:
         assert 'always guessing "ok": 95.00 % of the test samples' in done.stdout
         assert "test, balanced %" in done.stdout
+        assert re.search(
+            r"\nfloat network, tested on 80 samples after (1 pass|2 passes) over 288 training ",
+            done.stdout,
+        )
 
 
 @pytest.mark.parametrize("command", [train, generate])

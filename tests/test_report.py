@@ -99,6 +99,7 @@ def test_the_page_shows_what_was_measured(report):
     for figure in ("flash_bytes", "ram_bytes", "infer_instructions", "learn_instructions"):
         assert f"{verification[figure]:,}" in page
     assert "the whole state after each of 60 learning steps" in page
+    assert re.search(r"tested on \d+ samples after 2 passes over \d+ training samples\.", page)
     for section in ("Accuracy", "Learning", "Early exit", "Unknown samples", "What integers do"):
         assert f"<h2>{section}</h2>" in page
     assert "87.65 ± 2.00" in page
@@ -168,9 +169,15 @@ def test_a_comparison_of_other_settings_is_left_out(tmp_path):
     run.mkdir()
     stale = comparison_of(model) | {"settings": "others"}
     (run / "compare.json").write_text(json.dumps(stale))
-    found = invoke(run, "-o", tmp_path / "out")
+    done = CliRunner().invoke(command, [str(run), "-o", str(tmp_path / "out")])
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "comparison" not in found["pictures"]
+    assert "the comparison, of other settings, is left out" in done.stdout
+    assert not (tmp_path / "out" / "pictures" / "comparison.svg").exists()
+    tested = (
+        r"tested on \d+ samples with the float reference's weights, before it learns on the chip"
+    )
+    assert re.search(rf"\nnetwork as used: \d+\.\d\d %, {tested}\n", done.stdout)
+    assert re.search(tested.replace("'", "&#39;"), page)
     assert "Not measured yet" in page
     # One exit, two classes, a trained start: what cannot be shown is said.
     assert "The network has a single exit." in page

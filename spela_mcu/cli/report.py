@@ -75,6 +75,8 @@ def command(*, run: Path, output: Path | None, learn_steps: int, as_json: bool) 
         return
     if comparison is not None and not fits:
         stdout.print("the comparison, of other settings, is left out: run spela-mcu compare anew")
+    right = 100 * float((found.answers.labels[-1] == found.test_labels).mean())
+    stdout.print(f"network as used: {right:.2f} %, {found.tested}", soft_wrap=True)
     stdout.print(f"report: {directory / PAGE}", soft_wrap=True, markup=False)
 
 

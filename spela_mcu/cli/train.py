@@ -13,7 +13,12 @@ from spela_mcu.cli.options import SEED, json_option, model_argument, output_dire
 from spela_mcu.data.load import load_dataset
 from spela_mcu.fixed_point.plan import float_embeddings
 from spela_mcu.pipeline import Overrides
-from spela_mcu.proof.accuracy import balanced_accuracy, commonest_class, majority_share
+from spela_mcu.proof.accuracy import (
+    balanced_accuracy,
+    commonest_class,
+    majority_share,
+    tested_after,
+)
 from spela_mcu.spec.load import load_spec
 
 
@@ -69,6 +74,8 @@ def command(model: Path, output: Path | None, seed: int | None, as_json: bool) -
     ):
         table.add_row(str(exit_), *(f"{100 * share:.2f}" for share in shares))
     stdout.print(table)
+    learned = tested_after(len(test), run.metrics.best_epoch, len(dataset.train))
+    stdout.print(f"float network, {learned}", soft_wrap=True)
     commonest = dataset.class_names[commonest_class(dataset)]
     stdout.print(
         f'always guessing "{commonest}": {100 * majority:.2f} % of the test samples',

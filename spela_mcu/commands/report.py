@@ -24,7 +24,7 @@ from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.pipeline import Prepared, learning_stream
 from spela_mcu.progress import Progress, silent
-from spela_mcu.proof.accuracy import Accuracies, accuracies, overflow_told
+from spela_mcu.proof.accuracy import Accuracies, accuracies, overflow_told, tested_after
 from spela_mcu.report.rejection import HeldOut, held_out_classes
 from spela_mcu.simulators.choice import find_simulator
 
@@ -105,6 +105,18 @@ class Measurements:
     early: EarlyAnswers
     weights: tuple[Weights, ...]
     held_out: tuple[HeldOut, ...]
+
+    @property
+    def tested(self) -> str:
+        """What the network as it is used was tested on, after how much learning, in words."""
+        prepared, tested = self.prepared, len(self.test_labels)
+        if prepared.drawn:
+            passes = prepared.spec.learning.epochs
+            return tested_after(tested, passes, len(prepared.dataset.train))
+        return (
+            f"tested on {tested:,} samples with the float reference's weights, before it learns "
+            "on the chip"
+        )
 
 
 def measure(

@@ -309,3 +309,15 @@ def overflow_told(model: Path) -> Iterator[None]:
 def accuracies(right: NDArray[np.bool_]) -> Accuracies:
     """Shares of right answers [exits, n], per exit."""
     return tuple(float(share) for share in right.mean(axis=1))
+
+
+def tested_after(tested: int, passes: int, trained: int) -> str:
+    """What an accuracy was measured on and after how much learning, in words.
+
+    Args:
+        tested: test samples.
+        passes: over the training part.
+        trained: samples of the training part.
+    """
+    word = "pass" if passes == 1 else "passes"
+    return f"tested on {tested:,} samples after {passes:,} {word} over {trained:,} training samples"

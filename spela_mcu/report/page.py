@@ -65,6 +65,7 @@ def report_page(
             widths="-".join(map(str, (plan.inputs, *(layer.units for layer in plan.layers)))),
             drawn=prepared.drawn,
             test_count=len(y),
+            tested=found.tested,
             verification=verification,
             curve_samples=found.curve_samples,
             accuracy=_accuracy(found),
