@@ -144,7 +144,10 @@ def run(tmp_path, monkeypatch, capsys):
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["spela-mcu", *map(str, words)])
         with time_limit(LONGEST_S), pytest.raises(SystemExit) as ended:
-            main()
+            try:
+                main()
+            except UnicodeError as error:  # pytest-xdist could not pass on what it quotes
+                raise AssertionError(ascii(error)) from None
         return ended.value.code, capsys.readouterr().err
 
     return run
