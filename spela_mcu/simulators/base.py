@@ -14,16 +14,16 @@ from spela_mcu.firmware.board import Board, SimulatorName, load_boards
 from spela_mcu.firmware.build import Build
 
 EXCHANGE_TIMEOUT_S = 120.0
-"""Real time that one request may take: no request takes a tenth of it."""
+"""Real time that one request may take: none needs a tenth of it."""
 
 STACK_PAINT = 0xA5
-"""Byte that fills the stack before the start: what is still painted was never used."""
+"""Byte that fills the stack before the start: what still holds it was never used."""
 
 
 class SimulationError(UserError):
     """The simulated firmware took a fault, hung, or misused the hardware.
 
-    The command line ends with exit code 1: nothing that the user gave is wrong.
+    The command line ends with exit code 1: the user's input is not at fault.
     """
 
     exit_code = 1
@@ -35,12 +35,12 @@ class Call:
 
     Attributes:
         symbol: the function.
-        instructions: executed from its first to its return, callees included; instructions of
-            an IT block count whether their condition held or not.
-        functions: the same by function executed, in descending order; empty where the
-            simulator counts only the whole.
+        instructions: executed from its first instruction to its return, callees included;
+            instructions of an IT block count whether or not their condition held.
+        functions: the same, by executed function, in descending order; empty where the simulator
+            counts only the total.
         blocks: how often each straight piece of code was executed, by (address, bytes); every
-            instruction lies in one of them; empty where `functions` is.
+            executed instruction lies in exactly one; empty where `functions` is.
     """
 
     symbol: str
@@ -64,20 +64,20 @@ class Machine(ABC):
 
         Args:
             request: what the firmware receives.
-            timeout_s: real time after which a firmware that is still busy is given up.
+            timeout_s: real time after which a firmware that is still busy is abandoned.
 
         Returns:
             What the firmware sent.
 
         Raises:
-            SimulationError: a fault, an access to nothing, or no end in time.
+            SimulationError: a fault, an access to unmapped memory, or no answer in time.
         """
 
     def pass_bytes(self, data: bytes) -> bytes:
-        """Sends any bytes, a whole request or not; what comes in answer, or nothing.
+        """Sends any bytes, a whole request or not; returns the answer, if there is one.
 
         Raises:
-            SimulationError: as `exchange`, but not if there is no answer.
+            SimulationError: as `exchange`, except that a missing answer is no error.
         """
         return self.exchange(data)
 
@@ -128,12 +128,12 @@ class Machine(ABC):
         return len(stack.lstrip(bytes([STACK_PAINT])))
 
     def stack_region(self) -> tuple[int, int]:
-        """The stack's lowest address, and the first behind it."""
+        """The stack's lowest address, and the first address beyond it."""
         symbols = self.build.read_elf().by_name
         return symbols["port_stack_bottom"].address, symbols["port_stack_top"].address
 
     def close(self) -> None:  # noqa: B027 - not every machine holds something
-        """Frees what the simulation holds; the machine cannot be used any more."""
+        """Frees what the simulation holds; the machine cannot be used afterwards."""
 
     def __enter__(self) -> Self:
         return self
@@ -191,11 +191,11 @@ class Simulator(ABC):
             )
 
     def start(self, build: Build) -> Machine:
-        """Loads a build and runs it until it waits for a first byte.
+        """Loads a build and runs it until it waits for its first byte.
 
         Raises:
             UserError: it is not installed, or does not know the board.
-            SimulationError: the firmware does not come that far.
+            SimulationError: the firmware does not get that far.
         """
         self.check(build.project.board)
         return self._start(build)

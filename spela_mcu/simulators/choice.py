@@ -1,4 +1,4 @@
-"""Which simulator runs a board: the one asked for, or the best that is there."""
+"""Which simulator runs a board: the one asked for, or the best one available."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spela_mcu.simulators.base import Simulator
 SimulatorChoice = Literal["auto", "renode", "qemu", "unicorn"]
 
 REQUIRE_VARIABLE = "SPELA_REQUIRE_SIMULATORS"
-"""Environment variable: simulators, separated by commas, whose absence is a failure."""
+"""Environment variable: simulators, separated by commas, that must be installed."""
 
 
 def simulator_named(name: SimulatorName) -> Simulator:
@@ -30,14 +30,14 @@ def simulator_named(name: SimulatorName) -> Simulator:
 
 
 def find_simulator(board: Board, choice: SimulatorChoice = "auto") -> Simulator:
-    """A simulator that is installed and knows the board.
+    """Chooses a simulator that is installed and knows the board.
 
     Args:
         board: what is to be simulated.
         choice: ``auto`` prefers Renode, then QEMU, then Unicorn.
 
     Raises:
-        UserError: there is none, or not the one that was chosen.
+        UserError: there is none, or the chosen one is missing.
     """
     known = board.simulators.names
     if choice != "auto":
@@ -76,10 +76,10 @@ def counting_simulator(board: Board, choice: SimulatorChoice = "auto") -> Simula
 
 
 def is_required(name: SimulatorName) -> bool:
-    """Whether the environment says that a simulator must be there.
+    """Whether the environment says that a simulator must be installed.
 
     Raises:
-        UserError: the variable names something that is no simulator.
+        UserError: the variable names something that is not a simulator.
     """
     names = [word.strip() for word in os.environ.get(REQUIRE_VARIABLE, "").split(",")]
     unknown = set(names) - {"", "renode", "qemu", "unicorn"}

@@ -1,4 +1,4 @@
-"""Counted calls, the same from every simulator that tells which instructions it executed."""
+"""Counted calls, alike for every simulator that reports which instructions it executed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from spela_mcu.simulators.base import Call
 
 
 class CountingError(UserError):
-    """This machine cannot count instructions, though it can run firmware."""
+    """This machine can run firmware but cannot count instructions."""
 
 
 def entries_of(build: Build, elf: Elf, symbols: tuple[str, ...]) -> dict[int, str]:
-    """Where functions begin: the first instruction's address to the name.
+    """Where functions begin: the address of the first instruction, mapped to the name.
 
     Raises:
         UserError: the build has no such function.
@@ -50,7 +50,7 @@ def call_of(elf: Elf, symbol: str, executed: Mapping[int, int]) -> Call:
 
 
 def _straight_pieces(elf: Elf, executed: Mapping[int, int]) -> dict[tuple[int, int], int]:
-    """Neighbours executed equally often, up to a branch: no instruction lies in two pieces."""
+    """Neighbours executed equally often, up to a branch; every instruction lies in one piece."""
     blocks: dict[tuple[int, int], int] = {}
     start = end = times = -1
     for address in sorted(executed):
@@ -67,7 +67,7 @@ def _straight_pieces(elf: Elf, executed: Mapping[int, int]) -> dict[tuple[int, i
 
 
 def _is_branch(code: bytes) -> bool:
-    """B, B<c>, BL, CBZ and CBNZ; a few others with them (ARMv7-M ARM, A5.2, A5.3.4)."""
+    """B, B<c>, BL, CBZ and CBNZ, and a few others besides (ARMv7-M ARM, A5.2, A5.3.4)."""
     first, second = int.from_bytes(code[:2], "little"), int.from_bytes(code[2:], "little")
     if len(code) == 4:
         return first & 0xF800 == 0xF000 and bool(second & 0x8000)

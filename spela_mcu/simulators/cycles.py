@@ -1,8 +1,8 @@
 """Cycles of a run, estimated from how often each block of code was executed.
 
-An estimate, since a simulator of instructions knows no pipeline: memory without wait states, no
-contention on the bus, no interrupts. What depends on the data or on the pipeline's state is taken
-as the core's `Timing` says.
+An estimate, since an instruction simulator has no pipeline. It assumes memory without wait states,
+no bus contention and no interrupts. What depends on the data or on the pipeline's state costs what
+the core's `Timing` says.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BRANCH = re.compile(rf"(b({_CONDITIONS})?|cbn?z)$")
 
 
 def estimate_cycles(elf: Elf, core: str, blocks: Mapping[tuple[int, int], int]) -> int:
-    """Cycles that a run takes.
+    """The cycles that a run takes.
 
     Args:
         elf: the program.
@@ -43,8 +43,8 @@ def estimate_cycles(elf: Elf, core: str, blocks: Mapping[tuple[int, int], int]) 
         steps = list(instructions(elf, address, address + size))
         cycles += times * _straight(timing, steps)
         if steps and _BRANCH.match(steps[-1].name):
-            # Taken as often as the run does not go on behind the branch: exact unless something
-            # else jumps there too.
+            # Taken as often as the run does not continue after the branch: exact unless something
+            # else jumps there as well.
             behind = entered.get(address + size, 0)
             unconditional = steps[-1].name == "b"
             taken = times if unconditional else max(times - behind, 0)
@@ -85,7 +85,7 @@ def _access(timing: Timing, name: str, operands: str, *, follows_access: bool) -
     """Cycles of a load or store."""
     into_pc = name != "push" and "pc" in operands.partition(", [")[0]
     cycles = timing.load_pc if into_pc else 0
-    if not _SINGLE_ACCESS.match(name):  # LDM, POP, LDRD and their like
+    if not _SINGLE_ACCESS.match(name):  # LDM, POP, LDRD and the like
         values = 2 if name in ("ldrd", "strd") else operands.count(",", operands.find("{")) + 1
         return cycles + 1 + values
     if name.startswith("ldr"):

@@ -1,4 +1,4 @@
-"""The end of a simulated firmware that went wrong, told so that its author can find the place."""
+"""How a simulated firmware failed, described so that its author can find the place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from spela_mcu.firmware.elf import Elf
 from spela_mcu.simulators.base import SimulationError
 
 REGISTERS = (*(f"r{number}" for number in range(13)), "sp", "lr", "pc", "xpsr")
-"""What a core's registers are called here, in the order of their numbers."""
+"""The names of a core's registers, in the order of their numbers."""
 
 REGISTERS_PER_LINE = 5
 
@@ -23,7 +23,7 @@ def failure(
         build: what ran; its ELF file is named.
         elf: the same, read.
         reason: what happened.
-        registers: by name as in `REGISTERS`; as many as are known.
+        registers: by name as in `REGISTERS`; those that are known.
     """
     known = registers or {}
     place = f", in {place_of(elf, known['pc'])}" if "pc" in known else ""

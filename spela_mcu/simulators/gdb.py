@@ -1,7 +1,7 @@
-"""GDB's remote serial protocol, as far as a simulator's stub is needed.
+"""GDB's remote serial protocol, as far as a simulator's stub needs it.
 
 "Debugging with GDB", appendix E: packets are ``$payload#checksum``, each acknowledged with ``+``;
-a target that runs says nothing until it stops, and then sends a packet that tells why.
+a running target is silent until it stops, and then sends a packet that says why.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import time
 from collections.abc import Iterable
 
 REPLY_TIMEOUT_S = 30.0
-"""A stub answers in a millisecond, unless the machine is very busy."""
+"""A stub answers within a millisecond unless the machine is very busy."""
 
 MEMORY_CHUNK = 1024
-"""Bytes of memory a packet: every stub has room for twice as many digits."""
+"""Bytes of memory per packet: every stub has room for twice as many digits."""
 
 _PACKET = re.compile(rb"\$([^#]*)#[0-9a-f]{2}", re.DOTALL)
 
-# Not for an XML parser: stubs use the prefix xi without a word of where it comes from.
+# Not read with an XML parser: stubs use the prefix xi without declaring it.
 _ELEMENT = re.compile(r"<(xi:include|reg)\s([^>]*)>")
 _ATTRIBUTE = re.compile(r'(\w+)\s*=\s*"([^"]*)"')
 
@@ -32,10 +32,10 @@ class GdbTarget:
     """A stopped or running target behind a stub.
 
     Args:
-        connection: to the stub, whose target stands still; whoever made it closes it.
+        connection: to the stub, whose target is stopped; whoever made it closes it.
 
     Attributes:
-        is_running: whether the target was let run, and has not told that it stopped.
+        is_running: whether the target was set running and has not reported a stop.
 
     Every method raises GdbError if the stub is gone or does not answer.
     """
@@ -72,7 +72,7 @@ class GdbTarget:
         self._command(f"Z0,{address:x},2", "OK")
 
     def clear_breakpoint(self, address: int) -> None:
-        """Undoes `set_breakpoint`; a target that stands there can go on only after that."""
+        """Undoes `set_breakpoint`; only then can a target that stopped there continue."""
         self._command(f"z0,{address:x},2", "OK")
 
     # ---------------------------------------------------------------------- looking in
@@ -93,7 +93,7 @@ class GdbTarget:
         return data
 
     def write_memory(self, address: int, data: bytes) -> None:
-        """Writes memory, flash included; the core sees it if it has executed it before."""
+        """Writes memory, flash included; the core sees it even in code executed before."""
         for offset in range(0, len(data), MEMORY_CHUNK):
             part = data[offset : offset + MEMORY_CHUNK]
             self._command(f"M{address + offset:x},{len(part):x}:{part.hex()}", "OK")
@@ -108,7 +108,7 @@ class GdbTarget:
         }
 
     def _register_numbers(self) -> dict[str, int]:
-        """Numbers by name; a register without a number has the one after its predecessor's."""
+        """Numbers by name; a register without a number follows its predecessor."""
         numbers: dict[str, int] = {}
         documents, number = ["target.xml"], 0
         while documents:

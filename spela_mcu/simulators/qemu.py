@@ -1,7 +1,7 @@
 """QEMU: a board in a process of its own.
 
-The core runs only during an exchange: a firmware that waits for a byte looks for it all the time,
-and would keep this machine busy. In between it stands still, and its memory can be read.
+The core runs only during an exchange, since a firmware that waits for a byte polls all the time and
+would keep this machine busy. In between it is stopped, and its memory can be read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from spela_mcu.simulators.qemu_process import QemuProcess, qemu_program, qemu_ve
 from spela_mcu.simulators.stream import BOOT_TIMEOUT_S, StreamMachine, ends_an_answer
 
 FIRST_WAIT = "port_read"
-"""Where a firmware first waits for a byte. What is sent earlier, its UART may not take."""
+"""Where a firmware first waits for a byte; its UART may drop what is sent earlier."""
 
 
 class QemuSimulator(Simulator):
@@ -62,12 +62,12 @@ class QemuMachine(StreamMachine):
             counting_plugin(qemu_program())
             self._counts = InstructionCounts(self._elf)
         except CountingError as error:
-            self._counts = error  # only a machine that is to count will tell
+            self._counts = error  # only a machine that is to count needs to know
         counts = None if isinstance(self._counts, CountingError) else self._counts
         self._process = QemuProcess(known.machine, build.elf, counts)
         self._uart = self._process.uart
         self._gdb = GdbTarget(self._process.stub)
-        self._sent_early = bytearray()  # by the firmware, before a stop that was waited for
+        self._sent_early = bytearray()  # sent by the firmware before a stop that was waited for
         self._entries: dict[int, str] = {}
         self._calls: list[Call] = []
 
@@ -80,7 +80,7 @@ class QemuMachine(StreamMachine):
         with self._failing():
             bottom, top = self.stack_region()
             self._gdb.write_memory(bottom, bytes([STACK_PAINT]) * (top - bottom))
-            # A firmware without it never listens, and will not answer either.
+            # A firmware without it never listens and never answers.
             first_wait = self._elf.by_name.get(FIRST_WAIT)
             deadline = time.monotonic() + BOOT_TIMEOUT_S
             if first_wait is not None and not self._run_to(first_wait.address, deadline):
@@ -92,7 +92,7 @@ class QemuMachine(StreamMachine):
         try:
             return super().exchange(request, timeout_s)
         finally:
-            with suppress(GdbError):  # if it has ended, the next request will tell
+            with suppress(GdbError):  # if it has ended, the next request reports it
                 self._gdb.interrupt()
 
     def read_memory(self, address: int, length: int) -> bytes:
@@ -127,7 +127,7 @@ class QemuMachine(StreamMachine):
                     return data
 
     def _wait(self, deadline: float) -> tuple[bytes, bool]:
-        """What comes next: bytes from the UART, or a stop of the core; neither: the deadline."""
+        """Waits for bytes from the UART or a stop of the core; neither: the deadline passed."""
         left = max(deadline - time.monotonic(), 0)
         uart, stub = self._uart.fileno(), self._gdb.fileno()
         ready = select.select([uart, stub], [], [], left)[0]
@@ -144,7 +144,7 @@ class QemuMachine(StreamMachine):
         return b"", bool(ready)
 
     def _run_to(self, address: int, deadline: float) -> bool:
-        """Whether it comes to an instruction in time; a fault on the way is told."""
+        """Whether it reaches an instruction in time; a fault on the way is reported."""
         self._gdb.set_breakpoint(address)
         self._gdb.resume()
         stopped = False
@@ -167,7 +167,7 @@ class QemuMachine(StreamMachine):
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
-        """What fails within, fails the machine for good; a stub that is gone, QEMU with it."""
+        """A failure within is final for this machine; if the stub is gone, QEMU is too."""
         if self._failed is not None:
             raise self._failed
         try:
@@ -215,7 +215,7 @@ class QemuMachine(StreamMachine):
     def _enable_counts(self, enabled: bool) -> None:
         counts = self._plugin_counts()
         counts.enable(enabled)
-        # Code that is written is translated again.
+        # QEMU translates code anew once it has been written.
         code = self._gdb.read_memory(counts.address, counts.bytes)
         self._gdb.write_memory(counts.address, code)
 
@@ -225,7 +225,7 @@ class QemuMachine(StreamMachine):
         return self._counts
 
     def _count_call(self, deadline: float) -> bool:
-        """Having stopped at the entry of a counted function, runs to its return, if in time."""
+        """Runs from the entry of a counted function to its return; whether it came in time."""
         counts = self._plugin_counts()
         at_entry = self._gdb.read_registers(("sp", "lr", "pc"))
         if at_entry["pc"] not in self._entries:

@@ -1,4 +1,4 @@
-"""The plugin that counts instructions in QEMU: compiled here, its counts read here."""
+"""The plugin that counts instructions in QEMU: compiled here, and its counts read here."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def counting_plugin(program: str) -> Path:
         program: path of a QEMU.
 
     Raises:
-        CountingError: there is no compiler for this machine, or this QEMU does not load it.
+        CountingError: there is no host compiler, or this QEMU does not load the plugin.
     """
     try:
         plugin = compile_library(
@@ -61,7 +61,7 @@ def counting_plugin(program: str) -> Path:
 
 
 def plugin_option(plugin: Path, **arguments: int) -> str:
-    """What -plugin takes; a comma in a path is doubled."""
+    """The argument of -plugin; a comma in a path is doubled."""
     words = [
         str(plugin).replace(",", ",,"),
         *(f"{key}={value}" for key, value in arguments.items()),
@@ -86,7 +86,7 @@ class InstructionCounts:
         self._memory = mmap.mmap(self._file.fileno(), 8 * words)
 
     def fileno(self) -> int:
-        """Of the file, which has no name: QEMU inherits it."""
+        """The descriptor of the shared file, which has no name: QEMU inherits it."""
         return self._file.fileno()
 
     def enable(self, enabled: bool) -> None:
@@ -105,6 +105,6 @@ class InstructionCounts:
         }
 
     def close(self) -> None:
-        """Gives the memory back."""
+        """Frees the memory."""
         self._memory.close()
         self._file.close()

@@ -1,4 +1,4 @@
-"""A QEMU at work: how it is started, what it said at the end, and that it always ends."""
+"""A running QEMU: how it starts, what it says when it ends, and that it always ends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def qemu_program() -> str:
 
 @lru_cache
 def qemu_version(program: str) -> str | None:
-    """Its version, or None if there is none, or it does not work."""
+    """Its version, or None if it is absent or does not work."""
     try:
         done = subprocess.run(
             [program, "--version"],
@@ -59,9 +59,9 @@ class LastWords:
 
 
 class QemuProcess:
-    """One QEMU, its core standing at the reset vector.
+    """One QEMU, its core stopped at the reset vector.
 
-    It talks on sockets that it inherits: no port, no file and no directory is left behind.
+    It talks on sockets that it inherits, so no port, file or directory is left behind.
 
     Args:
         machine: what -M calls the board.
@@ -84,8 +84,8 @@ class QemuProcess:
             *("-display", "none", "-monitor", "none", "-nic", "none"),
             *("-chardev", f"socket,id=uart,fd={uart.fileno()}", "-serial", "chardev:uart"),
             *("-chardev", f"socket,id=stub,fd={stub.fileno()}", "-gdb", "chardev:stub"),
-            "-S",  # the core stands still until it is told to run
-            *("-d", "int"),  # exceptions are told: rare, and mostly the last thing that happens
+            "-S",  # the core is stopped until it is told to run
+            *("-d", "int"),  # log exceptions: they are rare, and mostly the last thing that happens
         ]
         if counts is not None:
             arguments = {
@@ -98,27 +98,27 @@ class QemuProcess:
         with uart, stub:
             self._process = subprocess.Popen(
                 [program, *options],
-                stdin=subprocess.PIPE,  # its end tells the plugin that this program has ended
+                stdin=subprocess.PIPE,  # its closing tells the plugin that this program has ended
                 stdout=subprocess.DEVNULL,
                 stderr=self._said,
                 pass_fds=inherited,
             )
-        # Called by `close`, or when this object or the interpreter goes.
+        # Called by `close`, or when this object is collected or the interpreter exits.
         self._end = weakref.finalize(
             self, _end, self._process, (self.uart, self.stub), self._said, counts
         )
 
     @property
     def pid(self) -> int:
-        """The process's number."""
+        """The process id."""
         return self._process.pid
 
     def close(self) -> None:
-        """Ends it, if it has not ended; nothing can be asked of it any more."""
+        """Ends it if it is still running; it cannot be used afterwards."""
         self._end()
 
     def last_words(self) -> LastWords | None:
-        """Why it ended; None if it has not, though given time."""
+        """Why it ended; None if it is still running after a short wait."""
         try:
             code = self._process.wait(END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -152,7 +152,7 @@ def _end(
 
 
 def _first_exception(log: str) -> str:
-    """The first exception that QEMU told of: the core gave up at a later one."""
+    """The first exception that QEMU logged: the core gave up at a later one."""
     first = re.search(r"^Taking exception \d+ \[(.*?)\].*((?:\n\.\.\..*)*)", log, re.MULTILINE)
     if first is None:
         return ""

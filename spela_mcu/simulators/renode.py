@@ -35,13 +35,13 @@ REGISTERS = (*(f"r{n}" for n in range(13)), "sp", "lr", "pc", "xpsr")
 STRAY = re.compile(
     r"\[cpu: (0x[0-9A-F]+)\] (Read|Write)\w+ (?:from|to) non existing peripheral at (0x[0-9A-F]+)"
 )
-"""What Renode says of an access to an address where there is nothing."""
+"""What Renode logs about an access to an unmapped address."""
 
 EXPECTED = (
     "Unknown baud rate, couldn't trigger the idle line interrupt",  # see _description
     "Unhandled read from offset 0xD38 (BusFaultAddress)",  # the firmware's fault handler
 )
-"""What Renode says that is of no interest."""
+"""Messages of Renode that can be ignored."""
 
 _machine_numbers = itertools.count(1)
 
@@ -81,7 +81,7 @@ def _version(program: str) -> str | None:
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
-    number = re.search(r"\d+\.\d+(\.\d+)?", done.stdout)  # what follows is of the build
+    number = re.search(r"\d+\.\d+(\.\d+)?", done.stdout)  # the rest depends on the build
     return number[0] if number else None
 
 
@@ -122,8 +122,8 @@ class RenodeMachine(StreamMachine):
 
     def boot(self) -> None:
         """See `StreamMachine`."""
-        # A receiver that is not enabled yet drops what comes: let the firmware start first. If it
-        # sends something, that is of a fault.
+        # A receiver that is not enabled yet drops what arrives: let the firmware start first. If it
+        # sends something now, it is the report of a fault.
         self._early = self._run(0)
         super().boot()
         if _has_idle_line(self.build.project.board):
@@ -173,7 +173,7 @@ class RenodeMachine(StreamMachine):
         return early or self._run(max(0.0, deadline - time.monotonic()))
 
     def _run(self, seconds: float) -> bytes:
-        """Runs to the end of a frame, or so long; what was sent until then."""
+        """Runs to the end of a frame or to the limit of virtual time; returns what was sent."""
         milliseconds = round(1000 * seconds)
         try:
             sent = self._renode.call(
@@ -195,7 +195,7 @@ class RenodeMachine(StreamMachine):
         return dict(zip(REGISTERS, struct.unpack("<17I", self._call("registers")), strict=True))
 
     def _stopped(self, problem: str) -> SimulationError:
-        """Renode found something that the firmware must not do."""
+        """Raises if Renode found something that the firmware must not do."""
         registers = dict(self._registers())
         stray = STRAY.search(problem)
         if stray is None:
@@ -209,7 +209,7 @@ class RenodeMachine(StreamMachine):
     def _failure(self, reason: str, registers: Mapping[str, int] | None = None) -> SimulationError:
         error = super()._failure(reason, registers)
         said = self._call("warnings").decode(errors="replace").splitlines()
-        # Equal ones once, and of those only the last few.
+        # Each message once, and only the last few.
         shown = [line for line in dict.fromkeys(said) if not line.endswith(EXPECTED)]
         lines = "".join(f"\n  Renode: {line}" for line in shown[-WARNINGS_SHOWN:])
         return SimulationError(error.reason + lines, file=self.build.elf)
@@ -239,12 +239,12 @@ def _has_idle_line(board: Board) -> bool:
 
 
 def _description(board: Board) -> str:
-    """The board's platform, as it is run here.
+    """The board's platform, as used here.
 
-    Renode's model of the older STM32 USART starts a timer for every byte that it receives, to find
-    out when the line is idle, and looks through all of them each time: a request of 800 bytes takes
-    half a second. The firmware does not ask about idle lines; at an unknown baud rate there is no
-    such timer.
+    Renode's model of the older STM32 USART starts a timer for every byte that it receives, to
+    detect an idle line, and searches all of them each time: a request of 800 bytes takes half a
+    second. The firmware does not ask about idle lines; at an unknown baud rate there is no such
+    timer.
     """
     renode = board.simulators.renode
     assert renode is not None

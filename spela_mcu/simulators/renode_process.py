@@ -1,4 +1,4 @@
-"""One Renode process, which serves any number of boards: starting it takes seconds."""
+"""One Renode process that serves any number of boards, since starting it takes seconds."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ TOKEN_BYTES = 16
 SENTENCE_LETTERS = 200
 
 CONFIG = "[general]\nuse-synchronous-logging = true\n"
-"""Warnings arrive while the core stands where they come from."""
+"""Warnings arrive while the core is still at the instruction that caused them."""
 
 
 class RenodeError(Exception):
-    """Renode refused a command: its words."""
+    """Renode refused a command; the message is Renode's own."""
 
 
 class RenodeProcess:
@@ -47,8 +47,8 @@ class RenodeProcess:
 
     def __init__(self, program: str) -> None:
         self._lock = threading.Lock()
-        # Renode deletes whatever looks like the leftovers of other Renodes in the directory for
-        # temporary files: it gets one of its own. It reads no configuration of the user's.
+        # Renode deletes whatever looks like another Renode's leftovers in the directory for
+        # temporary files, so it gets one of its own. It does not read the user's configuration.
         self._directory = Path(tempfile.mkdtemp(prefix="spela-mcu-"))
         config = self._directory / "config"
         config.write_text(CONFIG)
@@ -60,7 +60,7 @@ class RenodeProcess:
                 [program, "--disable-xwt", "--console", "--plain", "--hide-log",
                  "--config", str(config),
                  "-e", f"include {monitor_path(resource_directory('sim') / 'renode/bridge.py')}"],
-                stdin=subprocess.PIPE,  # its end is Renode's: it does not outlive this process
+                stdin=subprocess.PIPE,  # Renode ends with it
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self._directory,
@@ -74,7 +74,7 @@ class RenodeProcess:
                 self.close()
                 raise
         self.monitor("logLevel 1")
-        # Virtual time as fast as it will go, in few and large pieces.
+        # Virtual time runs as fast as it can, in large steps.
         self.monitor("emulation SetGlobalAdvanceImmediately true")
         self.monitor('emulation SetGlobalQuantum "0.01"')
 
@@ -96,7 +96,7 @@ class RenodeProcess:
         raise self._not_started(f"did not start within {START_TIMEOUT_S:g} s")
 
     def _not_started(self, how: str) -> SimulationError:
-        """One sentence of what Renode said; the rest of it is kept in a file."""
+        """One sentence of what Renode said; all of it is kept in a file."""
         said = self._output.read_text(errors="replace")
         kept = Path(tempfile.gettempdir()) / f"spela-mcu-renode-{os.getpid()}.log"
         where = ""
@@ -149,13 +149,13 @@ class RenodeProcess:
                 failed, length = struct.unpack("<BI", _read(self._socket, 5))
                 answer = _read(self._socket, length)
             except TimeoutError as error:
-                self._process.kill()  # the answer would be taken for that of the next call
+                self._process.kill()  # a late answer would be taken for the next call's
                 raise SimulationError(
                     f"Renode did not answer within {timeout_s:g} s, and was ended"
                 ) from error
             except OSError as error:
                 raise self._ended() from error
-            except BaseException:  # Ctrl-C: what is on its way answers no question of the future
+            except BaseException:  # Ctrl-C: a late answer must not be taken for another's
                 self._process.kill()
                 raise
         if failed:
@@ -163,7 +163,7 @@ class RenodeProcess:
         return answer
 
     def close(self) -> None:
-        """Ends it, and removes its files."""
+        """Ends Renode and removes its files."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
@@ -191,7 +191,7 @@ class RenodeProcess:
 
 
 def _first_sentence(said: str) -> str:
-    """What an exception of .NET says of itself, without the stack; else the first line."""
+    """The message of a .NET exception without its stack; else the first line."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     told = [line for line in lines if "exception" in line.lower() and not line.startswith("at ")]
     first = (told or lines or [""])[0]
@@ -223,8 +223,8 @@ _shared: RenodeProcess | None = None
 
 
 def shared_renode(program: str) -> RenodeProcess:
-    """The process of this Python process: started when first needed, and again if it has ended."""
-    global _shared  # noqa: PLW0603 - the one thing that is one for all
+    """The Renode of this Python process, started when first needed and again if it has ended."""
+    global _shared  # noqa: PLW0603 - one Renode is shared by all
     if _shared is not None and not _shared.is_alive:
         close_shared_renode()
     if _shared is None:
@@ -234,7 +234,7 @@ def shared_renode(program: str) -> RenodeProcess:
 
 @atexit.register
 def close_shared_renode() -> None:
-    """Ends the process of this Python process, if there is one."""
+    """Ends the Renode of this Python process, if there is one."""
     global _shared
     process, _shared = _shared, None
     if process is not None:

@@ -27,7 +27,7 @@ SILENCE_S = 1.0
 class StreamMachine(Machine):
     """A firmware at the other end of a stream.
 
-    Nothing tells from outside that it waits for a byte: an exchange ends with an answer's frame.
+    From outside it cannot be seen waiting for a byte: an exchange ends with the answer's frame.
     """
 
     def __init__(self, build: Build) -> None:
@@ -46,7 +46,7 @@ class StreamMachine(Machine):
     def exchange(self, request: bytes, timeout_s: float = EXCHANGE_TIMEOUT_S) -> bytes:
         """See `Machine`."""
         if self._failed is not None:
-            # The core cannot go on from there: whatever is asked of it fails in the same way.
+            # The core cannot continue from there: every later request fails in the same way.
             raise self._failed
         deadline = time.monotonic() + timeout_s
         answer = bytearray()
@@ -121,7 +121,7 @@ def _last_frame(answer: bytes) -> bytes:
 
 
 def ends_an_answer(data: bytes | bytearray) -> bool:
-    """Whether the last frame is whole: one that a fault cut short is followed by another."""
+    """Whether the last frame is complete: one that a fault cut short is followed by another."""
     if not data.endswith(b"\0") or not data.rstrip(b"\0"):
         return False
     try:

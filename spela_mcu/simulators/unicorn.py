@@ -1,7 +1,7 @@
-"""Unicorn: a Cortex-M in this very process, started in milliseconds.
+"""Unicorn: a Cortex-M in this process, started in milliseconds.
 
-It has a CPU and memory, and nothing else: no system control block, no exceptions. So a fault does
-not reach the firmware's handler; it ends the run here, with registers and the symbol at PC.
+It has only a CPU and memory: no system control block, no exceptions. So a fault does not reach the
+firmware's handler; it ends the run here, with the registers and the symbol at PC.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from spela_mcu.simulators.watchdog import Watchdog
 
 BOOT_TIMEOUT_S = 20.0
 NOWHERE = 0xFFFFFFFE
-"""An address that is never executed: emulation has no end but a stop."""
+"""An address that is never executed: emulation ends only when it is stopped."""
 
 INTERRUPTS = {2: "SVC", 3: "prefetch abort", 4: "data abort", 7: "BKPT"}
 """QEMU's exception numbers, as Unicorn hands them on."""
@@ -68,7 +68,7 @@ class UnicornSimulator(Simulator):
 
 
 class _Bus:
-    """The machine as its UART reaches it."""
+    """The machine as its UART sees it."""
 
     def __init__(self, uc: Any) -> None:  # noqa: ANN401
         self._uc = uc
@@ -116,7 +116,7 @@ class UnicornMachine(Machine):
             uc.mem_write(address, data)
         bottom, top = self.stack_region()
         uc.mem_write(bottom, bytes([STACK_PAINT]) * (top - bottom))
-        # Where a boot ROM, which is not simulated, would have gone in the end.
+        # Where a boot ROM, which is not simulated, would have jumped in the end.
         vectors = self.read_memory(self._elf.by_name["port_vectors"].address, 8)
         uc.reg_write(arm_const.UC_ARM_REG_SP, int.from_bytes(vectors[:4], "little"))
         self._pc = int.from_bytes(vectors[4:], "little") & ~1
@@ -124,7 +124,7 @@ class UnicornMachine(Machine):
         self.exchange(b"", BOOT_TIMEOUT_S)
 
     def _map_memory(self, region: Region, protection: int, touched: int) -> None:
-        """Maps a region. Unicorn maps whole pages: what is beside the region in them is watched."""
+        """Maps a region. Unicorn maps whole pages, so accesses to the rest of them are watched."""
         start, end = region.address // PAGE * PAGE, -(-region.end // PAGE) * PAGE
         self._uc.mem_map(start, end - start, protection)
         for low, high in ((start, region.address), (region.end, end)):
@@ -213,7 +213,7 @@ class UnicornMachine(Machine):
     def _failure(self, reason: str) -> SimulationError:
         """What happened, and where the core stood."""
         arm, uc = self._arm, self._uc
-        # The core cannot go on from here: whatever is asked of it next fails in the same way.
+        # The core cannot continue from here: every later request fails in the same way.
         self._fault = reason
         return failure(
             self.build,
@@ -265,7 +265,7 @@ class UnicornMachine(Machine):
             raise self._failure(f"{symbol} did not return to its caller")
         executed: Counter[int] = Counter()
         for (address, size), times in blocks.items():
-            if address != back:  # where the run ends is the caller's
+            if address != back:  # the caller decides where the run ends
                 for instruction in self._instructions_in(address, size):
                     executed[instruction] += times
         self._calls.append(call_of(self._elf, symbol, executed))

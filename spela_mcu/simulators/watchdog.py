@@ -1,4 +1,4 @@
-"""Ends what runs too long."""
+"""Stops work that runs too long."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ TICK_S = 0.05
 class Watchdog:
     """Calls `stop` from a thread of its own when a stretch of work takes too long.
 
-    Unicorn has a timeout, but wakes a thread every few microseconds for it, which costs more than
-    a short exchange.
+    Unicorn has a timeout of its own, but it wakes a thread every few microseconds, which costs more
+    than a short exchange.
 
     Args:
         stop: asks the work to end; called again every tick until it has.

@@ -1,4 +1,4 @@
-"""UARTs for Unicorn, which has none: strict ones, that say what a driver forgot to set up."""
+"""UARTs for Unicorn, which has none: strict models that say what a driver forgot to set up."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """UARTs as firmware sees them: registers, with a queue of bytes on either side.
 
-A firmware that polls an empty receiver would poll for ever; the second such look in a row, with
-nothing sent in between, is taken as "waiting", and stops the simulation. The first may be a look
-at the transmitter, which has its bit in the same register.
+A firmware that polls an empty receiver would do so for ever: the second such read in a row, with
+nothing sent in between, counts as waiting and stops the simulation. The first may have been meant
+for the transmitter, whose bit is in the same register.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class UartModel(ABC):
         base: address of the UART's registers.
         bus: the rest of the machine.
         size: of the UART's registers, in bytes.
-        outside: the registers that it depends on, by address, with their value after reset. Any
-            other address in their pages, and in the UART's own, is none of a driver's business.
+        outside: the registers that it depends on, by address, with their value after reset. A
+            driver must not access any other address in their pages or in the UART's own.
 
     Attributes:
         pages: addresses of the pages to map.
@@ -52,7 +52,7 @@ class UartModel(ABC):
         self._bus = bus
         self._size = size
         self._outside = outside or {}
-        self._queue: list[int] = []  # last byte first: taking one off the end is quick
+        self._queue: list[int] = []  # last byte first: removing the last element is quick
         self._empty_looks = 0
         self._is_set_up = False
         self.pages = sorted({address - address % PAGE for address in (base, *self._outside)})
@@ -68,7 +68,7 @@ class UartModel(ABC):
         self.sent = bytearray()
 
     def load(self, address: int) -> int:
-        """A load by the core: runs twice for each byte received."""
+        """A load by the core; runs twice for each byte received."""
         offset = address - self._base
         if 0 <= offset < self._size:
             return self._read(offset)

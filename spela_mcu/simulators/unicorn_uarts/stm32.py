@@ -11,7 +11,7 @@ TX_EMPTY, TX_COMPLETE, RX_NOT_EMPTY = 1 << 7, 1 << 6, 1 << 5
 
 
 class _Stm32Model(UartModel):
-    """What all have in common; bytes leave at once, so that the transmitter is always empty.
+    """What all have in common; bytes leave at once, so the transmitter is always empty.
 
     Attributes:
         CONTROL, BAUD: offsets of the first control register and of the divider.
