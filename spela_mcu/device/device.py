@@ -38,20 +38,20 @@ from spela_mcu.fixed_point.network import ExitAnswer
 
 
 class Transport(Protocol):
-    """Carries a request to the device and its answer back."""
+    """Carries requests to the device and its answers back."""
 
     def exchange(self, request: bytes) -> bytes:
         """Sends the bytes of one frame; returns all that the device sent in answer."""
 
 
 class Device:
-    """The firmware's application, one method a command.
+    """The firmware's application, one method per command.
 
     Args:
         transport: how to reach it.
 
     Every method raises DeviceError if the device refuses, DeviceFaultError if its core took a
-    fault, and ProtocolError if what came back is no answer.
+    fault, and ProtocolError if what came back is not an answer.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -94,7 +94,7 @@ class Device:
         )
 
     def layer_part(self, layer: int, offset: int, length: int) -> LayerPart:
-        """A part of a layer's packed weights, with the rest of the layer's state."""
+        """Part of a layer's packed weights, with the rest of the layer's state."""
         data = offset.to_bytes(4, "little") + length.to_bytes(4, "little")
         return parse_layer_part(self._ask(Command.STATE, argument=layer, data=data))
 
@@ -123,7 +123,8 @@ class Device:
         frames = [frame for frame in self._transport.exchange(sent).split(b"\0") if frame]
         if not frames:
             raise ProtocolError("the device does not answer")
-        # A core that takes a fault says so in a frame of its own, after what it had begun.
+        # A core that takes a fault reports it in a frame of its own, after whatever it had begun to
+        # send.
         answered, status, body = parse_answer(decode_frame(frames[-1]))
         if answered == Command.FAULT:
             raise DeviceFaultError(body)

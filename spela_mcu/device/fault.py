@@ -1,4 +1,4 @@
-"""What the fault registers of a Cortex-M say, in words (ARMv7-M ARM, B3.2.15-18; ARMv8-M, D1.2)."""
+"""The fault registers of a Cortex-M in words (ARMv7-M ARM, B3.2.15-18; ARMv8-M, D1.2)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def describe_fault(cfsr: int, hfsr: int, mmfar: int, bfar: int) -> str:
     """Causes of a fault.
 
     Args:
-        cfsr: Configurable Fault Status Register; 0 on ARMv6-M, which has none of the four.
+        cfsr: Configurable Fault Status Register; 0 on ARMv6-M, which has none of these registers.
         hfsr: HardFault Status Register.
         mmfar: MemManage Fault Address Register.
         bfar: BusFault Address Register.

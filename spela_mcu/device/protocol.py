@@ -1,4 +1,4 @@
-"""The firmware's protocol (docs/protocol.md), seen from the host: bytes and what they mean."""
+"""The firmware's protocol (docs/protocol.md) as the host sees it: bytes and their meaning."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEARN_FLAG_DIGEST = 1
 
 
 class Command(IntEnum):
-    """First byte of every request and answer."""
+    """The first byte of every request and answer."""
 
     NONE = 0
     INFO = 1
@@ -36,7 +36,7 @@ class Command(IntEnum):
 
 
 class Status(IntEnum):
-    """Second byte of every answer: spela_status_t below 128, the protocol's own from there."""
+    """The second byte of every answer: spela_status_t below 128, the protocol's own from 128."""
 
     OK = 0
     ERROR_ARGUMENT = 1
@@ -73,11 +73,11 @@ _MEANING = {
 
 
 class ProtocolError(UserError):
-    """What came back is no answer of the protocol."""
+    """What came back is not an answer of the protocol."""
 
 
 class DeviceError(UserError):
-    """The device answered that it will not do what it was asked.
+    """The device refused a request.
 
     Attributes:
         command: what was asked.
@@ -127,7 +127,7 @@ class Info:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the last exit says of a sample; cosine and margin are Q1.14."""
+    """The last exit's answer to a sample; cosine and margin are Q1.14."""
 
     label: int
     cosine: int
@@ -144,7 +144,7 @@ class Learned:
 
 @dataclass(frozen=True)
 class LayerPart:
-    """Part of a layer's state; `weight_bytes` is the whole layer's, `data` the part asked for."""
+    """Part of a layer's state; `weight_bytes` is the whole layer's, `data` what was asked for."""
 
     weight_bytes: int
     updates: int
@@ -165,7 +165,7 @@ class Counters:
 
 
 def encode_frame(payload: bytes) -> bytes:
-    """A payload as it goes over the line: CRC-32 behind it, COBS, a zero byte."""
+    """A payload as sent over the line: CRC-32 appended, COBS-encoded, ended by a zero byte."""
     crc = zlib.crc32(payload).to_bytes(CRC_BYTES, "little")
     return bytes(cobs.encode(payload + crc)) + b"\0"
 
@@ -212,7 +212,7 @@ def parse_info(body: bytes) -> Info:
 
 
 def parse_exits(body: bytes, classes: int) -> tuple[ExitAnswer, ...]:
-    """Body of INFER: one answer an exit."""
+    """Body of INFER: one answer per exit."""
     kind = np.dtype([("head", "<u2"), ("cosine", "<i2"), ("margin", "<i2"), ("s", "<i4", classes)])
     if not body or len(body) % kind.itemsize:
         raise ProtocolError(f"an answer of {len(body)} bytes does not hold exits of the model")

@@ -17,7 +17,7 @@ from spela_mcu.files import check_regular
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Samples to be inferred.
+    """Samples to infer.
 
     Attributes:
         x: int8 [n, inputs].
@@ -28,7 +28,7 @@ class Samples:
     y: NDArray[np.int64] | None
 
     def first(self, limit: int | None) -> Samples:
-        """At most so many of them."""
+        """The first `limit` of them; None: all."""
         return Samples(self.x[:limit], None if self.y is None else self.y[:limit])
 
 
@@ -36,10 +36,10 @@ def read_samples(file: Path, inputs: int, classes: int) -> Samples:
     """Reads samples from a file.
 
     Args:
-        file: ``.npz`` with integers x [n, inputs] and perhaps y [n], or ``.csv`` with one sample
-            a line, its integers separated by commas, perhaps followed by the label.
-        inputs: width of a sample.
-        classes: labels count them from 0.
+        file: ``.npz`` with integers x [n, inputs] and optionally y [n], or ``.csv`` with one sample
+            per line: integers separated by commas, optionally followed by the label.
+        inputs: number of inputs of a sample.
+        classes: number of classes; labels count from 0.
 
     Raises:
         UserError: the file cannot be read, or does not hold such samples.

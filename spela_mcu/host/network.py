@@ -1,7 +1,7 @@
-"""The chip's C, compiled for this machine and called in process: a fast engine.
+"""The chip's C, compiled for this machine and called in process.
 
-It is the same source that is flashed, so that it learns tens of thousands of samples a second
-with the chip's own bits.
+It is the same source that is flashed: it learns tens of thousands of samples a second, equal to the
+chip in every bit.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def host_compiler() -> list[str]:
 
 
 def declarations(header: str) -> str:
-    """The C declarations of spela.h as cffi reads them: no comments, no preprocessor."""
+    """The C declarations of spela.h as cffi reads them, without comments or preprocessor lines."""
     text = re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL)
     text = re.sub(r"#ifdef __cplusplus.*?#endif", "", text, flags=re.DOTALL)
     return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
@@ -68,12 +68,12 @@ def compile_library(
     includes: Path | None = None,
     defines: tuple[str, ...] = (),
 ) -> Path:
-    """Compiles C into a shared library for this machine, unless it lies in the cache already.
+    """Compiles C into a shared library for this machine, unless it is in the cache already.
 
     Args:
-        name: how the library's file name begins.
+        name: prefix of the library's file name.
         sources: what to compile.
-        includes: a directory of headers, which count as the library's content.
+        includes: a directory of headers, which are part of what the cache compares.
         defines: macros.
 
     Raises:
@@ -130,7 +130,7 @@ def _library() -> tuple[FFI, CData]:
 
 
 def _set(structure: CData, name: str, value: CData) -> None:
-    """Sets the member of a C structure that a name with dots leads to."""
+    """Sets the member of a C structure that a dotted name leads to."""
     *outer, last = name.split(".")
     for part in outer:
         structure = getattr(structure, part)
@@ -144,8 +144,8 @@ class HostNetwork(Classifier):
         """Lays the network out.
 
         Args:
-            plan: its formats.
-            initial: each layer's weights [units, inputs]; None: drawn by the C code itself.
+            plan: the network's formats.
+            initial: each layer's weights [units, inputs]; None: the C code draws them itself.
         """
         self.plan = plan
         self._ffi, self._library = _library()
@@ -160,7 +160,7 @@ class HostNetwork(Classifier):
 
     @classmethod
     def of(cls, network: IntegerNetwork) -> Self:
-        """The same network at its start."""
+        """The same network in its initial state."""
         return cls(network.plan, network.initial)
 
     def _table(self, content: bytes) -> CData:
@@ -259,7 +259,7 @@ class HostNetwork(Classifier):
         return int(view.halvings)
 
     def counters(self) -> dict[str, int]:
-        """samples, layer_updates, multipliers_clipped, halvings and silent since the start."""
+        """The counts samples, layer_updates, multipliers_clipped, halvings and silent."""
         counters = self._ffi.new("spela_counters_t *")
         self._check(self._library.spela_counters(self._network, counters))
         return {

@@ -1,4 +1,4 @@
-"""Device against float, and against guessing: what its accuracy is worth."""
+"""The device's accuracy, compared with float networks and with guessing."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from spela_mcu.proof.paired import (
 )
 
 Accuracies = tuple[float, ...]
-"""Share of samples classified rightly, 0 to 1, per exit."""
+"""Share of samples classified correctly, 0 to 1, per exit."""
 
 FLOAT_RUNS = 4
-"""Float networks beside the device: enough to see how runs differ, few enough to wait for."""
+"""Float networks to compare with: enough to see how runs differ, few enough to wait for."""
 
 FAR_POINTS = 5.0
-"""Shown to stand further than this below the float trained in full, a device is warned of."""
+"""A device shown to be further than this below the fully trained float network gets a warning."""
 
 
 @dataclass(frozen=True)
 class Shortfall:
-    """How far the device stands below another classifier at the last exit, in points.
+    """How far the device is below another classifier at the last exit, in points.
 
     Attributes:
-        points: as measured; negative: it stands above.
-        low, high: of the true difference, each bound wrong with a probability of 5 %.
+        points: as measured; negative: the device is above.
+        low, high: bounds of the true difference, each wrong with a probability of 5 %.
     """
 
     points: float
@@ -47,7 +47,7 @@ class Shortfall:
 
     @classmethod
     def of(cls, counts: PairedCounts) -> Shortfall:
-        """The first of the counts being the other classifier, the second the device."""
+        """From counts whose first classifier is the other one and whose second is the device."""
         low, high = score_interval(counts)
         return cls(100 * counts.difference, 100 * low, 100 * high)
 
@@ -57,18 +57,18 @@ class FloatComparison:
     """The device against float networks that start and learn like it (docs/evaluation.md).
 
     Attributes:
-        accuracy: of the float networks per exit, their mean.
-        samples: test samples that all answered.
-        tolerance_points: how far the device may stand below them.
-        runs: how many float networks.
-        spread_points: standard deviation of their last exits.
-        design_effect: how much more these vary than if each sample were answered independently,
-            at least 1; the counts are divided by it.
-        shortfall: below their mean.
+        accuracy: mean of the float networks, per exit.
+        samples: number of test samples, the same for all.
+        tolerance_points: how far the device may be below them.
+        runs: number of float networks.
+        spread_points: standard deviation of their accuracy at the last exit.
+        design_effect: by what factor their accuracies vary more than if each sample were answered
+            independently, at least 1; the counts are divided by it.
+        shortfall: of the device below their mean.
         verdict: whether the shortfall is shown to be within the tolerance.
-        samples_needed: how many test samples would decide it, if they were like these; None where
-            no practical number would, as the runs differ by too much, or the shortfall from the
-            tolerance by too little.
+        samples_needed: how many test samples like these would decide it; None where no practical
+            number would, because the runs differ too much or the shortfall is too close to the
+            tolerance.
     """
 
     accuracy: Accuracies
@@ -92,7 +92,7 @@ class FloatComparison:
 
     @property
     def detail(self) -> str:
-        """What it rests on, and what would decide it."""
+        """What the verdict rests on, and what would decide it."""
         points = self.shortfall.points
         side = "below" if points >= 0 else "above"
         text = (
@@ -118,9 +118,9 @@ class MajorityComparison:
 
     Attributes:
         name: that class.
-        share: of the test samples that are of it, 0 to 1: what guessing would get right.
-        balanced: the device's balanced accuracy at the last exit: the mean over the classes of
-            the share of each that is classified rightly.
+        share: share of the test samples in that class, 0 to 1: the accuracy of guessing.
+        balanced: the device's balanced accuracy at the last exit: the mean over the classes of the
+            share of each that is classified correctly.
         better: whether the device is shown to be better (exact binomial test, one-sided, 5 %).
     """
 
@@ -132,7 +132,7 @@ class MajorityComparison:
 
 @dataclass(frozen=True)
 class TrainedComparison:
-    """The device against the float network trained in full.
+    """The device against the fully trained float network.
 
     Attributes:
         accuracy: of the float network per exit.
@@ -144,7 +144,7 @@ class TrainedComparison:
 
     @property
     def far(self) -> bool:
-        """Whether the device is shown to stand more than FAR_POINTS below."""
+        """Whether the device is shown to be more than FAR_POINTS below."""
         return self.shortfall.low > FAR_POINTS
 
 
@@ -154,9 +154,9 @@ def compare_with_float(
     """Lets float networks start and learn like the device, and compares on the same samples.
 
     Args:
-        prepared: the model; its test part starts with the samples inferred.
+        prepared: the model; its test part starts with the samples that the device inferred.
         steps: learning steps that the device made.
-        device_labels: what the device said, int64 [exits, n].
+        device_labels: the device's answers, int64 [exits, n].
     """
     test, _ = prepared.test_samples(device_labels.shape[1])
     device_right = device_labels[-1] == test.y
@@ -185,10 +185,10 @@ def compare_with_float(
 
 
 def paired_counts(runs: NDArray[np.bool_], device: NDArray[np.bool_]) -> PairedCounts:
-    """What alone is right of other [runs, n] and device [n], the mean of the runs' tables.
+    """What only other [runs, n] or only device [n] gets right, as the mean over the runs.
 
-    It is the table of the device beside a run that is drawn anew for each sample: its interval is
-    wider than that of the runs' mean, by what a single run adds.
+    It is the table of the device against a run drawn anew for each sample: its interval is wider
+    than that of the runs' mean, by the variance that a single run adds.
     """
     return PairedCounts(
         samples=len(device),
@@ -199,18 +199,18 @@ def paired_counts(runs: NDArray[np.bool_], device: NDArray[np.bool_]) -> PairedC
 
 @dataclass(frozen=True)
 class DesignEffect:
-    """How much accuracies of runs vary, beyond what their answers would, were they independent.
+    """How much the runs' accuracies vary beyond what independent answers would.
 
     Attributes:
-        excess: variance of a run's accuracy that more samples do not lower, in units of the
-            variance of one sample's answer between runs.
+        excess: the part of the variance of a run's accuracy that more samples do not lower, in
+            units of the variance of one sample's answer between runs.
     """
 
     excess: float
 
     @classmethod
     def of(cls, runs: NDArray[np.bool_]) -> DesignEffect:
-        """Of what runs [runs, n] answered rightly."""
+        """From which samples the runs answered correctly, [runs, n]."""
         if len(runs) < 2:
             return cls(0.0)
         of_one = float(runs.var(axis=0, ddof=1).mean())
@@ -218,7 +218,7 @@ class DesignEffect:
         return cls(max(observed / of_one - 1 / runs.shape[1], 0.0) if of_one else 0.0)
 
     def independent(self, samples: float) -> float:
-        """How many independent samples so many are worth."""
+        """How many independent samples this many samples are worth."""
         return samples / (1 + self.excess * samples)
 
 
@@ -242,12 +242,12 @@ def compare_with_majority(
 
 
 def commonest_class(dataset: Dataset) -> int:
-    """The class with most samples in the training part; the lowest of equals."""
+    """The class with the most samples in the training part; on a tie, the lowest."""
     return int(np.bincount(dataset.train.y).argmax())
 
 
 def majority_share(dataset: Dataset, labels: NDArray[np.int64]) -> float:
-    """What always guessing the commonest class gets right of labels [n], 0 to 1."""
+    """Share of labels [n] that always guessing the commonest class gets right, 0 to 1."""
     return float(np.mean(labels == commonest_class(dataset)))
 
 
@@ -260,7 +260,7 @@ def balanced_accuracy(answers: NDArray[np.int64], labels: NDArray[np.int64]) -> 
 def compare_with_trained(
     prepared: Prepared, device_labels: NDArray[np.int64]
 ) -> TrainedComparison | None:
-    """Compares with the float network trained in full; None where nobody has trained it."""
+    """Compares with the fully trained float network; None if it has not been trained."""
     trained = prepared.trained_in_full()
     if trained is None:
         return None
@@ -276,7 +276,7 @@ def compare_with_trained(
 def _float_twin_labels(
     prepared: Prepared, steps: int, samples: NDArray[np.float32], run: int
 ) -> NDArray[np.int64]:
-    """What a float twin says after learning; run 0 learns in the device's own order."""
+    """A float twin's answers after learning; run 0 learns in the device's own order."""
     from spela_mcu.reference.training import online_learning_rates
 
     twin, train = prepared.float_twin(), prepared.dataset.train
@@ -290,7 +290,7 @@ def _float_twin_labels(
 
 @contextmanager
 def overflow_told(model: Path) -> Iterator[None]:
-    """A float network that overflows within has too great a learning rate, which is told.
+    """Turns the overflow of a float network into an error about its learning rate.
 
     Raises:
         UserError: it overflows.
@@ -307,7 +307,7 @@ def overflow_told(model: Path) -> Iterator[None]:
 
 
 def accuracies(right: NDArray[np.bool_]) -> Accuracies:
-    """Shares of right answers [exits, n], per exit."""
+    """Share of correct answers [exits, n], per exit."""
     return tuple(float(share) for share in right.mean(axis=1))
 
 

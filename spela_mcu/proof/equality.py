@@ -23,7 +23,7 @@ class Difference:
         step: index of the learning step or sample, from 0.
         layer: the layer, from 0; None if the difference is in no layer.
         what: the quantity.
-        index: its position, e.g. [unit, input] of a weight or the class of a score.
+        index: its position, such as [unit, input] of a weight or the class of a score.
     """
 
     phase: str
@@ -49,7 +49,7 @@ class LearningComparison:
     """A stream learned by both, compared after every step.
 
     Attributes:
-        steps: steps compared; fewer than asked if they differed.
+        steps: steps compared; fewer than requested if a difference was found.
         mismatches: steps after which the states differed (learning stops at the first).
     """
 
@@ -60,7 +60,7 @@ class LearningComparison:
 
 @dataclass(frozen=True)
 class InferenceComparison:
-    """Samples inferred by both.
+    """Samples that both inferred.
 
     Attributes:
         labels: the device's, int64 [exits, n].
@@ -81,7 +81,7 @@ def compare_learning(
     stream: Iterable[tuple[NDArray[np.int8], int]],
     on_step: Callable[[int], None] = lambda step: None,
 ) -> LearningComparison:
-    """Lets both learn the same samples [inputs] with labels; stops at the first difference."""
+    """Has both learn the same samples [inputs] with labels; stops at the first difference."""
     steps = 0
     for step, (sample, label) in enumerate(stream):
         expected = reference.learn(sample, label)
@@ -116,7 +116,7 @@ def find_state_difference(
             if mine != other:
                 return Difference("learning", step, index, what, (), mine, other)
     mine, other = reference.digest(), device.counters().digest
-    if mine != other:  # the weights agree: the random state or the count of samples does not
+    if mine != other:  # the weights agree, so the random state or the sample count differs
         return Difference("learning", step, None, "digest of the random state", (), mine, other)
     return None
 
@@ -136,7 +136,7 @@ def compare_inference(
     samples: NDArray[np.int8],
     on_sample: Callable[[int], None] = lambda sample: None,
 ) -> InferenceComparison:
-    """Lets both infer samples [n, inputs] and compares all that every exit and early exit say."""
+    """Has both infer samples [n, inputs]; compares every exit's answer and early exit's."""
     exits = len(reference.layers)
     labels = np.empty((exits, len(samples)), np.int64)
     expected_labels = np.empty_like(labels)

@@ -1,4 +1,4 @@
-"""Two classifiers on the same samples: is the one worse than the other by more than a tolerance?
+"""Two classifiers on the same samples: is one worse than the other by more than a tolerance?
 
 A test of non-inferiority in both directions: Tango's score interval for the difference of two
 paired proportions (T. Tango, Statistics in Medicine 17, 891-908, 1998). At a difference of zero
@@ -16,22 +16,22 @@ from statistics import NormalDist
 from typing import Literal
 
 LEVEL = 0.05
-"""Of the test, one-sided, in either direction: the interval holds 90 %."""
+"""One-sided level of the test in either direction: the interval is one of 90 %."""
 
 SAMPLES_AT_MOST = 10_000_000
-"""More samples than this are not worth naming."""
+"""A greater number of samples is not worth naming."""
 
 Verdict = Literal["within", "below", "undecided"]
 
 
 @dataclass(frozen=True)
 class PairedCounts:
-    """What two classifiers say of the same samples; means of several tables need not be whole.
+    """How two classifiers fare on the same samples; means of several tables need not be whole.
 
     Attributes:
-        samples: how many.
-        only_first: that the first alone classifies rightly.
-        only_second: that the second alone does.
+        samples: number of samples.
+        only_first: samples that only the first classifies correctly.
+        only_second: samples that only the second does.
     """
 
     samples: float
@@ -40,11 +40,11 @@ class PairedCounts:
 
     @property
     def difference(self) -> float:
-        """Accuracy of the first less that of the second, -1 to 1."""
+        """Accuracy of the first minus that of the second, -1 to 1."""
         return (self.only_first - self.only_second) / self.samples
 
     def of(self, samples: float) -> PairedCounts:
-        """The same shares among another number of samples."""
+        """The same shares of another number of samples."""
         factor = samples / self.samples
         return PairedCounts(samples, self.only_first * factor, self.only_second * factor)
 
@@ -55,7 +55,7 @@ def score(counts: PairedCounts, difference: float) -> float:
     excess = b - c - n * difference
     if excess == 0:
         return 0.0
-    # the likeliest share of samples that the second alone gets right, were `difference` true
+    # the likeliest share of samples that only the second gets right, were `difference` true
     linear = (2 * n - b + c) * difference - b - c
     constant = -c * difference * (1 - difference)
     share = (sqrt(max(linear**2 - 8 * n * constant, 0.0)) - linear) / (4 * n)
@@ -75,7 +75,7 @@ def score_interval(counts: PairedCounts) -> tuple[float, float]:
     centre = counts.difference
 
     def bound(end: float, target: float) -> float:
-        if abs(score(counts, end)) <= abs(target):  # not even the extreme can be refused
+        if abs(score(counts, end)) <= abs(target):  # not even the extreme can be rejected
             return end
         return float(brentq(lambda at: score(counts, at) - target, centre, end, xtol=1e-9))
 
@@ -86,7 +86,7 @@ def score_interval(counts: PairedCounts) -> tuple[float, float]:
 
 
 def verdict(counts: PairedCounts, tolerance: float) -> Verdict:
-    """Whether the second is shown to stand at most `tolerance` below the first, or shown not to."""
+    """Whether the second is shown to be at most `tolerance` below the first, or shown not to be."""
     low, high = score_interval(counts)
     if high <= tolerance:
         return "within"
@@ -98,12 +98,12 @@ def samples_needed(
     tolerance: float,
     effective: Callable[[float], float] = lambda samples: samples,
 ) -> int | None:
-    """How many samples would decide it, if their shares were those of `counts`.
+    """How many samples would decide it if their shares were those of `counts`.
 
     Args:
-        counts: of the samples there are.
+        counts: of the samples at hand.
         tolerance: see `verdict`.
-        effective: how many independent samples so many are worth; it never falls.
+        effective: how many independent samples a number of samples is worth; non-decreasing.
 
     Returns:
         The number, or None if it is beyond SAMPLES_AT_MOST.

@@ -1,4 +1,4 @@
-"""Silent layers: those that have no activation for a sample, and so neither answer nor learn."""
+"""Silent layers: they have no activation for a sample, and so neither answer nor learn."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ WARNING_SHARE = 0.01
 
 @dataclass(frozen=True)
 class LayerSilence:
-    """What of a layer is silent: has the activation 0.
+    """How much of a layer is silent, that is, has activation 0.
 
     Attributes:
         units: the layer's width.
         dead_units: units that are silent for every sample.
-        silent_share: share of the samples for which all units are.
+        silent_share: share of the samples for which all units are silent.
     """
 
     units: int
@@ -30,7 +30,7 @@ class LayerSilence:
 
 
 def silence(network: IntegerNetwork, samples: NDArray[np.int8]) -> tuple[LayerSilence, ...]:
-    """What of each layer is silent as the network stands, for samples int8 [n, inputs], n > 0."""
+    """How much of each layer is silent for samples int8 [n, inputs], n > 0."""
     values, found = first_inputs(network.plan, samples), []
     for layer, state in zip(network.plan.layers, network.layers, strict=True):
         sums = exact_product(values, state.weights.T)
@@ -47,7 +47,7 @@ def silence(network: IntegerNetwork, samples: NDArray[np.int8]) -> tuple[LayerSi
 
 
 def silence_warnings(layers: tuple[LayerSilence, ...]) -> tuple[str, ...]:
-    """A sentence for each layer that is silent for more than a few samples."""
+    """One sentence for each layer that is silent for more than a few samples."""
     return tuple(
         f"layer {index} has no activation for {layer.silent_share:.0%} of the test samples, and "
         f"{layer.dead_units} of its {layer.units} units have none for any: it cannot tell them "

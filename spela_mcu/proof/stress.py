@@ -1,9 +1,9 @@
-"""Learning under stress: a model of the same shape, made to do all that learning can do.
+"""Learning under stress: models of the same shape that exercise all of the learning arithmetic.
 
-A network that is right already updates little, and one that learns gently halves and clips
-nothing: most of the arithmetic is never run. So two models of the same shape, width, core,
-compiler and level are generated beside the user's own, with rates, losses, slopes, samples and
-labels under which every layer updates, saturates, halves its weights and clips multipliers.
+A network that is already right updates little, and one that learns gently halves and clips nothing,
+so that most of the arithmetic never runs. So two models of the same shape, width, core, compiler
+and level are generated beside the user's own, with rates, losses, slopes, samples and labels under
+which every layer updates, saturates, halves its weights and clips multipliers.
 """
 
 from __future__ import annotations
@@ -33,20 +33,21 @@ MACS = 32_000_000
 layer is scanned for saturation after 256 updates, so that fewer would halve nothing."""
 
 SAMPLES = 24
-"""Inferred before and after learning."""
+"""Samples inferred before and after learning."""
 
 SEED = 0x5EED
 
 
 @dataclass(frozen=True)
 class Stressor:
-    """What a stressed model does otherwise than the user's.
+    """How a stressed model differs from the user's.
 
     Attributes:
         leak_shift: of every layer.
         rounds_otherwise: nearest where the model rounds stochastically, and the other way round.
-        clipping: how many bits the first updates lie above what 16 bits hold.
-        intervals: by how many the rate is held, and then halved, over the run; 0: it is constant.
+        clipping: by how many bits the first updates exceed 16 bits.
+        intervals: number of intervals for which the rate is held, and then halved, over the run; 0:
+            it is constant.
     """
 
     loss: Loss
@@ -57,9 +58,9 @@ class Stressor:
 
 
 STRESSORS = (
-    # sweeps the shift of the multipliers from one end to the other
+    # sweeps the multipliers' shift from one end to the other
     Stressor("margin", leak_shift=6, rounds_otherwise=False, clipping=2, intervals=15),
-    # keeps on saturating and halving
+    # keeps saturating and halving
     Stressor("log_cosine", leak_shift=0, rounds_otherwise=True, clipping=1, intervals=0),
 )
 
@@ -70,7 +71,7 @@ class StressRun:
 
     Attributes:
         steps: samples learned.
-        difference: the first, or None if all was equal.
+        difference: the first difference, or None if all was equal.
         layers: what learning did to each layer.
     """
 
@@ -85,7 +86,7 @@ class Forced:
     """What the stress forced in one layer, over all runs.
 
     Attributes:
-        saturated: whether weights ran into the end of their range.
+        saturated: whether weights reached the end of their range.
     """
 
     updates: int
@@ -110,7 +111,7 @@ class Stress:
 
     @property
     def steps(self) -> int:
-        """Learned states that were compared."""
+        """The learned states that were compared."""
         return sum(run.steps for run in self.runs)
 
     def forced(self) -> tuple[Forced, ...]:
@@ -136,7 +137,7 @@ class Stress:
         }
 
     def missed(self) -> tuple[str, ...]:
-        """What was to be forced and was not, each with its layer."""
+        """What should have been forced and was not, each with its layer."""
         return tuple(
             f"{what} in layer {index}"
             for index, layer in enumerate(self.forced())
@@ -156,10 +157,10 @@ def stress(
     """Builds stressed models beside a prepared one and runs them; stops at the first difference.
 
     Args:
-        prepared: the model whose shape, width, board, compiler and level are kept.
-        directory: of their project; one after the other.
-        simulator: what runs them; knows the board.
-        progress: told how far it is.
+        prepared: the model whose shape, width, board, compiler and optimisation level are kept.
+        directory: of their projects, one after the other.
+        simulator: runs them; knows the board.
+        progress: told how far the work is.
 
     Raises:
         UserError: it does not build.
@@ -212,7 +213,7 @@ def steps_for(plan: FixedPointPlan) -> int:
 
 
 def hard_samples(inputs: int, count: int, seed: int) -> NDArray[np.int8]:
-    """Samples int8 [count, inputs] of all kinds: full, extreme, sparse, tiny, constant, zero."""
+    """Samples int8 [count, inputs] of all kinds: dense, extreme, sparse, tiny, constant, zero."""
     generator = np.random.default_rng(seed)
     shape = (count, inputs)
     full = generator.integers(-128, 128, shape)
@@ -227,18 +228,18 @@ def hard_samples(inputs: int, count: int, seed: int) -> NDArray[np.int8]:
         ]
     )
     samples = kinds[generator.integers(0, len(kinds), count), np.arange(count)]
-    samples[count // 2] = 0  # no activation anywhere: nothing to learn, and all classes tie
+    samples[count // 2] = 0  # no activation anywhere: nothing to learn, all classes tie
     return samples.astype(np.int8)
 
 
 def hard_stream(plan: FixedPointPlan, steps: int) -> Iterator[tuple[NDArray[np.int8], int]]:
-    """Samples and labels that have nothing to do with them: every layer is wrong all the time."""
+    """Samples with unrelated labels: every layer is wrong most of the time."""
     labels = np.random.default_rng(SEED + 2).integers(0, plan.classes, steps)
     return zip(hard_samples(plan.inputs, steps, SEED), labels.tolist(), strict=True)
 
 
 def stressed(prepared: Prepared, stressor: Stressor) -> Prepared:
-    """A model like `prepared`, under stress; it starts from weights that the chip draws."""
+    """A stressed model like `prepared`; it starts from weights that the chip draws."""
     steps = steps_for(prepared.plan)
     other = {"stochastic": "nearest", "nearest": "stochastic"}
     rounding = prepared.plan.rounding
@@ -262,7 +263,7 @@ def stressed(prepared: Prepared, stressor: Stressor) -> Prepared:
 
 
 def _with_rates(network: IntegerNetwork, clipping: int) -> tuple[LayerPlan, ...]:
-    """Rates at which some of the first multipliers do not fit 16 bits."""
+    """Learning rates at which some of the first multipliers do not fit 16 bits."""
     plan = network.plan
     values: Int64 = first_inputs(plan, hard_samples(plan.inputs, SAMPLES, SEED))
     layers = []
@@ -286,7 +287,7 @@ def _with_rates(network: IntegerNetwork, clipping: int) -> tuple[LayerPlan, ...]
 
 
 def _with_thresholds(network: IntegerNetwork) -> FixedPointPlan:
-    """Thresholds of early exit that some samples reach exactly, some not, at the start."""
+    """Early-exit thresholds that, at the start, some samples reach exactly and some do not."""
     plan = network.plan
     answers = all_answers(network, hard_samples(plan.inputs, SAMPLES, SEED + 1))
     middle = SAMPLES // 2
