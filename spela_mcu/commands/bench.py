@@ -28,18 +28,18 @@ COUNTED_FIRST, COUNTED_SECOND = 16, 200
 """Learning steps whose instructions are counted: at the start, and spread over the second epoch."""
 
 INFERENCES = 8
-"""Test samples whose inference is counted: the cost hardly depends on the sample."""
+"""Test samples whose inference is counted: their cost hardly depends on the sample."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one call, the mean of several.
+    """The cost of one call: the mean of several.
 
     Attributes:
         instructions: executed.
-        functions: the same by function, in descending order.
+        functions: the same per function, in descending order.
         cycles: estimated; None if the core's timings are not published.
-        calls: how many the mean is of.
+        calls: number of calls in the mean.
     """
 
     instructions: float
@@ -48,7 +48,7 @@ class Cost:
     calls: int
 
     def per_mac(self, macs: int) -> float:
-        """Instructions for each multiply-accumulate of an inference."""
+        """Instructions per multiply-accumulate of an inference."""
         return self.instructions / macs
 
     def milliseconds(self, clock_hz: int) -> float | None:
@@ -62,12 +62,12 @@ class Bench:
 
     Attributes:
         infer: one spela_infer.
-        learn: one spela_learn that updates every layer; None if no step counted did.
+        learn: one spela_learn that updates every layer; None if no counted step did.
         learn_average: one spela_learn, over the stream's second epoch.
         text_bytes: code of the runtime (spela/), inference and learning.
-        text_bytes_inference_only: the same of a project that only infers.
-        ram_beyond_weights_bytes: of the arena, what is not weights.
-        stack_bytes, stack_bound_bytes: the most that was used, and the static bound.
+        text_bytes_inference_only: the same for a project that only infers.
+        ram_beyond_weights_bytes: the part of the arena that is not weights.
+        stack_bytes, stack_bound_bytes: the most stack used, and its static bound.
     """
 
     prepared: Prepared
@@ -93,7 +93,7 @@ class Bench:
         return self.prepared.plan.macs
 
     def costs(self) -> dict[str, Cost]:
-        """What was measured, by name."""
+        """The measured calls by name."""
         costs = {"infer": self.infer, "learn": self.learn, "learn_average": self.learn_average}
         return {name: cost for name, cost in costs.items() if cost is not None}
 
@@ -145,7 +145,7 @@ class Bench:
 
 
 def board_for(model_board: Board, core: str, choice: SimulatorChoice) -> Board:
-    """The model's own board if it has the core, else the largest that has it and can be simulated.
+    """The model's own board if it has the core, else the largest with it that can be simulated.
 
     Raises:
         UserError: there is none.
@@ -175,7 +175,7 @@ def bench(
         prepared: the model; the device learns two epochs of its stream.
         directory: for the projects and builds.
         simulator: one that counts by function.
-        progress: told how far it is.
+        progress: told how far the work is.
 
     Raises:
         UserError: it does not build.
@@ -214,7 +214,7 @@ def bench(
 def _learn(
     prepared: Prepared, machine: Machine, device: Device, progress: Progress
 ) -> tuple[list[Call], list[Call]]:
-    """Two epochs; calls of steps that updated every layer, and calls of the second epoch."""
+    """Learns two epochs; the calls that updated every layer, and those of the second epoch."""
     train = prepared.dataset.train
     epoch = len(train)
     order = learning_stream(epoch, 2 * epoch, prepared.spec.network.seed)
@@ -262,7 +262,7 @@ def _mean(calls: Iterable[Call], build: Build) -> Cost:
 def prepare_bench(
     model: Path, overrides: Overrides, core: str | None, choice: SimulatorChoice
 ) -> tuple[Prepared, Simulator]:
-    """The model on a board with the core that is wanted, untrained, and what simulates it.
+    """The untrained model on a board with the wanted core, and the simulator for it.
 
     Raises:
         UserError: the model is wrong or does not fit, or nothing simulates such a board.
@@ -275,7 +275,7 @@ def prepare_bench(
     elif counting_simulator(board, choice) is None:
         board = board_for(board, board.core, choice)
     simulator = counting_simulator(board, choice)
-    assert simulator is not None  # board_for made sure
+    assert simulator is not None  # board_for has made sure
     wanted = dataclasses.replace(overrides, start="untrained")
     if board != own:
         wanted = dataclasses.replace(wanted, board=board.id)

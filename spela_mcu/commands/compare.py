@@ -1,4 +1,4 @@
-"""All contenders on the same split, over seeds: in parallel, resumable, with their provenance."""
+"""All contenders on the same split, over several seeds: in parallel, resumable, with provenance."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from spela_mcu.spec.model import LOSSES, ModelSpec
 
 
 def contenders(spec: ModelSpec) -> tuple[Contender, ...]:
-    """The rows of a comparison, in the order in which they are shown."""
+    """The rows of a comparison, in the order shown."""
     floats = [
         Contender(f"spela_float_{loss}", f"SPELA float, {loss}", partial(trained_with_loss, loss))
         for loss in LOSSES
@@ -81,22 +81,22 @@ def compare(
     dask: str | None = None,
     progress: Progress = silent,
 ) -> Comparison:
-    """Runs every contender with every seed, but for those whose result is in the directory.
+    """Runs every contender with every seed, except those whose result is in the directory.
 
     Args:
-        model: the model.yaml that the spec is from.
+        model: the model.yaml that the spec was read from.
         spec: the model.
         dataset: one split for all.
-        directory: takes a file for every result as it comes, so that nothing is done twice.
+        directory: gets a file for every result as it comes, so that nothing is done twice.
         seeds: of weights, embeddings and the order of samples: 0 to seeds - 1.
         command: what was typed, kept with the results.
-        jobs: processes; -1 for as many as there are cores.
-        dask: address of a Dask scheduler whose workers are to do it instead.
-        progress: told how far it is.
+        jobs: processes; -1 for one per processor core.
+        dask: address of a Dask scheduler whose workers run the contenders instead.
+        progress: told how far the work is.
 
     Raises:
-        UserError: there is no such board, or the model does not fit it; there is no Dask, or
-            nobody at the address; or a contender's own.
+        UserError: there is no such board, or the model does not fit it; Dask is not installed, or
+            no scheduler answers at the address; or a contender's own error.
     """
     board = target_board(spec, model, Overrides())
     spec = scheduled(spec, dataset)
@@ -119,7 +119,7 @@ def compare(
         progress("contenders", len(outcomes), len(tasks))
 
     progress("contenders", len(outcomes), len(tasks))
-    for goes_on in (False, True):  # who takes another's network waits for it
+    for goes_on in (False, True):  # a contender that takes another's network waits for it
         left = [
             task
             for task in tasks
@@ -158,7 +158,7 @@ def compare(
 
 
 def _has_form(outcome: Outcome, spec: ModelSpec, dataset: Dataset) -> bool:
-    """Whether a kept network, if there is one, is one of this model."""
+    """Whether a stored network, if there is one, fits this model."""
     if outcome.network is None:
         return True
     embeddings = float_embeddings(spec, dataset.classes)
@@ -180,7 +180,7 @@ def _able(all_: tuple[Contender, ...]) -> tuple[tuple[Contender, ...], tuple[Ski
 
 
 def _digest(spec: ModelSpec, dataset: Dataset, versions: dict[str, str]) -> str:
-    """Of all that decides a result with one seed."""
+    """Digest of all that decides a result with one seed."""
     trained = training_digest(spec, dataset, float_embeddings(spec, dataset.classes))
     sections = spec.model_dump(mode="json", include={"fixed_point", "learning"})
     text = json.dumps([trained, sections, versions], sort_keys=True)
@@ -215,7 +215,7 @@ def _costs(
     directory: Path,
     progress: Progress,
 ) -> dict[str, Cost]:
-    """What the integer contenders take of the model's board; it does not depend on the seed."""
+    """What the integer contenders cost on the model's board; it does not depend on the seed."""
     trained = outcomes[f"spela_float_{spec.network.loss}", 0].network
     assert trained is not None
     measure: dict[str, Callable[[], Cost]] = {

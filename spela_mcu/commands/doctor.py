@@ -1,4 +1,4 @@
-"""What of the machine spela-mcu can use: versions found, what for, and how to get the rest."""
+"""What spela-mcu can use on this machine: versions, their purpose, and how to get the rest."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ Role = Literal["required", "compiler", "optional"]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked for.
+    """One thing that doctor looks for.
 
     Attributes:
-        name: what it is called.
-        purpose: what spela-mcu does with it.
+        name: its name.
+        purpose: what spela-mcu uses it for.
         role: ``required`` for the main job (generate, build, simulate, verify); ``compiler``:
             one of them is; ``optional``.
         version: what was found, or None if it is absent or does not work.
-        problem: why a thing that is there does not work.
+        problem: why it does not work although it is there.
         mend: how to get it.
     """
 
@@ -49,14 +49,14 @@ class Check:
 
 
 def is_ready(checks: list[Check]) -> bool:
-    """Whether the main job can run: all that is required, and one embedded compiler."""
+    """Whether the main job can run: everything required is there, and one embedded compiler."""
     return all(check.version for check in checks if check.role == "required") and any(
         check.version for check in checks if check.role == "compiler"
     )
 
 
 def examine() -> list[Check]:
-    """Looks at everything; imports the packages for real, which takes seconds."""
+    """Checks everything; it really imports the packages, which takes seconds."""
     return [
         _python(),
         _package("numpy", "integer reference"),
@@ -97,15 +97,15 @@ def _python() -> Check:
 
 
 def _package(distribution: str, purpose: str, *, module: str = "", extra: str = "") -> Check:
-    """Imports a Python package; one that an extra brings is optional."""
+    """Imports a Python package; a package of an extra is optional."""
     version, problem = None, ""
     try:
-        with captured_output():  # what it says when it starts is not what is looked for
+        with captured_output():  # its start-up messages are of no interest
             importlib.import_module(module or distribution)
         version = metadata.version(distribution)
     except ModuleNotFoundError as error:
         problem = "" if error.name == (module or distribution) else str(error)
-    except Exception as error:  # a broken native library raises whatever it likes
+    except Exception as error:  # a broken native library may raise anything
         problem = f"{type(error).__name__}: {error}"
     return Check(
         distribution,
@@ -151,7 +151,7 @@ def _renode() -> Check:
 
 
 def _qemu_plugin() -> Check:
-    """Compiles the plugin, and has QEMU load it."""
+    """Compiles the plugin and has QEMU load it."""
     from spela_mcu.simulators.qemu_plugin import counting_plugin
     from spela_mcu.simulators.qemu_process import PROGRAM, qemu_program
 

@@ -1,4 +1,4 @@
-"""A build onto the flash of a real board, through a debug probe and pyOCD."""
+"""Writes a build to the flash of a real board, through a debug probe and pyOCD."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ PROGRESS_STEPS = 100
 
 
 class FlashError(UserError):
-    """The probe or the chip did not do what it was asked.
+    """The probe or the chip failed to do what was asked.
 
-    The command line ends with exit code 1: nothing that the user gave is wrong.
+    The command line ends with exit code 1: the user's input is not at fault.
     """
 
     exit_code = 1
@@ -45,14 +45,14 @@ def flash(
     """Writes a build to its board's flash, reads it back, and resets the board.
 
     Args:
-        build: what to write; its board says what chip it is.
-        probe_id: a part of the unique id of the probe; None: the only one that is connected.
-        progress: told how far it is.
+        build: what to write; its board names the chip.
+        probe_id: part of the probe's unique id; None: the only one that is connected.
+        progress: told how far the work is.
 
     Raises:
         UserError: pyOCD is not installed, there is no such probe or more than one, or pyOCD does
             not know the chip.
-        FlashError: it cannot be written, or reads back otherwise.
+        FlashError: the flash cannot be written, or reads back differently.
     """
     board = build.project.board
     if board.pyocd is None:
@@ -106,7 +106,7 @@ def _probe(probe_id: str | None) -> Any:  # noqa: ANN401 - pyOCD's DebugProbe
 
 
 def _program(session: Any, build: Build, progress: Progress) -> int:  # noqa: ANN401
-    """Writes, verifies, resets; the number of bytes."""
+    """Writes, verifies and resets; returns the number of bytes."""
     from pyocd.flash.loader import FlashLoader
 
     def show(share: float) -> None:

@@ -1,4 +1,4 @@
-"""One model proved on every core, simulator, compiler, optimisation level and weight width."""
+"""Proves one model on every core, simulator, compiler, optimisation level and weight width."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Row:
     """A core in a simulator.
 
     Attributes:
-        board: what stands for it; None if there is nothing.
-        absent: why there is nothing.
+        board: what represents it; None if nothing does.
+        absent: why nothing does.
     """
 
     core: str
@@ -58,7 +58,7 @@ class Cell:
 
     Attributes:
         board: the board's id; empty if there is none.
-        outcome: whether device and reference agreed in every bit, or why nothing was run.
+        outcome: whether device and reference agreed in every bit, or that nothing was run.
         reason: the first difference, or why the cell is absent.
         infer_instructions, learn_instructions: of the last inference and of the last learning
             step; None where nothing was run.
@@ -82,11 +82,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Extent:
-    """How much of the matrix is run.
+    """How much is run.
 
     Attributes:
         compilers, optimizations, weights: its columns.
-        learn_steps: samples learned in every cell, the state compared after each.
+        learn_steps: samples learned in every cell; the state is compared after each.
         samples: test samples inferred after that.
     """
 
@@ -103,7 +103,7 @@ class Extent:
 
 
 def matrix_rows() -> tuple[Row, ...]:
-    """Every core in every simulator, with the fullest board that stands for it."""
+    """Every core in every simulator, with the best-equipped board that represents it."""
     boards = load_boards()
     rows = []
     for core, name in itertools.product(CORES, SIMULATORS):
@@ -128,9 +128,9 @@ def run_matrix(
 
     Args:
         model: a model.yaml; it starts untrained.
-        directory: where projects and builds go; builds of an earlier run are used again.
-        extent: how much of it.
-        progress: told how far it is.
+        directory: where projects and builds go; builds of an earlier run are reused.
+        extent: how much of it to run.
+        progress: told how far the work is.
 
     Raises:
         UserError: the model is wrong.
@@ -188,7 +188,7 @@ def run_cell(
         return cell("different", f"an instruction that is not the core's: {forbidden[0]}")
     try:
         return cell(*_compare(prepared, build, simulator_named(row.simulator), extent))
-    except UserError as error:  # it failed, or answered what the reference would not
+    except UserError as error:  # it failed, or answered unlike the reference
         return cell("different", error.reason.splitlines()[0])
 
 

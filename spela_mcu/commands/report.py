@@ -1,4 +1,4 @@
-"""Everything a report shows of one model, measured: no opinions, no pictures."""
+"""Measures everything that a report shows of one model; the pictures are drawn elsewhere."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from spela_mcu.reference.network import FloatNetwork
 
 CURVE_SAMPLES = 1000
-"""Test samples, at most, that a point of the learning curves is measured on: the same ones for
-float, integers and the simulated device, which takes milliseconds for each."""
+"""The most test samples for a point of the learning curves: the same ones for float, integers and
+the simulated device, which takes milliseconds for each."""
 
 DEVICE_POINTS = 5
 UNKNOWN_SHARE = 0.02
-"""Calibrated for the report where model.yaml asks for no rejection."""
+"""Calibrated for the report if model.yaml asks for no rejection."""
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """After some samples learned.
+    """The state after a number of samples learned.
 
     Attributes:
         float_accuracy, integer_accuracy: of each exit, 0 to 1.
@@ -57,12 +57,12 @@ class CurvePoint:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """One layer's integer weights: how many stand at each value.
+    """The distribution of one layer's integer weights.
 
     Attributes:
         edges: of the bins, int64 [bins + 1].
         before, after: shares of weights in each bin at the start and after learning.
-        at_end: share of weights at either end of the range, after learning.
+        at_end: share of the weights at either end of their range, after learning.
     """
 
     edges: Int64
@@ -73,19 +73,19 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Measurements:
-    """What was found.
+    """What was measured.
 
     Attributes:
-        prepared: the model, its test part cut to what the device answered.
+        prepared: the model, its test part cut to the samples that the device answered.
         verification: of the firmware on the simulated board.
         curve: float and integer network, learning the same stream.
-        curve_samples: test samples behind each point of the curves.
-        trained_in_full, float_learned, integer_learned: accuracy of each exit on the whole test
-            part: of the float reference, and of the two networks of the curve at its end.
-        answers: to the test part, of the network as it is to be used: as flashed if it starts
+        curve_samples: number of test samples per point of the curves.
+        trained_in_full, float_learned, integer_learned: accuracy per exit on the whole test part:
+            of the float reference, and of the curve's two networks at its end.
+        answers: to the test part, from the network as it will be used: as flashed if it starts
             trained, after learning if it starts untrained.
         test_labels: the test part's classes [n].
-        early_plan: with thresholds, calibrated on the validation part; the model's own where
+        early_plan: with thresholds, calibrated on the validation part; the model's own if
             model.yaml asks for them.
         early: early exit on the test part.
         weights: each layer's.
@@ -130,9 +130,9 @@ def measure(
 
     Args:
         prepared: with a trained float network.
-        directory: takes the firmware.
-        device_steps: samples that the simulated device learns, at most.
-        progress: told how far it is.
+        directory: gets the firmware.
+        device_steps: the most samples that the simulated device learns.
+        progress: told how far the work is.
 
     Raises:
         UserError: no compiler, no host compiler, or the float network overflows.
@@ -142,7 +142,7 @@ def measure(
     learned = HostNetwork.of(prepared.network())
     before = [learned.weights(index) for index in range(len(prepared.plan.layers))]
     start = None
-    if not prepared.drawn:  # it is used as it is flashed
+    if not prepared.drawn:  # it is used as flashed
         start = _answers(learned, dataset.validation), _answers(learned, dataset.test)
     twin = prepared.float_twin()
     curve = _learning_curve(prepared, twin, learned, total, progress)
@@ -158,7 +158,7 @@ def measure(
     early_plan = _early_plan(prepared, validation)
     held_out = held_out_classes(prepared.spec, dataset, progress)
     device_test = Split(dataset.test.x[:CURVE_SAMPLES], dataset.test.y[:CURVE_SAMPLES])
-    # The test part is cut to what a simulated device can do.
+    # The test part is cut to what a simulated device can answer.
     beside = replace(prepared, dataset=replace(dataset, test=device_test))
     found = verify(
         beside,
@@ -213,7 +213,7 @@ def _learning_curve(
     total: int,
     progress: Progress,
 ) -> tuple[CurvePoint, ...]:
-    """Lets a float twin and the integer network learn the device's stream."""
+    """Has a float twin and the integer network learn the device's stream."""
     from spela_mcu.reference.training import online_learning_rates
 
     train, test = prepared.dataset.train, prepared.dataset.test

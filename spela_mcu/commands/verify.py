@@ -49,17 +49,17 @@ class Verification:
     """What the comparison found.
 
     Attributes:
-        quantization: what the integer format did to each layer while the reference learned.
-        silence: what of each layer has no activation for the test samples, after learning.
+        quantization: the effect of the integer format on each layer while the reference learned.
+        silence: how much of each layer is silent for the test samples, after learning.
         curve: the device's learning curve, if checkpoints were asked for.
-        floats: beside float networks that start and learn alike.
-        majority: beside always guessing the commonest class.
-        trained: beside the float network trained in full, if there is one.
+        floats: compared with float networks that start and learn alike.
+        majority: compared with always guessing the commonest class.
+        trained: compared with the fully trained float network, if there is one.
         not_counted: why no instructions were counted; empty if they were.
         infer_instructions: of one spela_infer; None if they were not counted.
         learn_instructions: of one spela_learn, the mean of those counted; None without learning.
-        stack_bytes: the most that the stack ever held.
-        stress: what stressed models of the same shape did, if they were run.
+        stack_bytes: the most stack ever in use.
+        stress: the result of stressed models of the same shape, if they were run.
     """
 
     prepared: Prepared
@@ -83,14 +83,14 @@ class Verification:
 
     @property
     def bit_exact(self) -> bool:
-        """Whether nothing differed."""
+        """Whether no difference was found."""
         under_stress = self.stress is not None and self.stress.difference is not None
         own = self.learning.mismatches + self.inference.score_mismatches
         return own == 0 and not under_stress
 
     @property
     def passed(self) -> bool:
-        """Whether the device equals the reference and is not shown to stand below float."""
+        """Whether the device equals the reference and is not shown to be below float."""
         return self.bit_exact and self.floats.verdict != "below"
 
     @property
@@ -105,11 +105,11 @@ class Verification:
 
     @property
     def samples(self) -> int:
-        """Test samples that were inferred."""
+        """Number of test samples inferred."""
         return len(self.inference.labels[-1])
 
     def warnings(self) -> tuple[str, ...]:
-        """What an exact and accurate device may still be: a sentence each."""
+        """What may still be wrong with an exact and accurate device: one sentence each."""
         found = []
         device, majority, trained = 100 * self.device_accuracy[-1], self.majority, self.trained
         after = f"after {self.learning.steps} learning steps from {self.start}"
@@ -212,14 +212,14 @@ def verify(
     Args:
         prepared: the model.
         build: its firmware, from `Prepared.deploy`.
-        simulator: what runs it; knows the board.
+        simulator: runs it; knows the board.
         learn_steps: samples to learn.
         samples: test samples to infer, at most; None for all.
-        checkpoints: points of the learning curve, beside the start.
-        progress: told how far it is.
+        checkpoints: points of the learning curve, besides the start.
+        progress: told how far the work is.
 
     Raises:
-        SimulationError: the firmware faults, hangs or is of another model.
+        SimulationError: the firmware faults, hangs or belongs to another model.
     """
     _, test = prepared.test_samples(samples)
     reference = prepared.network()
@@ -276,7 +276,7 @@ def verify(
 
 
 def _why_not_counted(machine: Machine) -> str:
-    """What keeps a machine from counting instructions; empty if nothing does."""
+    """Why a machine cannot count instructions; empty if it can."""
     try:
         with machine.counting("spela_infer"):
             return ""
@@ -285,7 +285,7 @@ def _why_not_counted(machine: Machine) -> str:
 
 
 class _StepCounter:
-    """Counts the instructions of some learning steps: counting every one would take minutes."""
+    """Counts the instructions of some learning steps; counting all would take minutes."""
 
     def __init__(self, machine: Machine, steps: int) -> None:
         self._machine = machine
@@ -303,14 +303,14 @@ class _StepCounter:
             self._counting = True
 
     def stop(self) -> None:
-        """Counts no more."""
+        """Stops counting."""
         if self._counting:
             self._machine.stop_counting()
             self._counting = False
 
     @property
     def mean(self) -> int | None:
-        """Mean instructions of a step."""
+        """Mean instructions per step."""
         if not self.calls:
             return None
         return round(sum(call.instructions for call in self.calls) / len(self.calls))
@@ -326,7 +326,7 @@ class _Curve:
         self.points: list[CurvePoint] = []
 
     def measure(self, steps: int) -> None:
-        """Takes a point if one is due after so many steps."""
+        """Takes a point if one is due after this many steps."""
         if not self._enabled or steps not in self._at:
             return
         test, samples = self._prepared.test_samples()

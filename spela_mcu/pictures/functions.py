@@ -1,4 +1,4 @@
-"""The picture of `bench`: where the instructions go."""
+"""The picture of `bench`: where the instructions are spent."""
 
 from __future__ import annotations
 

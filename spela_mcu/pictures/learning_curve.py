@@ -15,9 +15,9 @@ def draw_learning_curve(history: Sequence[EpochRecord], best_epoch: int, *, titl
     """Accuracy of each exit over the epochs, as a PNG.
 
     Solid: validation, after the epoch. Dashed: training, each sample just before it is learned.
-    The dotted line marks the epoch whose weights were kept.
+    The dotted line marks the epoch whose weights are kept.
     """
-    # A Figure of its own, without pyplot: no window system, and no state shared with the caller.
+    # A Figure without pyplot needs no window system and shares no state with the caller.
     figure = Figure(figsize=(7.0, 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     epochs = [record.epoch for record in history]

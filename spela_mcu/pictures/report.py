@@ -1,4 +1,4 @@
-"""A report's pictures, as SVG: small enough for a phone, readable when scaled down."""
+"""A report's pictures as SVG, still readable on a phone."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from spela_mcu.contenders.standings import KeptStanding
 from spela_mcu.fixed_point.arithmetic import ONE_Q14, Int64
 from spela_mcu.report.trade_off import trade_off
 
-Axes = Any  # matplotlib declares no types that hold
+Axes = Any  # matplotlib's type declarations are unreliable
 
 FLOAT, INTEGER, DEVICE = "0.45", "#0b6e99", "#c2410c"
 BINS = 10
 NUMBERS_UP_TO = 12
-"""Classes up to which the confusion matrix holds numbers."""
+"""The confusion matrix shows numbers up to this many classes."""
 
 STYLE: Any = {  # matplotlib types each key by itself
     "font.size": 10,
@@ -38,9 +38,9 @@ STYLE: Any = {  # matplotlib types each key by itself
 
 
 def draw(paint: Callable[[Figure], None], *, height: float = 2.9) -> str:
-    """An SVG of 4.4 inches' width; the same figure gives the same text."""
+    """An SVG 4.4 inches wide; the same figure gives the same text."""
     with mpl.rc_context(STYLE):
-        # A Figure of its own, without pyplot: no window system, and no state shared.
+        # A Figure without pyplot needs no window system and shares no state.
         figure = Figure(figsize=(4.4, height), layout="constrained")
         paint(figure)
         buffer = io.StringIO()
@@ -50,7 +50,7 @@ def draw(paint: Callable[[Figure], None], *, height: float = 2.9) -> str:
 
 
 def pictures(found: Measurements) -> dict[str, str]:
-    """All pictures by name."""
+    """All pictures, by name."""
     classes = len(found.prepared.dataset.class_names)
     layers = len(found.weights)
     drawn = {
@@ -115,7 +115,7 @@ def _learning(figure: Figure, found: Measurements) -> None:
 
 
 def confusion_matrix(found: Measurements) -> Int64:
-    """How often the last exit takes class [row] for class [column], on the test part."""
+    """How often the last exit takes class [row] for class [column] in the test part."""
     classes, y = found.prepared.plan.classes, found.test_labels
     matrix = np.zeros((classes, classes), np.int64)
     np.add.at(matrix, (y, found.answers.labels[-1]), 1)
@@ -142,7 +142,7 @@ def _confusion(figure: Figure, found: Measurements) -> None:
 
 
 def reliability(margins: Int64, right: NDArray[np.bool_]) -> list[tuple[float, float, int]]:
-    """Mean margin, share of right answers and number of samples, by tenths of the samples."""
+    """Mean margin, share of correct answers and number of samples, by tenths of the samples."""
     order = np.argsort(margins, kind="stable")
     parts = [part for part in np.array_split(order, BINS) if len(part)]
     return [

@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: text, tables, and pictures within."""
+"""A report as one self-contained HTML file: text, tables and pictures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spela_mcu.resources import resource_directory
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts; the first column is a heading, the others are figures."""
+    """Rows of text; the first column holds headings, the others figures."""
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -44,7 +44,7 @@ def report_page(
         pictures: SVGs by name.
         comparison: a compare.json of this model, if there is one.
         command: what was typed.
-        versions: of the packages at work.
+        versions: of the packages used.
     """
     prepared, verification = found.prepared, found.verification
     plan, data = prepared.plan, prepared.dataset
@@ -111,7 +111,7 @@ def _environment() -> Environment:
 
 
 def _image(svg: str) -> Markup:
-    """A picture's address that holds the picture."""
+    """The address (data URL) that holds a picture."""
     return Markup("data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode())
 
 
@@ -259,7 +259,7 @@ def _contenders(comparison: KeptComparison) -> Table:
 
 
 def confusions(found: Measurements, most: int = 3) -> list[tuple[str, str, int]]:
-    """The commonest mistakes of the last exit: true class, answered class, how often."""
+    """The commonest mistakes of the last exit: true class, answered class, count."""
     matrix = confusion_matrix(found)
     np.fill_diagonal(matrix, 0)
     names = found.prepared.dataset.class_names

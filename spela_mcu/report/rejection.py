@@ -1,4 +1,4 @@
-"""Rejection, tried on what a network has never seen: classes held out of its training."""
+"""Rejection, tried on classes that were held out of a network's training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spela_mcu.spec.model import ModelSpec
 
 CLASSES_TRIED = 3
 CLASSES_NEEDED = 3
-"""Two are left to be told apart when one is held out."""
+"""With one held out, two remain to be told apart."""
 
 LEARNED_AT_MOST = 20_000
 TESTED_AT_MOST = 2000
@@ -27,15 +27,15 @@ TESTED_AT_MOST = 2000
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """A network that learned all classes but one, before samples of that one.
+    """How a network that learned all classes but one treats samples of that one.
 
     Attributes:
         name: the class held out.
-        known, unknown: test samples of learned classes, and of the held-out one.
-        false_alarms, hits: the ROC of the cosine: share of known samples called unknown, and of
-            unknown ones, for every threshold.
-        area: under it; 0.5 is chance.
-        margin_area: the same if the margin, not the cosine, were the measure.
+        known, unknown: number of test samples of the learned classes, and of the held-out one.
+        false_alarms, hits: the ROC of the cosine: shares of known and of unknown samples called
+            unknown, for every threshold.
+        area: area under it; 0.5 is chance.
+        margin_area: the same with the margin in place of the cosine.
     """
 
     name: str
@@ -52,7 +52,7 @@ def held_out_classes(
     dataset: Dataset,
     progress: Progress = silent,
 ) -> tuple[HeldOut, ...]:
-    """Holds a few classes out, one at a time, each with a network of its own from scratch."""
+    """Holds out a few classes, one at a time, each with a new network learned from scratch."""
     if dataset.classes < CLASSES_NEEDED:
         return ()
     count = min(CLASSES_TRIED, dataset.classes)
@@ -66,7 +66,7 @@ def held_out_classes(
 
 
 def held_out(spec: ModelSpec, dataset: Dataset, label: int) -> HeldOut:
-    """Lets a network learn all classes but `label`, and asks it about all."""
+    """Has a network learn all classes but `label`, then infers samples of all."""
     spec, part = learns_from_scratch(spec, dataset), without(dataset, label)
     network = HostNetwork(make_plan(spec, part.inputs, part.classes), None)
     left = LEARNED_AT_MOST

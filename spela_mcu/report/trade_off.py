@@ -1,4 +1,4 @@
-"""What early exit would trade: accuracy against multiply-accumulates, for any threshold."""
+"""What early exit trades: accuracy against multiply-accumulates, for any threshold."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ POINTS = 40
 def trade_off(
     plan: FixedPointPlan, answers: Answers, labels: Int64
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Share of MACs saved and accuracy, both in %, for thresholds of exit 0 from all to none.
+    """MACs saved and accuracy, both in %, as exit 0's threshold lets from all to no samples leave.
 
-    The other exits have none. A share below 0 is what scoring at exit 0 costs where few leave.
+    The other exits have no threshold. A share below 0 is the cost of scoring at exit 0 where few
+    leave.
     """
     margins = np.quantile(answers.margins[0], np.linspace(0, 1, POINTS))
     saved, accuracy = [], []
