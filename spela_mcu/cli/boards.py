@@ -1,4 +1,4 @@
-"""``spela-mcu boards``: where a project can run."""
+"""``spela-mcu boards``: the boards that a project can run on."""
 
 from __future__ import annotations
 

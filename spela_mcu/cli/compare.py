@@ -1,4 +1,4 @@
-"""``spela-mcu compare``: SPELA on a model's data, beside what one would pick instead."""
+"""``spela-mcu compare``: SPELA on a model's data, against the alternatives."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def command(
     dask: str | None,
     as_json: bool,
 ) -> None:
-    """Compare what SPELA makes of MODEL (a model.yaml) with what one would pick instead.
+    """Compare SPELA on MODEL (a model.yaml) with the alternatives.
 
     All learn the same training part and answer the same test part: SPELA in float with its three
     losses, quantised after training, and learned from scratch in the chip's int8 and int16;
     backpropagation of the same layers; and TensorFlow Lite Micro, if tensorflow and tflite-micro
-    are installed. An interrupted comparison goes on where it was.
+    are installed. An interrupted comparison resumes where it stopped.
     """
     directory = output_directory(output, model, "compare")
     spec = load_spec(model)

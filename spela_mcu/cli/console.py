@@ -1,4 +1,4 @@
-"""How every command talks: results on stdout, progress and errors on stderr."""
+"""The output of every command: results on stdout, progress and errors on stderr."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ stdout: Final = Console(highlight=False)
 """Results: what a user may want to redirect to a file."""
 
 ERRORS_SHOWN = 8
-"""More than these do not fit on one screen together with their mends."""
+"""More would not fit on one screen together with their mends."""
 
 
 def command_line(*words: str | Path) -> str:
-    """A command of spela-mcu as it can be pasted into a shell, whatever its paths hold."""
+    """A command of spela-mcu, quoted so that it can be pasted into a shell whatever its paths."""
     return shlex.join(["spela-mcu", *map(str, words)])
 
 
 def print_json(value: object) -> None:
-    """Prints a JSON document on stdout, and nothing else, so that it can be piped.
+    """Prints a JSON document on stdout, so that it can be piped.
 
     Raises:
         TypeError: a value is not plain Python (an array, a path).
-        ValueError: a number is NaN or infinite, which JSON does not know.
+        ValueError: a number is NaN or infinite, which JSON does not have.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     # Soft wrap: the terminal's width must not end up as line breaks inside the document.

@@ -1,4 +1,4 @@
-"""What was read of a model's data, as commands show it."""
+"""How commands show what was read of a model's data."""
 
 from __future__ import annotations
 

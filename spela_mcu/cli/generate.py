@@ -13,7 +13,7 @@ from spela_mcu.cli.options import json_option, model_argument, output_directory
 from spela_mcu.firmware.memory import MemoryPlan
 
 SAMPLES = 20
-"""Test samples that a project carries, to try it with."""
+"""Test samples that a project carries to be tried with."""
 
 
 @click.command()

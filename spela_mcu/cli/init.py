@@ -1,4 +1,4 @@
-"""``spela-mcu init``: a starter to change."""
+"""``spela-mcu init``: a starter to adapt."""
 
 from __future__ import annotations
 

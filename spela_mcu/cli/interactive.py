@@ -1,4 +1,4 @@
-"""A prompt at the serial line of a simulated board."""
+"""A prompt on the serial line of a simulated board."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from spela_mcu.simulators.renode import RenodeMachine
 
 
 def interact(machine: Machine, samples: Samples | None) -> None:
-    """Reads commands until the user has enough.
+    """Reads commands until the user quits.
 
     Args:
         machine: a board that runs the application.
-        samples: what `infer` and `learn` take by number; None: there are none.
+        samples: the samples that `infer` and `learn` take by number; None: there are none.
     """
     prompt = _RenodePrompt if isinstance(machine, RenodeMachine) else _Prompt
     prompt(machine, samples).cmdloop()
@@ -48,7 +48,7 @@ class _Prompt(cmd.Cmd):
         self._samples = samples
 
     def onecmd(self, line: str) -> bool:
-        """Runs one line: what goes wrong is said, and the next may do better."""
+        """Runs one line; an error is shown, and the prompt goes on."""
         try:
             return bool(super().onecmd(line))
         except (UserError, ValueError) as error:
@@ -60,7 +60,7 @@ class _Prompt(cmd.Cmd):
         return False
 
     def default(self, line: str) -> None:
-        """Handles the end of the input, and words that are no command."""
+        """Handles the end of the input and unknown commands."""
         raise UserError(f"there is no command {line.split(maxsplit=1)[0]}", mend="help")
 
     def do_info(self, _: str) -> None:
@@ -148,7 +148,7 @@ class _RenodePrompt(_Prompt):
     _machine: RenodeMachine
 
     def do_monitor(self, words: str) -> None:
-        """Usage: monitor COMMAND. Runs a command of Renode's monitor, as `monitor cpu PC`."""
+        """Usage: monitor COMMAND. Runs a command of Renode's monitor, such as `monitor cpu PC`."""
         _say(self._machine.monitor(words))
 
 

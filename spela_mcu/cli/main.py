@@ -1,4 +1,4 @@
-"""``spela-mcu``: the group of commands, and the one place where errors become exit codes."""
+"""``spela-mcu``: the group of commands, and the place where errors become exit codes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ EXIT_USER_ERROR: Final = 2
 EXIT_INTERRUPTED: Final = 130
 EXIT_BROKEN_PIPE: Final = 1
 
-# Help is here and not in the commands' modules, which import numpy, torch and the like: a
-# command's module is imported when that command runs, so that --help answers at once.
+# The help texts are here because the commands' modules import numpy, torch and the like: a module
+# is imported only when its command runs, so that --help answers at once.
 COMMANDS: Final[dict[str, str]] = {
     "init": "Write a commented starter model.yaml that works as it is.",
     "schema": "Print the JSON Schema of model.yaml, for editors.",
@@ -57,7 +57,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Puts the real command in the place of the one that only has a help text."""
+        """Replaces the placeholder, which only has a help text, by the real command."""
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None:
             command = importlib.import_module(f"spela_mcu.cli.{name}").command
@@ -121,11 +121,11 @@ def _report(error: UserError) -> int:
 
 
 def _flushed(exit_code: int) -> int:
-    """Empties stdout while a reader that went away (``| head``) can still be met quietly."""
+    """Flushes stdout while a reader that has gone (``| head``) can still be handled quietly."""
     try:
         sys.stdout.flush()
     except OSError as error:
-        # What is left in the buffer has no place; Python would complain about it at exit.
+        # What is left in the buffer has nowhere to go; Python would complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             return EXIT_BROKEN_PIPE

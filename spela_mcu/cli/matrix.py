@@ -37,8 +37,8 @@ def command(
 ) -> None:
     """Prove MODEL (a model.yaml) on every core in every simulator that is installed.
 
-    Each cell is a build that learned and inferred: '=' if all was equal, 'X' if not, '-' if
-    there was nothing to run; the first sign is of int8 weights, the second of int16.
+    Each cell is a build that learned and inferred: '=' if all was equal, 'X' if not, '-' if there
+    was nothing to run; the first sign is for int8 weights, the second for int16.
 
     Exits with 0 if no cell is 'X'.
     """
@@ -102,9 +102,9 @@ def markdown(name: str, cells: list[Cell], extent: Extent) -> str:
     """The table as a Markdown document, with its notes.
 
     Args:
-        name: of the model.
+        name: the model's name.
         cells: all of them.
-        extent: what was run.
+        extent: how much was run.
     """
     lines, notes = _lines(cells, extent)
     rows = [_headings(extent), ["---"] * len(_headings(extent)), *lines]

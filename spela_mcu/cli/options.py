@@ -15,10 +15,10 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 SEED = click.IntRange(0, UINT32_MAX)
 COUNT = click.IntRange(1, UINT32_MAX)
-"""A seed, and a limit: as model.yaml's."""
+"""A seed and a limit, as in model.yaml."""
 
 STEPS_MAX = 10_000_000
-"""Learning steps in a simulator: days; their order lies in memory."""
+"""Learning steps in a simulator: the most take days, and their order is held in memory."""
 
 
 def model_argument(function: Decorated) -> Decorated:
@@ -36,7 +36,7 @@ def json_option(function: Decorated) -> Decorated:
 def simulator_option(
     order: str = "Renode, else QEMU, else Unicorn",
 ) -> Callable[[Decorated], Decorated]:
-    """--simulator; order: of what auto looks for."""
+    """--simulator; `order` is the order in which auto looks."""
     return click.option(
         "--simulator",
         "simulator_choice",
@@ -48,7 +48,7 @@ def simulator_option(
 
 
 def build_options(function: Decorated) -> Decorated:
-    """--board, --compiler, --optimization: where it runs and how it is built."""
+    """--board, --compiler, --optimization: where the firmware runs and how it is built."""
     for option in (
         click.option(
             "--optimization",
@@ -82,6 +82,6 @@ def output_directory(output: Path | None, model: Path, name: str) -> Path:
 
 
 def claimed(directory: Path) -> Path:
-    """The directory, which no other run writes to until the command ends."""
+    """The directory, locked against other runs until the command ends."""
     click.get_current_context().with_resource(locked(directory))
     return directory

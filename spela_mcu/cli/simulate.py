@@ -98,7 +98,7 @@ def command(
 
 
 def _accuracy(samples: Samples, answers: Answers) -> list[float] | None:
-    """Share of right answers, per exit."""
+    """Share of correct answers per exit."""
     if samples.y is None:
         return None
     labels: NDArray[np.int64] = np.array([[one.label for one in exits] for exits in answers])

@@ -126,14 +126,14 @@ def command(
 
 
 def exit_code(found: Verification, *, require_accuracy: bool) -> int:
-    """0 yes, 1 no, 3 if the accuracy has to be shown and is not."""
+    """0: yes; 1: no; 3: the accuracy has to be shown and is not."""
     if not found.passed:
         return 1
     return 3 if require_accuracy and not found.accuracy_shown else 0
 
 
 def print_accuracy(found: Verification) -> None:
-    """Prints accuracy per exit, of float, integer reference and device, and what guessing gives."""
+    """Prints accuracy per exit of float, integer reference and device, and that of guessing."""
     stdout.print(
         f"{found.prepared.spec.name}: accuracy in % of {found.samples} test samples, after "
         f"{found.learning.steps:,} learning steps from {found.start}",
@@ -164,7 +164,7 @@ def _accuracy_table(found: Verification) -> Table:
 
 
 def verdict(found: Verification) -> str:
-    """What the comparison came to, in words (rich markup)."""
+    """The outcome of the comparison in words (rich markup)."""
     return "\n".join(
         (
             _exactness(found),
@@ -175,7 +175,7 @@ def verdict(found: Verification) -> str:
 
 
 def _learning_table(found: Verification) -> Table:
-    """How much of learning was exercised, by layer."""
+    """How much of the learning arithmetic was exercised, by layer."""
     table = Table(
         "layer",
         title="learning exercised: updates, halvings of the weights, clipped multipliers",

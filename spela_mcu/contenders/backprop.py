@@ -21,7 +21,7 @@ LEARNING_RATE = 1e-3
 def backpropagated(spec: ModelSpec, dataset: Dataset, _: FloatNetwork | None) -> Outcome:
     """Dense layers of the model's widths, with biases, and a softmax head; Adam, cross entropy.
 
-    It has the epochs, batches and patience of the float reference, and like it keeps the weights
+    It has the epochs, batches and patience of the float reference, and likewise keeps the weights
     of the epoch with the best validation accuracy.
     """
     threads = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""A contender: one way from the training part to predictions, measured on the same test part."""
+"""A contender: one way from the training part to answers, measured on the same test part."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a contender takes of a chip; None where it cannot be measured.
+    """What a contender costs on a chip; None where it cannot be measured.
 
     Attributes:
         instructions: of one inference.
@@ -30,13 +30,13 @@ class Cost:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one contender came to with one seed.
+    """The result of one contender with one seed.
 
     Attributes:
-        accuracy: share of right answers on the test part, 0 to 1, of each exit; of the only
-            output where a network has one.
-        cost: if the run itself tells.
-        network: the trained float network, for contenders that go on from it.
+        accuracy: share of correct answers on the test part, 0 to 1, per exit; a network without
+            exits has a single entry.
+        cost: if the run itself measures it.
+        network: the trained float network, for contenders that build on it.
     """
 
     accuracy: tuple[float, ...]
@@ -45,7 +45,7 @@ class Outcome:
 
 
 Run = Callable[[ModelSpec, Dataset, "FloatNetwork | None"], Outcome]
-"""Learns the training part and answers the test part. It reads the spec and the data alone, and
+"""Learns the training part and answers the test part. It reads only the spec and the data, and
 writes nothing, so that it can run in another process or on another machine."""
 
 
@@ -56,9 +56,9 @@ class Contender:
     Attributes:
         name: its key in results and their files.
         title: what a reader calls it.
-        run: a function of a module, so that other processes find it.
-        after: name of the contender whose trained network it takes.
-        needs: packages that must be there, as Python imports them.
+        run: a module-level function, so that other processes find it.
+        after: name of the contender whose trained network it uses.
+        needs: packages that must be installed, by their import names.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Flash, RAM and instructions of SPELA's contenders: measured on the built firmware."""
+"""Flash, RAM and instructions of SPELA's contenders, measured on the built firmware."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOT_COUNTED = "no simulator installed that counts by function knows the board"
 def cost_of_learning(
     spec: ModelSpec, dataset: Dataset, board: Board, weights: str, directory: Path
 ) -> Cost:
-    """Of a firmware that starts untrained and learns; see `cost_of`."""
+    """Cost of a firmware that starts untrained and learns; see `cost_of`."""
     spec = learns_from_scratch(spec, dataset)
     fixed_point = spec.fixed_point.model_copy(update={"weights": weights})
     spec = spec.model_copy(update={"fixed_point": fixed_point})
@@ -39,7 +39,7 @@ def cost_of_learning(
 def cost_of_inference(
     spec: ModelSpec, dataset: Dataset, board: Board, trained: FloatNetwork, directory: Path
 ) -> Cost:
-    """Of a firmware that only infers, its int8 weights in flash; see `cost_of`."""
+    """Cost of a firmware that only infers, its int8 weights in flash; see `cost_of`."""
     network = quantized_network(spec, dataset, trained)
     return cost_of(spec, dataset, network, board, directory, inference_only=True)
 
@@ -56,15 +56,15 @@ def cost_of(
     """Builds a network's firmware for a board and counts one inference.
 
     Args:
-        spec: its section target says with which compiler, at which level.
-        dataset: the first test sample is inferred.
-        network: what the firmware runs.
+        spec: its section target names compiler and optimisation level.
+        dataset: its first test sample is inferred.
+        network: the network that the firmware runs.
         board: the model's.
         directory: of the project.
         inference_only: leave learning out; weights stay in flash.
 
     Returns:
-        The cost, or what prevents it from being measured.
+        The cost, or why it cannot be measured.
     """
     source = model_source(
         spec.name,

@@ -1,4 +1,4 @@
-"""Results on disk: one JSON file a contender and seed, with all that it came from."""
+"""Results on disk: one JSON file per contender and seed, with everything that produced it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_BYTES = MEBIBYTE
 
 
 class _Kept(BaseModel):
-    """What of a result's file is needed to go on from it."""
+    """The part of a result's file that is needed to resume from it."""
 
     digest: str
     accuracy: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(min_length=1)
@@ -30,8 +30,8 @@ class ResultDirectory:
     """Where a comparison keeps its results, so that it can be resumed.
 
     Args:
-        directory: made when first written to.
-        versions: of the packages at work, kept with each result.
+        directory: created when first written to.
+        versions: of the packages used, kept with each result.
         command: what was typed, kept with each result.
     """
 
@@ -41,7 +41,7 @@ class ResultDirectory:
         self._command = command
 
     def load(self, contender: str, seed: int, digest: str) -> Outcome | None:
-        """A result of the same digest; None if there is none, or it is damaged."""
+        """The result with this digest; None if there is none, or it is damaged."""
         file, network_file = self._files(contender, seed)
         try:
             kept = _Kept.model_validate_json(read_bounded(file, MOST_BYTES))
@@ -58,7 +58,7 @@ class ResultDirectory:
             return None
 
     def save(self, contender: str, seed: int, digest: str, outcome: Outcome) -> None:
-        """Writes a result; a run that is interrupted later finds it again.
+        """Writes a result, which the next run finds if this one is interrupted.
 
         Raises:
             UserError: the directory is a file.
@@ -77,7 +77,7 @@ class ResultDirectory:
             "command": self._command,
             "digest": digest,
         }
-        # Last: it is what says that the result is there.
+        # Last: this file marks the result as complete.
         write_whole(file, (json.dumps(kept, indent=2) + "\n").encode())
 
     def _files(self, contender: str, seed: int) -> tuple[Path, Path]:

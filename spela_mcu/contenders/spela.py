@@ -1,4 +1,4 @@
-"""SPELA's contenders: trained in float, quantised after it, or learned in integers."""
+"""SPELA's contenders: trained in float, quantised after training, or learned in integers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from spela_mcu.spec.model import ModelSpec
 def learns_from_scratch(spec: ModelSpec, dataset: Dataset) -> ModelSpec:
     """The spec of a network that starts untrained.
 
-    A model.yaml that starts trained has a rate for going on; a network that starts from nothing
-    takes the default of untrained ones, halved after each pass.
+    The rate of a model.yaml that starts trained is meant for further learning; a network that
+    starts from nothing takes the default of untrained ones, halved after each pass.
     """
     if spec.learning.start == "untrained":
         return spec
@@ -42,7 +42,7 @@ def trained_with_loss(
 
 
 def quantized_network(spec: ModelSpec, dataset: Dataset, trained: FloatNetwork) -> IntegerNetwork:
-    """A trained float network as int8, as a firmware starts with it."""
+    """A trained float network as int8, as a firmware would start with it."""
     weights = [layer.weight for layer in trained.layers]
     plan = make_plan(
         Overrides(weights="int8").apply(spec), dataset.inputs, dataset.classes, weights

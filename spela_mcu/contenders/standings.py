@@ -1,4 +1,4 @@
-"""What a comparison came to: standings over seeds, and where they are from."""
+"""The outcome of a comparison: standings over seeds, and their provenance."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Standing:
     """One contender over all seeds.
 
     Attributes:
-        runs: accuracy per exit, one entry a seed.
+        runs: accuracy per exit, one entry per seed.
     """
 
     contender: Contender
@@ -43,7 +43,7 @@ class Standing:
 
     @property
     def spread(self) -> tuple[float, ...] | None:
-        """Standard deviation of each exit over seeds; None with a single one."""
+        """Standard deviation of each exit over seeds; None for a single seed."""
         if len(self.runs) < 2:
             return None
         return tuple(np.std(self.runs, axis=0, ddof=1).tolist())
@@ -60,11 +60,11 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the contenders came to.
+    """The results of all contenders.
 
     Attributes:
         model: the model.yaml.
-        samples: sizes of the training, validation and test part.
+        samples: number in the training, validation and test part.
         command: what was typed.
     """
 
@@ -79,7 +79,7 @@ class Comparison:
 
     @property
     def above_tflm(self) -> tuple[float, ...] | None:
-        """Points by which our int8 stands above TFLM's for the same float weights, one a seed."""
+        """Points by which our int8 is above TFLM's for the same float weights, one per seed."""
         runs = {one.contender.name: one.runs for one in self.standings}
         if "tflm_of_spela" not in runs:
             return None
@@ -147,7 +147,7 @@ class KeptSkipped(_Part):
 
 
 class KeptComparison(_Part):
-    """What of a compare.json a report shows."""
+    """The parts of a compare.json that a report shows."""
 
     model: Path
     command: Text
@@ -162,7 +162,7 @@ def read_comparison(file: Path) -> KeptComparison:
     """Reads a compare.json.
 
     Raises:
-        UserError: it cannot be read, is damaged, or something else.
+        UserError: it cannot be read, is damaged, or is something else.
     """
     try:
         return KeptComparison.model_validate_json(read_bounded(file, MOST_BYTES))
@@ -173,7 +173,7 @@ def read_comparison(file: Path) -> KeptComparison:
 
 
 def versions() -> dict[str, str]:
-    """Of the packages at work, as far as they are installed."""
+    """Versions of the packages used, as far as they are installed."""
     found = {"spela_mcu": __version__, "python": platform.python_version()}
     for name in VERSIONS_OF:
         try:
@@ -184,6 +184,6 @@ def versions() -> dict[str, str]:
 
 
 def settings_digest(spec: ModelSpec) -> str:
-    """Of all sections that decide a comparison, whatever the seed."""
+    """Digest of all sections that decide a comparison, whatever the seed."""
     sections = spec.model_dump(mode="json", exclude={"exits", "verify"})
     return hashlib.sha256(json.dumps(sections, sort_keys=True).encode()).hexdigest()

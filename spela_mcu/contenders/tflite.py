@@ -17,7 +17,7 @@ from spela_mcu.quiet import captured_output
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.spec.model import ModelSpec
 
-KerasModel: TypeAlias = Any  # keras declares no types that hold
+KerasModel: TypeAlias = Any  # keras's type declarations are unreliable
 
 NEEDS = ("tensorflow", "tflite_micro")
 
@@ -61,11 +61,11 @@ def trained_in_keras(spec: ModelSpec, dataset: Dataset, _: FloatNetwork | None) 
 
 
 def of_spela_weights(spec: ModelSpec, dataset: Dataset, trained: FloatNetwork | None) -> Outcome:
-    """SPELA's trained float weights as a .tflite: its layers, and the last embeddings as one more.
+    """SPELA's trained float weights as a .tflite: its layers, with the last embeddings as one more.
 
-    The class of the largest cosine is the class of the largest product with an embedding, since
-    all embeddings are of length one. So this is what TFLM makes of the very network that
-    `quantized_after_training` quantises for our runtime.
+    The class of the largest cosine is the class of the largest product with an embedding, since all
+    embeddings have length one. So TFLM runs the same network here that `quantized_after_training`
+    quantises for our runtime.
     """
     assert trained is not None
     keras = _keras()
@@ -74,7 +74,7 @@ def of_spela_weights(spec: ModelSpec, dataset: Dataset, trained: FloatNetwork | 
         has_bias = trained.bias and index == 0
         dense = keras.layers.Dense(len(layer.weight), use_bias=has_bias)
         model.add(dense)
-        # a bias is the weights of the last input, which is 1
+        # the bias: the weights of the last input, which is 1
         weight = layer.weight.T
         dense.set_weights([weight[:-1], weight[-1]] if has_bias else [weight])
         _add_activation(keras, model, layer.negative_slope)
@@ -91,11 +91,11 @@ def _keras() -> Any:  # noqa: ANN401 - the module
         import keras
         import tensorflow as tf
 
-        # One thread and fixed orders of sums: the same bits every time.
+        # One thread and a fixed order of sums: the same bits every time.
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
         tf.config.experimental.enable_op_determinism()
-        keras.utils.clear_session()  # or the next model's tensors have longer names in its file
+        keras.utils.clear_session()  # else the next model's tensor names get longer
     return keras
 
 
@@ -118,7 +118,7 @@ def convert_to_int8(model: KerasModel, samples: NDArray[np.float32]) -> bytes:
     """A .tflite with int8 weights, activations, inputs and outputs.
 
     Args:
-        model: what Keras trained.
+        model: trained by Keras.
         samples: float32 [n, inputs] that show the ranges of all values.
     """
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Where joblib's work is done: on this machine, or by the workers of an existing Dask scheduler."""
+"""Where joblib's work runs: on this machine, or on the workers of an existing Dask scheduler."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ WATCH_EVERY_S = 1.0
 
 
 def end_with_parent(parent: int) -> None:
-    """Ends this process once its parent has ended, even if that was killed.
+    """Ends this process once its parent has ended, even if the parent was killed.
 
-    A worker waits for work at a pipe whose other end it holds as well: it would wait for ever.
+    A worker waits for work on a pipe whose other end it holds as well, so it would wait for ever.
     """
 
     def watch() -> None:
@@ -31,7 +31,7 @@ def end_with_parent(parent: int) -> None:
 
 @contextmanager
 def workers(dask: str | None) -> Iterator[None]:
-    """Within it, joblib's calls go to the scheduler at the address; None: to this machine.
+    """Within the block, joblib's calls go to the scheduler at the address; None: to this machine.
 
     Raises:
         UserError: distributed is not installed, or nothing answers at the address.
