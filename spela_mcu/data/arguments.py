@@ -1,6 +1,6 @@
-"""Samples and labels as a caller gives them to a network: whatever numpy takes for an array.
+"""Samples and labels as a caller gives them to a network: anything that numpy takes as an array.
 
-Lists, tuples, DataFrames, Series, arrays of any strides and of any whole-number type are taken.
+Lists, tuples, DataFrames, Series, and arrays of any strides and any whole-number type are accepted.
 What does not fit is refused in one sentence, before anything is learned.
 """
 
@@ -19,7 +19,7 @@ def int8_samples(samples: ArrayLike, inputs: int) -> NDArray[np.int8]:
     """Samples [n, inputs] as contiguous int8; n may be 0.
 
     Raises:
-        ValueError: they are not whole numbers of 8 bits, or have another shape.
+        ValueError: they are not 8-bit whole numbers, or have another shape.
     """
     array = _table(samples, inputs)
     if array.dtype == np.int8:
@@ -46,7 +46,7 @@ def real_samples(samples: ArrayLike, inputs: int) -> NDArray[Any]:
     """Samples [n, inputs] of any real type, as they are; n is at least 1.
 
     Raises:
-        ValueError: they are not real numbers, have another shape, or there are none.
+        ValueError: they are not real numbers, have another shape, or are none at all.
     """
     array = _table(samples, inputs)
     if len(array) == 0:
@@ -60,7 +60,7 @@ def class_labels(labels: ArrayLike, classes: int, samples: int) -> NDArray[np.in
     """Labels [samples] as int64.
 
     Raises:
-        ValueError: they are not whole numbers 0 .. classes - 1, or not one a sample.
+        ValueError: they are not whole numbers 0 .. classes - 1, or not one per sample.
     """
     array = _array(labels, "labels")
     if array.shape != (samples,):
@@ -105,7 +105,7 @@ def _check_kind(array: NDArray[Any], what: str, low: int, high: int, mend: str) 
 
 
 def _holds_only(array: NDArray[Any], kind: type) -> bool:
-    """Whether objects are numbers: Python's that are too wide for numpy, or pandas' Int64."""
+    """Whether objects are numbers: Python integers too wide for numpy, or pandas' Int64."""
     return array.dtype.kind == "O" and all(isinstance(value, kind) for value in array.flat)
 
 

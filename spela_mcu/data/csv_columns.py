@@ -14,7 +14,7 @@ from spela_mcu.spec.faults import nearest
 from spela_mcu.spec.model import CsvData
 
 TRUTHS = {"true": 1.0, "false": 0.0}
-"""Cells that are taken for numbers, in lower case."""
+"""Cells that are taken for numbers too, in lower case."""
 
 _PLAIN = re.compile(r"[0-9]{1,5}|[A-Za-z_][\w ()/.-]*")
 _YAML_WORDS = {"true", "false", "null"}
@@ -25,9 +25,9 @@ class Columns:
     """The columns of a table.
 
     Attributes:
-        names: of all columns; the index where one has no name.
-        label: index of the label's.
-        features: indices of those that become inputs, in their order.
+        names: of all columns; the index of a column without a name.
+        label: index of the label column.
+        features: indices of the columns that become inputs, in order.
         truths: indices of the features whose first cell is True or False.
     """
 
@@ -48,7 +48,7 @@ class Columns:
 
 
 def in_yaml(names: Sequence[str]) -> str:
-    """Names of columns as a list in model.yaml; a short number is an index.
+    """Column names as a list in model.yaml; a short number is an index.
 
     >>> in_yaml(["time", "0", "a, b"])
     '[time, 0, "a, b"]'
@@ -65,14 +65,14 @@ def columns_of(data: CsvData, layout: Layout, first: list[str], second: list[str
     """Finds the columns that model.yaml names.
 
     Args:
-        data: what the model says of the file.
-        layout: how its rows are written.
+        data: the model's section for the file.
+        layout: how the file's rows are written.
         first: the cells of its first row.
-        second: those of its second.
+        second: the cells of its second row.
 
     Raises:
-        UserError: a column is not there, named twice, or both label and feature, or no feature
-            is left.
+        UserError: a column is missing, named twice, or both label and feature, or no feature is
+            left.
     """
     names = _names(data, layout, first)
     label = _index(data, names, data.label, "data.label")
@@ -172,7 +172,7 @@ def _index(data: CsvData, names: list[str], column: str | int, key: str) -> int:
 
 
 def is_number(text: str) -> bool:
-    """Whether a cell is a number to numpy, `nan` and `inf` included."""
+    """Whether numpy reads a cell as a number, `nan` and `inf` included."""
     try:
         float(text)
     except ValueError:

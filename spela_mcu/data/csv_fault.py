@@ -1,4 +1,4 @@
-"""The place of what is wrong in a table, and the mend: a second, slow look at its file."""
+"""Where a table is wrong, and the mend, found by a second, slow look at its file."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def find_fault(data: CsvData, layout: Layout, columns: Columns, message: str) ->
     """The error of the first row that cannot be a sample.
 
     Args:
-        data: what the model says of the file.
+        data: the model's section for the file.
         layout: how its rows are written.
         columns: its columns.
-        message: numpy's own, for the case that no such row is found.
+        message: numpy's own, used if no such row is found.
     """
     with open_rows(data.path, layout) as rows:
         for number, row in enumerate(rows):
@@ -57,7 +57,7 @@ def find_fault(data: CsvData, layout: Layout, columns: Columns, message: str) ->
 def _fault_of(
     data: CsvData, layout: Layout, columns: Columns, row: str, *, first: bool
 ) -> _Fault | None:
-    """What is wrong with a row; first: it is the first sample."""
+    """What is wrong with a row; `first`: it is the first sample."""
     cells = layout.cells(row)
     width = len(columns.names)
     if layout.delimiter == " " and "" in cells:
@@ -136,7 +136,7 @@ def _fault_of_number(cell: str, value: float, column: str) -> _Fault | None:
 
 
 def _mend_of_text(data: CsvData, columns: Columns, cells: list[str]) -> str:
-    """What to do about columns of texts, by the cells of the first sample."""
+    """What to do about text columns, judging by the cells of the first sample."""
     texts = {
         index
         for index in columns.features

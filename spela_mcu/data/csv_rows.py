@@ -1,4 +1,4 @@
-"""A table's file as rows of text: what it is written in, and where each row begins."""
+"""A table's file as rows of text: how it is written, and where each row begins."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Layout:
 
     Attributes:
         delimiter: between cells; None for runs of spaces and tabs.
-        comment: what lines begin with that are skipped.
-        ending: what rows end with beyond their last cell: a delimiter, a semicolon or nothing.
-        told: whether the first line is Excel's ``sep=;``, which tells the delimiter.
+        comment: the text that skipped lines begin with.
+        ending: what follows the last cell of each row: a delimiter, a semicolon or nothing.
+        told: whether the first line is Excel's ``sep=;``, which names the delimiter.
     """
 
     delimiter: str | None
@@ -59,17 +59,17 @@ class Layout:
     def goes_on(self, line: str) -> bool:
         """Whether a quoted cell is open at the line's end.
 
-        Only a quote at the beginning of a cell opens one, as numpy has it too.
+        Only a quote at the beginning of a cell opens one, as in numpy.
         """
         return line.count('"') % 2 == 1 and self._cut(line.rstrip("\r\n") + "\n")[-1][-1:] == "\n"
 
     def is_blank(self, row: str) -> bool:
-        """Whether a row holds nothing, not even empty cells."""
+        """Whether a row is blank, without even empty cells."""
         return not row.strip(self._blank)
 
     @property
     def _blank(self) -> str | None:
-        """What may surround a row; None: all white space."""
+        """The characters stripped around a row; None: all white space."""
         return None if self.delimiter is None else " "
 
     def _cut(self, row: str) -> list[str]:
@@ -82,7 +82,7 @@ class Layout:
 
 @contextmanager
 def open_rows(path: Path, layout: Layout, share_read: ShareRead | None = None) -> Iterator[Rows]:
-    """The rows of a file, gzipped or not; what goes wrong in reading them becomes a UserError."""
+    """The rows of a file, gzipped or not; a failure to read them becomes a UserError."""
     try:
         check_regular(path)
         with path.open("rb") as file, _text(file, path) as stream:
@@ -131,7 +131,7 @@ class Rows:
 
     Attributes:
         lines: the line on which each row began.
-        comments: number of comment lines so far.
+        comments: number of comment lines met so far.
     """
 
     path: Path
@@ -164,7 +164,7 @@ class Rows:
             yield _without(text, ending) if ending else text
 
     def _rest_of_quoted(self, first: int) -> Iterator[str]:
-        """The lines in which a quoted cell goes on."""
+        """The lines on which a quoted cell continues."""
         for row in self.stream:
             yield row
             if row.count('"') % 2:
@@ -178,7 +178,7 @@ class Rows:
 
 
 def _without(row: str, ending: str) -> str:
-    # A tab as ending is white space too, so only what surrounds it is cut off.
+    # A tab as the ending is white space too, so only what surrounds it is cut off.
     cut = row.rstrip(" ") if ending == "\t" else row.rstrip()
     return cut.removesuffix(ending)
 
@@ -217,7 +217,7 @@ def _told_delimiter(data: CsvData, told: str) -> str:
 
 
 def _ending(layout: Layout, first: str, second: str) -> str:
-    """What all rows end with beyond their last cell, as the first two show."""
+    """What follows the last cell of all rows, judging by the first two."""
     delimiter = layout.delimiter
     if delimiter != ";" and second.rstrip().endswith(";"):
         return ";"
@@ -225,7 +225,7 @@ def _ending(layout: Layout, first: str, second: str) -> str:
         return ""
     one, two = layout.cells(first), layout.cells(second) if second else [""]
     both = one[-1] == two[-1] == ""
-    # A header or its rows may lack the last delimiter that the others have.
+    # Either the header or the rows may lack the last delimiter that the others have.
     header_lacks_it = two[-1] == "" and len(two) == len(one) + 1
     header_alone = one[-1] == "" and len(one) == len(two) + 1
     several = len(one) > 1

@@ -33,7 +33,7 @@ class Split:
 
 @dataclass(frozen=True)
 class InputScaling:
-    """How raw inputs become network inputs: scaled = (raw - offset) * scale, each [inputs]."""
+    """How raw inputs become network inputs: scaled = (raw - offset) * scale, all [inputs]."""
 
     offset: NDArray[np.float32]
     scale: NDArray[np.float32]
@@ -41,12 +41,12 @@ class InputScaling:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a data set was made of.
+    """What a data set was made from.
 
     Attributes:
-        source: in words, with the file's name where there is one.
-        left_out: what of it is not in the data set, in words.
-        low, high: of all raw inputs.
+        source: in words, with the file's name if there is one.
+        left_out: what part of it is not in the data set, in words.
+        low, high: range of all raw inputs.
         scaling: how they were scaled.
     """
 
@@ -62,9 +62,9 @@ class Dataset:
     """Training, validation and test part with one scaling, measured on the training part.
 
     Attributes:
-        columns: the name of each input, where the data have names; see `input_names`.
-        notices: what is odd about the data, for commands to show.
-        origin: what it was made of, if it was read by `load_dataset`.
+        columns: the name of each input, if the data have names; see `input_names`.
+        notices: oddities of the data, for commands to show.
+        origin: what it was made from, if it was read by `load_dataset`.
     """
 
     name: str
@@ -80,12 +80,12 @@ class Dataset:
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """The name of each input; x0, x1, ... where the data have none."""
+        """The name of each input; x0, x1, ... if the data have none."""
         return self.columns or numbered_names(self.inputs)
 
     @property
     def class_counts(self) -> tuple[int, ...]:
-        """Samples of each class, in all parts."""
+        """Number of samples of each class, over all parts."""
         parts = (self.train, self.validation, self.test)
         counts = sum(np.bincount(part.y, minlength=self.classes) for part in parts)
         return tuple(int(count) for count in np.atleast_1d(counts))
@@ -102,7 +102,7 @@ class Dataset:
 
 
 def numbered_names(inputs: int) -> tuple[str, ...]:
-    """Names of inputs that have none: x0, x1, ..."""
+    """Names for inputs without names: x0, x1, ..."""
     return tuple(f"x{index}" for index in range(inputs))
 
 

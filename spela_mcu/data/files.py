@@ -1,4 +1,4 @@
-"""Opening data files: what goes wrong there, in words."""
+"""Errors in opening data files, in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels of any kind to class names and numbers 0 .. classes-1."""
+"""Turns labels of any kind into class names and numbers 0 .. classes-1."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def number_labels(raw: RawData, stated: tuple[str, ...] | None) -> NumberedLabel
     stated: then labels are the stated names, or numbers that count them from 0.
 
     Args:
-        raw: the data, with labels of integers or texts.
+        raw: the data, with integers or texts as labels.
         stated: `network.classes`.
 
     Raises:
-        UserError: a label is none of the classes, a class has no samples or too few to split,
-            or there are too few or too many classes.
+        UserError: a label is not one of the classes, a class has no samples or too few to split, or
+            there are too few or too many classes.
     """
     samples = _plain(raw.samples)
     test = None if raw.test is None else _plain(raw.test)
@@ -97,7 +97,7 @@ def _plain(part: RawPart) -> NDArray[Any]:
 
 
 def _whole(labels: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-    exact = 2 ** (np.finfo(labels.dtype).nmant + 1)  # above it two whole numbers may be one float
+    exact = 2 ** (np.finfo(labels.dtype).nmant + 1)  # above it, whole numbers may share a float
     most = float(np.abs(labels).max(initial=0))
     if most > exact:
         raise UserError(
@@ -110,9 +110,10 @@ def _whole(labels: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
 
 
 def whole_number(text: str) -> int | None:
-    """The whole number that a text writes, without passing through float.
+    """The whole number that a text stands for, without passing through float.
 
-    ``7``, ``+7``, ``007``, ``7.0`` and ``7e0`` are 7. None for all that int64 cannot hold.
+    ``7``, ``+7``, ``007``, ``7.0`` and ``7e0`` are 7. None for anything else and for what int64
+    cannot hold.
     """
     try:
         value = Decimal(text)
@@ -125,12 +126,12 @@ def whole_number(text: str) -> int | None:
 
 
 def _stated_values(labels: NDArray[Any], stated: tuple[str, ...]) -> list[Any]:
-    """The label value of each stated class: its name, or its place."""
+    """The label value of each stated class: its name or its position."""
     if labels.dtype.kind == "U":
         return list(stated)
     if {str(label) for label in np.unique(labels)} <= set(stated):
-        # Labels 1..7 with classes "1".."7" are names. A stated name that is no number has no
-        # label then, which `_check_counts` finds.
+        # Labels 1..7 with classes "1".."7" are names. A stated name that is not a number has no
+        # label then, which `_check_counts` reports.
         return [int(name) if re.fullmatch("-?[0-9]+", name) else None for name in stated]
     return list(range(len(stated)))
 
@@ -176,7 +177,8 @@ def _check_counts(labels: NumberedLabels, *, own_test: bool) -> None:
     if labels.test is not None:
         _check_least(names, np.bincount(labels.test, minlength=len(names)), 1, "test samples")
     kind = "training samples" if own_test else "samples"
-    # One sample at least for training, one for validation and, if not given apart, one for test.
+    # At least one sample for training, one for validation and, unless given separately, one for
+    # test.
     _check_least(names, counts, 2 if own_test else 3, kind)
 
 

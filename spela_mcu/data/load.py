@@ -50,12 +50,12 @@ def load_dataset(spec: ModelSpec, path: Path | None = None, *, progress: bool = 
 
     Args:
         spec: a spec as `load_spec` returns it (paths absolute).
-        path: the model.yaml, so that errors about its keys name their line.
+        path: the model.yaml, so that errors about its keys can name the line.
         progress: show a progress bar on standard error while a table is read, if that is a
             terminal.
 
     Raises:
-        UserError: the data cannot be read, are not what the spec says, or are unfit for it.
+        UserError: the data cannot be read, are not what the spec says, or do not suit it.
     """
     try:
         dataset = _dataset(spec, _read(spec.data, progress=progress))
@@ -68,7 +68,7 @@ def load_dataset(spec: ModelSpec, path: Path | None = None, *, progress: bool = 
 
 
 def _read(data: Data, *, progress: bool) -> RawData:
-    if not isinstance(data, CsvData):  # the others read arrays, or are code of the user's
+    if not isinstance(data, CsvData):  # the others read arrays, or are the user's code
         return _READ[data.source](data)
     console = Console(stderr=True)
     with Progress(
@@ -128,7 +128,7 @@ def _dataset(spec: ModelSpec, raw: RawData) -> Dataset:
 
 
 def _odd_columns(data: Data, dataset: Dataset, x: NDArray[Any]) -> Iterator[Notice]:
-    """Of a table: the inputs of pictures and signals have no meaning of their own."""
+    """Notices about a table: the inputs of pictures and signals have no meaning of their own."""
     if len(dataset.input_shape) == 1:
         yield from odd_columns(
             x, dataset.input_names, dataset.classes, ignorable=isinstance(data, CsvData)
@@ -148,7 +148,7 @@ def _origin(data: Data, raw: RawData, kind: Scaling) -> Origin:
 
 
 def _idle_schedule(learning: Learning, samples: int) -> tuple[Notice, ...]:
-    """Told where the rate would be halved only after all has been learned."""
+    """The notice that the rate would be halved only after everything has been learned."""
     learning = learning.for_samples(samples)
     first, total = learning.rate_halvings * learning.interval, learning.epochs * samples
     if learning.interval == 0 or learning.rate_halvings == 0 or first < total:

@@ -1,4 +1,4 @@
-"""What is odd about samples and labels: seldom meant, and easily taken for a good accuracy."""
+"""Oddities of samples and labels: seldom meant, and easily mistaken for a good accuracy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spela_mcu.data.csv_columns import in_yaml
 from spela_mcu.notice import Notice, listed
 from spela_mcu.spec.document import quoted
 
-_ORDERED_SHARE = 0.98  # of a column's changes go one way; a clock that is set back now and then
+_ORDERED_SHARE = 0.98  # of a column's changes go one way; a clock may be set back now and then
 _LEAST_CHANGES = 8  # fewer may go one way by chance
 _MAJORITY = 0.9
 _MISSING = {"nan", "<na>", "n/a", "#n/a"}
@@ -25,15 +25,15 @@ def odd_columns(
     """Looks at the columns of a table.
 
     Args:
-        x: samples [n, inputs] in the order in which they were recorded.
+        x: samples [n, inputs] in the order recorded.
         names: of the inputs.
         classes: number of classes.
-        ignorable: whether `data.ignore` can leave them out.
+        ignorable: whether `data.ignore` can leave columns out.
     """
     low, high = x.min(axis=0), x.max(axis=0)
     constant = np.flatnonzero(low == high).tolist()
     if len(constant) == x.shape[1]:
-        return  # nothing to learn from, which is not one column's fault
+        return  # nothing to learn from, which is no single column's fault
     counting = _counting(x, low, high, classes)
     if counting:
         yield Notice(
@@ -61,7 +61,7 @@ def odd_labels(names: Sequence[str], counts: Sequence[int]) -> Iterator[Notice]:
 
     Args:
         names: of the classes.
-        counts: samples of each.
+        counts: number of samples of each.
     """
     forms: dict[str, list[str]] = {}
     for name in names:
@@ -90,7 +90,7 @@ def odd_labels(names: Sequence[str], counts: Sequence[int]) -> Iterator[Notice]:
 
 
 def _counting(x: NDArray[Any], low: NDArray[Any], high: NDArray[Any], classes: int) -> list[int]:
-    """Columns that rise or fall all the time, or hold consecutive whole numbers in any order."""
+    """Columns that keep rising or falling, or hold consecutive whole numbers in any order."""
     rises = np.count_nonzero(x[1:] > x[:-1], axis=0)
     falls = np.count_nonzero(x[1:] < x[:-1], axis=0)
     changes = rises + falls
@@ -106,7 +106,7 @@ def _counting(x: NDArray[Any], low: NDArray[Any], high: NDArray[Any], classes: i
 
 
 def _twins(x: NDArray[Any], without: set[int]) -> Iterator[tuple[int, int]]:
-    """Columns that equal one before them: (the first of these, the column)."""
+    """Columns equal to an earlier one, as (the first such, the column)."""
     first: dict[bytes, int] = {}
     for index in range(x.shape[1]):
         if index not in without:

@@ -34,15 +34,15 @@ class RawData:
     """What a source adapter returns.
 
     Attributes:
-        samples: all samples, or the training samples if the source has a test part.
+        samples: all samples; the training samples if the source has its own test part.
         test: the source's own test part.
-        class_names: the names of labels 0, 1, ..., where the source has them.
-        groups: [n], any values; samples of equal value stay on one side of a split.
-        file: the file that errors about single samples name.
+        class_names: the names of labels 0, 1, ..., if the source has them.
+        groups: [n], any values; samples of the same group stay on one side of a split.
+        file: the file named in errors about single samples.
         lines: [n], the line of each sample in that file.
-        columns: the name of each feature, where the source has them.
-        notices: what the source found odd.
-        left_out: what of the data is not among the samples, in words.
+        columns: the name of each feature, if the source has them.
+        notices: oddities that the source found.
+        left_out: what part of the data is not among the samples, in words.
     """
 
     samples: RawPart
@@ -59,7 +59,7 @@ class RawData:
 def sample_error(
     raw: RawData, index: int, reason: str, mend: str, *, column: str | None = None, part: str = ""
 ) -> UserError:
-    """An error about one sample, by its line where the source knows it.
+    """An error about one sample, with its line if the source knows it.
 
     Args:
         raw: the data.

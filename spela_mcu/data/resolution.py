@@ -1,4 +1,4 @@
-"""What int8 leaves of the inputs: which of them lose their resolution to a range too wide."""
+"""The resolution that int8 leaves to the inputs: which lose it to a range too wide."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from spela_mcu.notice import Notice, listed
 from spela_mcu.spec.model import DataSection
 
 LEAST_STEPS = 16
-"""Of the 255 steps of int8, an input that varies should use as many."""
+"""Of the 255 steps of int8, an input that varies should use at least this many."""
 
-_DARK_SHARE = 0.1  # pictures have dark corners, whose noise is no loss
-_ROWS_LOOKED_AT = 10_000  # are enough for quantiles to a hundredth
-_MIDDLE = (5, 95)  # percentiles: an input that is constant between them varies too seldom to count
-_FENCE = 10.0  # quartile distances beyond the quartiles: Tukey's outer fences lie at 3
-_MOST_OUTLIERS = 0.1  # what is more frequent is no outlier but part of the distribution
+_DARK_SHARE = 0.1  # pictures have dark corners, whose noise may be lost
+_ROWS_LOOKED_AT = 10_000  # enough for quantiles to a hundredth
+_MIDDLE = (5, 95)  # percentiles: an input constant between them varies too seldom to count
+_FENCE = 10.0  # interquartile ranges beyond the quartiles: Tukey's outer fences lie at 3
+_MOST_OUTLIERS = 0.1  # what is more frequent is not an outlier but part of the distribution
 
 
 def check_resolution(
@@ -31,12 +31,12 @@ def check_resolution(
 
     Args:
         x: raw training inputs [n, inputs].
-        dataset: what was made of them.
-        kind: how they were scaled.
-        data: what the model says of its data.
+        dataset: the data set made from them.
+        kind: the kind of scaling.
+        data: the model's data section.
 
     Raises:
-        UserError: an input loses its resolution, by a scaling that the model does not state.
+        UserError: an input loses its resolution to a scaling that the model does not state.
     """
     scaling, names = dataset.scaling, dataset.input_names
     lost = [] if kind == "per_feature" else _lost(x, scaling)
@@ -60,7 +60,7 @@ def check_resolution(
 
 
 def _lost(x: NDArray[Any], scaling: InputScaling) -> list[int]:
-    """Inputs that vary, but by fewer steps."""
+    """Inputs that vary, but over fewer steps."""
     span = x.max(axis=0).astype(np.float64) - x.min(axis=0)
     few = np.flatnonzero((span > 0) & (INPUT_MAX * span * scaling.scale < LEAST_STEPS))
     if not len(few):
@@ -85,14 +85,14 @@ def _made_by_outliers(x: NDArray[Any], kind: Scaling, names: Sequence[str]) -> I
 
 
 def _few_without_outliers(x: NDArray[Any], some: NDArray[Any]) -> list[int]:
-    """Columns that vary, but within few of the steps of their whole range, but for outliers.
+    """Columns that vary, but, outliers aside, over few of the steps of their whole range.
 
     Args:
         x: [n, columns].
-        some: rows of it, enough for quantiles.
+        some: some of its rows, enough for quantiles.
     """
     low, first, third, high = np.percentile(some, (_MIDDLE[0], 25, 75, _MIDDLE[1]), axis=0)
-    # Where half of the values are one, quartiles tell nothing of the others.
+    # If half of the values are equal, quartiles say nothing about the others.
     spread = np.where(third > first, third - first, high - low)
     least = LEAST_STEPS / (2 * INPUT_MAX) * (x.max(axis=0).astype(np.float64) - x.min(axis=0))
     found = []

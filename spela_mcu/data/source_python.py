@@ -29,8 +29,8 @@ def read(data: PythonData) -> RawData:
     """Imports and calls the function.
 
     Raises:
-        UserError: it cannot be imported, raises, or returns something else than
-            ``(x, y)`` or ``(x, y, groups)`` of equal length.
+        UserError: it cannot be imported, raises, or does not return ``(x, y)`` or ``(x, y,
+            groups)`` of equal length.
     """
     place, _, name = data.function.rpartition(":")
     file = Path(place) if place.endswith(".py") else None
@@ -52,7 +52,7 @@ def module_of(file: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses, for one, look their module up there
+    sys.modules[name] = module  # dataclasses, for one, look up their module there
     spec.loader.exec_module(module)
     return module
 
@@ -76,7 +76,7 @@ def _function(module: ModuleType, name: str, file: Path | None) -> Callable[[], 
 
 @contextmanager
 def _importable(file: Path | None) -> Iterator[None]:
-    """Lets a file import its neighbours, as it could if it were run."""
+    """Lets a file import its neighbours, as it could when run."""
     if file is None:
         yield
         return
@@ -90,10 +90,10 @@ def _importable(file: Path | None) -> Iterator[None]:
 
 @contextmanager
 def _output_apart() -> Iterator[None]:
-    """Lets what the user's code prints go to stderr: stdout is for results, or for JSON alone."""
+    """Sends what the user's code prints to stderr: stdout is for results, or for JSON only."""
     sys.stdout.flush()
     kept = os.dup(1)
-    os.dup2(2, 1)  # for what prints past Python: libraries in C, child processes
+    os.dup2(2, 1)  # for output that bypasses Python: C libraries, child processes
     try:
         with redirect_stdout(sys.stderr):
             yield
@@ -104,11 +104,11 @@ def _output_apart() -> Iterator[None]:
 
 @contextmanager
 def _exit_caught() -> Iterator[None]:
-    """Turns os._exit into SystemExit, lest the command ends there as if it had succeeded."""
+    """Turns os._exit into SystemExit, lest the command end there as if it had succeeded."""
     process, leave = os.getpid(), os._exit
 
     def caught(status: int) -> NoReturn:
-        if os.getpid() != process:  # a forked child ends so
+        if os.getpid() != process:  # a forked child may end so
             leave(status)
         raise SystemExit(status)
 
@@ -121,7 +121,7 @@ def _exit_caught() -> Iterator[None]:
 
 @contextmanager
 def _errors_of_user(place: str, name: str, file: Path | None) -> Iterator[None]:
-    """Turns what the user's code raises into errors that name its line."""
+    """Turns exceptions of the user's code into errors that name its line."""
     try:
         yield
     except (UserError, KeyboardInterrupt):
@@ -136,7 +136,7 @@ def _errors_of_user(place: str, name: str, file: Path | None) -> Iterator[None]:
             line=_line_in(file, error),
             key=_KEY if file is None else None,
         ) from error
-    except BaseException as error:  # SystemExit and GeneratorExit among them
+    except BaseException as error:  # including SystemExit and GeneratorExit
         what = str(error).partition("\n")[0]
         raise UserError(
             f"{name}() cannot be used: {type(error).__name__}" + (f": {what}" if what else ""),
@@ -200,7 +200,7 @@ def _array(value: object, what: str, file: Path | None) -> NDArray[Any]:
 def _without_gradient(value: object) -> object:
     """A tensor of torch, or a list of them, as numpy takes it."""
     torch = sys.modules.get("torch")
-    if torch is None:  # nobody has made a tensor
+    if torch is None:  # there can be no tensor yet
         return value
     if isinstance(value, list | tuple) and value and isinstance(value[0], torch.Tensor):
         return [_without_gradient(item) for item in value]

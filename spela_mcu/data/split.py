@@ -17,10 +17,10 @@ Indices = NDArray[np.int64]
 def split_stratified(
     labels: NDArray[np.int64], fraction: float, seed: int
 ) -> tuple[Indices, Indices]:
-    """Splits samples so that each class keeps its share, and one sample on either side.
+    """Splits samples so that each class keeps its share, with at least one sample on either side.
 
-    scikit-learn's stratified split may leave a small class without a test sample; here each
-    class is split by itself.
+    scikit-learn's stratified split may leave a small class without a test sample; here each class
+    is split separately.
 
     Args:
         labels: [n], labels 0 .. classes-1; each class has two samples or more.
@@ -44,7 +44,7 @@ def split_groups(
 ) -> tuple[Indices, Indices]:
     """Splits samples so that no group is on both sides.
 
-    Of many random splits, the one whose classes' shares come nearest to the fraction is taken.
+    Of many random splits, takes the one whose class shares come nearest to the fraction.
 
     Args:
         labels: [n], labels 0 .. classes-1.

@@ -40,7 +40,7 @@ def direction(h: Tensor) -> Direction:
     # inputs are not normalised, activations may grow or shrink by orders of magnitude per layer.
     norm = torch.linalg.vector_norm(h, dim=1, keepdim=True, dtype=torch.float64)
     inverse = norm.reciprocal_().to(h.dtype)
-    # 1/0 is inf: such a row has no direction, so its cosines and its update are 0. (1/inf is 0,
+    # 1/0 is inf: such a row has no direction, so its cosines and update are 0. (1/inf is 0,
     # but times inf it makes a NaN, which stays visible.)
     inverse.masked_fill_(inverse.isinf(), 0.0)
     return Direction(h * inverse, inverse)
@@ -72,7 +72,7 @@ def ascent(
         y: int64 [n], labels.
         embedding: [classes, units], unit rows.
         loss: which local loss.
-        margin: theta; used by the margin loss alone.
+        margin: theta; used only by the margin loss.
         negative_slope: slope of the activation for z <= 0.
 
     Returns:

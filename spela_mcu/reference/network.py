@@ -22,18 +22,18 @@ from spela_mcu.reference.local_loss import Direction, Loss, ascent, direction
 from spela_mcu.spec.model import Network
 
 ROWS_AT_ONCE = 4096
-"""Samples per forward pass: bounds the memory of activations, not the result."""
+"""Samples per forward pass: bounds the memory for activations; the result does not depend on it."""
 
 
 @contextmanager
 def reproducible() -> Iterator[None]:
-    """Runs torch so that the same inputs give the same bits on this machine.
+    """Makes torch give the same bits for the same inputs on this machine.
 
-    One thread: the order of a parallel sum depends on how many threads are free, and layers of
-    a microcontroller's size are faster on one thread anyway: where other processes keep the
-    cores busy, as parallel tests do, waiting for a second thread cost 8 ms a batch.
-    (`torch.use_deterministic_algorithms` would add nothing to that on a CPU but the second or
-    more that it spends on importing torch's compiler.)
+    It uses one thread: the order of a parallel sum depends on how many threads are free, and layers
+    of a microcontroller's size are faster on one anyway. When other processes keep the cores busy,
+    as parallel tests do, waiting for a second thread costs 8 ms per batch.
+    (`torch.use_deterministic_algorithms` would add nothing on a CPU but a second or more for
+    importing torch's compiler.)
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -46,14 +46,14 @@ def reproducible() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class FloatLayer:
-    """A dense layer with its class embeddings; it is an exit as well.
+    """A dense layer with its class embeddings, which make it an exit.
 
     Attributes:
         weight: float32 [units, inputs]; learning changes it in place.
         embedding: float32 [classes, units], one unit vector per class; never changes.
         negative_slope: slope of the activation below zero; 0.0 is ReLU.
 
-    float64 arrays work as well (the test against autograd needs them); both of one type.
+    Both must have the same type; float64 works as well (the test against autograd needs it).
     """
 
     weight: NDArray[np.float32]
@@ -72,7 +72,7 @@ class FloatLayer:
 
 
 class Learned(NamedTuple):
-    """What a learning step saw and did.
+    """The outcome of a learning step.
 
     Attributes:
         predictions: int64 [exits, n], each exit's class **before** the update: over a stream
@@ -95,7 +95,7 @@ class FloatNetwork:
         margin: theta of the margin loss; the other losses do not use it.
         normalize_inputs: divide each layer's input by its length, as the paper does. This
             changes nothing but float rounding (docs/algorithm.md).
-        bias: the first layer has one input more than a sample: 1, full scale.
+        bias: the first layer has one more input than a sample: 1, full scale.
     """
 
     layers: tuple[FloatLayer, ...]
@@ -126,7 +126,7 @@ class FloatNetwork:
         """Seeded random weights, uniform in +-sqrt(6 / inputs of the layer) (He et al. 2015).
 
         Args:
-            network: the section of model.yaml; its seed decides the weights.
+            network: the section of model.yaml; its seed determines the weights.
             inputs: width of a sample.
             classes: number of classes.
             embeddings: one [classes, units] array per layer.
@@ -160,7 +160,7 @@ class FloatNetwork:
         return int(self.layers[0].embedding.shape[0])
 
     def has_form_of(self, other: FloatNetwork) -> bool:
-        """Whether it differs from another network in weights and loss at most."""
+        """Whether it differs from another network at most in weights and loss."""
         return len(self.layers) == len(other.layers) and all(
             one.weight.shape == its.weight.shape
             and one.negative_slope == its.negative_slope
@@ -170,8 +170,8 @@ class FloatNetwork:
 
     def copy(self) -> FloatNetwork:
         """A network with weights of its own; the embeddings, which never change, are shared."""
-        # torch allocates aligned to its vector width; numpy need not, and the order of a sum,
-        # so its last bit, may depend on alignment.
+        # torch aligns to its vector width, numpy may not; and the order of a sum, hence its last
+        # bit, may depend on alignment.
         layers = (
             replace(layer, weight=torch.tensor(layer.weight).numpy()) for layer in self.layers
         )
@@ -183,7 +183,7 @@ class FloatNetwork:
         Raises:
             ValueError: x is not [n, inputs].
             FloatingPointError: x is not finite, or weights or activations left the range of
-                float32; no cosine could be trusted.
+                float32; so no cosine could be trusted.
         """
         with reproducible():
             chunks = [
@@ -196,11 +196,11 @@ class FloatNetwork:
         return exits
 
     def predict(self, x: ArrayLike) -> NDArray[np.int64]:
-        """Each exit's class for samples x [n, inputs]: int64 [exits, n], the first of equals."""
+        """Each exit's class for samples x [n, inputs]: int64 [exits, n]; on a tie, the first."""
         return np.stack([cosines.argmax(axis=1) for cosines in self.forward(x)])
 
     def accuracy(self, x: ArrayLike, y: ArrayLike) -> tuple[float, ...]:
-        """Each exit's share of right predictions, 0 to 1.
+        """Each exit's share of correct predictions, 0 to 1.
 
         Raises:
             ValueError: there are no samples, or labels do not fit them.
@@ -214,7 +214,7 @@ class FloatNetwork:
 
         The update is the mean over the batch (samples that do not update count as zero), so
         that n = 1 is the rule the chip applies and a batch is a step down the mean local loss.
-        Each layer hands on the activation it had before its update. Weights change in place.
+        Each layer passes on the activation it had before its update. Weights change in place.
 
         Raises:
             ValueError: x is not [n, inputs], or a label is not 0 .. classes-1.
@@ -238,7 +238,7 @@ class FloatNetwork:
             learning_rates: [n], the learning rate of each step.
 
         Raises:
-            ValueError: as `learn`, or there are not n learning rates; nothing was learned.
+            ValueError: as `learn`, or the number of learning rates is not n; nothing was learned.
         """
         rates = np.asarray(learning_rates, dtype=np.float64)
         with reproducible():
@@ -263,8 +263,8 @@ class FloatNetwork:
     def _passes(self, x: Tensor) -> Iterator[_LayerPass]:
         """One forward pass, layer by layer.
 
-        The activation handed on is computed before the layer is yielded, so the consumer may
-        update the layer's weights.
+        The activation passed on is computed before the layer is yielded, so the caller may update
+        the layer's weights.
         """
         for layer in self.layers:
             weight = torch.from_numpy(layer.weight)
@@ -276,7 +276,7 @@ class FloatNetwork:
             yield _LayerPass(layer, weight, embedding, inputs, z, h, h.unit @ embedding.T)
 
     def _step(self, x: Tensor, y: Tensor, learning_rate: float) -> list[tuple[Tensor, Tensor]]:
-        """Learns one batch; each exit's predictions [n] and whether they updated it [n]."""
+        """Learns one batch; each exit's predictions [n], and which samples updated it [n]."""
         exits = []
         for at in self._passes(x):
             delta, updated = ascent(
@@ -308,7 +308,7 @@ class _LayerPass(NamedTuple):
 
 
 def _learned(steps: list[list[tuple[Tensor, Tensor]]]) -> Learned:
-    """Joins steps, each a list of exits, along the samples."""
+    """Joins the results of several steps, each a list of exits, along the samples."""
     exits = list(zip(*steps, strict=True))
     predictions = torch.stack([torch.cat([step[0] for step in exit_]) for exit_ in exits])
     updated = torch.stack([torch.cat([step[1] for step in exit_]) for exit_ in exits])

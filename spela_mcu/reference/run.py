@@ -32,7 +32,7 @@ METRICS_BYTES: Final = 64 * MEBIBYTE
 
 
 class Accuracy(BaseModel):
-    """Share of right predictions per exit, 0 to 1, on each part of the data."""
+    """Share of correct predictions per exit, 0 to 1, on each part of the data."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,8 +45,8 @@ class Metrics(BaseModel):
     """What metrics.json holds.
 
     Attributes:
-        name: of the model.
-        training_digest: of all that decides the result; see `training_digest`.
+        name: the model's name.
+        training_digest: of everything that determines the result; see `training_digest`.
         network_seed: of weights and embeddings.
         training_seed: of the order of samples.
         best_epoch: counted from 1; its weights are the saved ones.
@@ -73,7 +73,7 @@ class TrainedRun:
 
     Attributes:
         directory: where its three files are.
-        reused: it was read from the directory, since nothing it depends on has changed.
+        reused: whether it was read from the directory, as nothing that it depends on has changed.
     """
 
     network: FloatNetwork
@@ -85,7 +85,7 @@ class TrainedRun:
 def training_digest(
     spec: ModelSpec, dataset: Dataset, embeddings: Sequence[NDArray[np.float64]]
 ) -> str:
-    """SHA-256, in hex, of all that decides a training run's result.
+    """SHA-256, in hex, of everything that determines a training run's result.
 
     That is the sections data, network and training as canonical JSON, the samples and labels
     themselves (a file's content may change under the same name), the embeddings, and the
@@ -112,11 +112,11 @@ def trained(
 ) -> TrainedRun:
     """Trains and saves a network, or reuses the one in the directory if it would be the same.
 
-    Files of a run that is damaged or of other data or settings are replaced.
+    Files of a damaged run, or of one with other data or settings, are replaced.
 
     Args:
         spec: the model.
-        dataset: what `load_dataset` made of it.
+        dataset: what `load_dataset` returned for it.
         embeddings: one [classes, units] array per layer.
         directory: of the run; created when absent.
         progress: see `train`.
@@ -124,7 +124,7 @@ def trained(
     Raises:
         UserError: as `train` and `save_run`.
     """
-    with locked(directory):  # who waits for a run of the same settings finds it done
+    with locked(directory):  # after waiting for a run with the same settings, it is there
         run = known_run(spec, dataset, embeddings, directory)
         if run is not None:
             return run
@@ -136,7 +136,7 @@ def trained(
 def known_run(
     spec: ModelSpec, dataset: Dataset, embeddings: Sequence[NDArray[np.float64]], directory: Path
 ) -> TrainedRun | None:
-    """The run in a directory, if training would give the same; see `trained`."""
+    """The run in a directory, if training would give the same result; see `trained`."""
     try:
         run = load_run(directory)
     except UserError:
@@ -181,7 +181,7 @@ def save_run(
     curve = draw_learning_curve(result.history, result.best_epoch, title=spec.name)
     write_whole(directory / CURVE_FILE, curve)
     write_whole(directory / METRICS_FILE, f"{metrics.model_dump_json(indent=2)}\n".encode())
-    # Last, since `load_run` takes the run for complete when both digests are equal.
+    # Last, since `load_run` considers a run complete when both digests are equal.
     save_network(directory / NETWORK_FILE, network, digest)
     return TrainedRun(network, metrics, directory, reused=False)
 
@@ -190,7 +190,7 @@ def load_run(directory: Path) -> TrainedRun:
     """Reads what `save_run` wrote.
 
     Raises:
-        UserError: a file is missing or damaged, or the files are of different runs.
+        UserError: a file is missing or damaged, or the files belong to different runs.
     """
     saved = load_saved(directory / NETWORK_FILE)
     path = directory / METRICS_FILE

@@ -22,17 +22,17 @@ FORMAT_VERSION: Final = 2
 _DAMAGE = (
     OSError,
     EOFError,
-    MemoryError,  # a header that promises more than there is
+    MemoryError,  # a header that promises more data than there is
     OverflowError,
     KeyError,
-    TypeError,  # a single array (.npy) is no mapping
+    TypeError,  # a single array (.npy) is not a mapping
     ValueError,
-    NotImplementedError,  # a compression method or flag that zipfile does not know
+    NotImplementedError,  # a compression method or flag unknown to zipfile
     RuntimeError,  # an encrypted member
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What numpy and zipfile raise on a file that is cut short, altered or something else."""
+"""What numpy and zipfile raise for a file that is truncated, altered or something else."""
 
 
 class SavedNetwork(NamedTuple):
@@ -70,7 +70,7 @@ def load_network(path: Path) -> FloatNetwork:
     """Reads a network that `save_network` wrote.
 
     Raises:
-        UserError: the file cannot be read, is damaged, or is no network of this version.
+        UserError: the file cannot be read, is damaged, or is not a network of this version.
     """
     return load_saved(path).network
 
@@ -121,4 +121,4 @@ def _network(arrays: Any) -> FloatNetwork:  # noqa: ANN401 - numpy's NpzFile is 
         bool(arrays["normalize_inputs"]),
         bool(arrays["bias"]),
     )
-    return network.copy()  # into memory as torch aligns it
+    return network.copy()  # copied into memory that torch aligns

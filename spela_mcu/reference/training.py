@@ -23,7 +23,7 @@ class EpochRecord:
     Attributes:
         epoch: counted from 1.
         learning_rate: of this epoch.
-        train_accuracy: share of right predictions, each made just before learning the sample.
+        train_accuracy: share of correct predictions, each made just before learning the sample.
         validation_accuracy: after the epoch.
         updated: share of samples that changed the layer; below 1 with the margin loss.
     """
@@ -41,9 +41,9 @@ class TrainingResult:
 
     Attributes:
         network: the weights of the best epoch.
-        history: every epoch that ran, in order.
-        best_epoch: counted from 1; of the highest validation accuracy at the last exit, and of
-            equal ones the last: it has seen more samples at a lower learning rate.
+        history: every epoch run, in order.
+        best_epoch: counted from 1; the one with the highest validation accuracy at the last exit,
+            on a tie the latest: it has seen more samples at a lower learning rate.
     """
 
     network: FloatNetwork
@@ -54,8 +54,8 @@ class TrainingResult:
 def online_learning_rates(learning: Learning, steps: int) -> NDArray[np.float64]:
     """The learning rate of each of the device's first steps, float64 [steps].
 
-    It is held for `rate_halvings` intervals of `halve_rate_every` samples, and then halved
-    after each, the last of the held ones included, `rate_halvings` times.
+    It is held for `rate_halvings` intervals of `halve_rate_every` samples, then halved
+    `rate_halvings` times: at the end of the last of these, and after each further interval.
     """
     halvings = np.zeros(steps, dtype=np.int64)
     if learning.interval:
@@ -79,7 +79,7 @@ def train(
         dataset: train is learned; validation decides when to stop and which epoch is best;
             test is not looked at.
         embeddings: one [classes, units] array per layer.
-        progress: show on standard error how far it is.
+        progress: show progress on standard error.
 
     Raises:
         UserError: nothing to learn from or to validate on, or the weights overflow.
