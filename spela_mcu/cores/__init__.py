@@ -1,4 +1,4 @@
-"""The processor cores that firmware can be made for: all that is known of one, in one record."""
+"""The processor cores that firmware can be made for, each described by one record."""
 
 from spela_mcu.cores.core import (
     ALWAYS,

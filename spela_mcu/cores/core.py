@@ -1,4 +1,4 @@
-"""What one record says of a core."""
+"""The record of a core."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Literal
 CompilerName = Literal["gcc", "zig"]
 
 CpuFlags = Mapping[CompilerName, tuple[str, ...]]
-"""What tells each compiler the core."""
+"""The flags that tell each compiler the core."""
 
 CodeSize = Literal["armv6-m", "armv7-m"]
-"""How dense code is: the small instruction set, or the large one with all that came later."""
+"""How dense code is: the small instruction set, or the large one with all later additions."""
 
 Extension = Literal[
     "thumb-2", "dsp", "armv8-m", "armv8.1-m", "mve", "floating point", "coprocessor"
@@ -23,7 +23,7 @@ Possible = tuple[bool, ...]
 NEVER: Possible = (False,)
 ALWAYS: Possible = (True,)
 OPTIONAL: Possible = (False, True)
-"""Whether chips with a core have an extension: the values that a board file may state."""
+"""Whether chips with a core have an extension; also the values that a board file may state."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Timing:
 
     Attributes:
         load, store: of one value.
-        next_access: of a load right behind a load or store; None: as any other.
-        refill: added by a branch that is taken, to fill the pipeline.
+        next_access: of a load right after a load or store; None: as any other.
+        refill: added by a taken branch, to refill the pipeline.
         call: added by BL beyond a taken branch.
         load_pc: added to loading PC from memory, beyond the loads.
-        others: by mnemonic, whatever does not cost one cycle.
+        others: by mnemonic, every instruction that does not cost one cycle.
     """
 
     load: int
@@ -53,12 +53,12 @@ class Core:
     """A processor core.
 
     Attributes:
-        name: as board files and `--core` give it.
-        code_size: which bounds of code hold (`spela_mcu.firmware.memory.CODE_BYTES`).
-        instructions: what every such core has beyond ARMv6-M.
+        name: as in board files and `--core`.
+        code_size: which code bounds apply (`spela_mcu.firmware.memory.CODE_BYTES`).
+        instructions: what every such core can execute beyond ARMv6-M.
         fpu, dsp, mve: whether chips with the core have that extension.
-        flags: for a core without the optional extension that we make use of (dsp or mve).
-        extended_flags: with that extension; None: there is none to choose.
+        flags: for a core without the optional extension that we use (dsp or mve).
+        extended_flags: with that extension; None: there is no choice.
         unicorn: the CPU model's name in Unicorn, without its prefix; None: it has none.
         timing: what its instructions cost; None: the manual does not say.
     """
@@ -75,7 +75,7 @@ class Core:
     timing: Timing | None = None
 
     def flags_for(self, compiler: CompilerName, *, dsp: bool, mve: bool) -> tuple[str, ...]:
-        """What tells a compiler the core and the extensions that a board has."""
+        """The flags that tell a compiler a board's core and extensions."""
         is_extended = (self.dsp == OPTIONAL and dsp) or (self.mve == OPTIONAL and mve)
         if is_extended and self.extended_flags is not None:
             return self.extended_flags[compiler]

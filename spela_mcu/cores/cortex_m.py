@@ -11,9 +11,9 @@ from spela_mcu.cores.core import ALWAYS, NEVER, OPTIONAL, Core, CpuFlags, Timing
 
 
 def _flags(gcc: str, zig: str, *, float_abi: str = "soft") -> CpuFlags:
-    """Of a CPU by each compiler's name for it.
+    """The flags for a CPU, by each compiler's name for it.
 
-    No object may hold a floating-point instruction, nor need a library that emulates one.
+    No object may contain floating-point instructions or need a library that emulates them.
     """
     return {
         "gcc": (f"-mcpu={gcc}", "-mthumb", f"-mfloat-abi={float_abi}"),
@@ -22,7 +22,7 @@ def _flags(gcc: str, zig: str, *, float_abi: str = "soft") -> CpuFlags:
 
 
 _BARRIERS = ("dmb", "dsb", "isb", "mrs", "msr")
-# Division ends early: 2 to 12 cycles, by the operands. Long products on the M3: 3 to 7.
+# Division ends early: 2 to 12 cycles, depending on the operands. Long products on the M3: 3 to 7.
 _DIVISION = {"udiv": 12, "sdiv": 12}
 _LONG_PRODUCTS = {"mla": 2, "mls": 2, "umull": 5, "smull": 5, "umlal": 7, "smlal": 7}
 
@@ -121,9 +121,9 @@ _M33 = Core(
     unicorn="CORTEX_M33",
 )
 
-# Without MVE it is taken for an M33, whose code it runs: the little that ARMv8.1-M adds to it is
-# what Renode 1.16.1 gets wrong (docs/simulators.md). gcc has MVE's integer half only where the
-# calling convention knows floating-point registers.
+# Without MVE it is compiled for as an M33, whose code it runs: the little that ARMv8.1-M adds is
+# what Renode 1.16.1 gets wrong (docs/simulators.md). gcc offers MVE's integer half only with a
+# calling convention that has floating-point registers.
 _M55 = Core(
     name="cortex-m55",
     code_size="armv7-m",

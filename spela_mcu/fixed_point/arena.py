@@ -1,4 +1,4 @@
-"""How large the arena is: the layout of firmware/spela/spela.c, to the byte."""
+"""The size of the arena, laid out as firmware/spela/spela.c does it, to the byte."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
         + len(plan.layers) * LAYER_STATE_BYTES
         + _taken(4 * padded(plan.classes))
         + rows * widest
-        # layers' inputs, the activation of the one before: two places that take turns
+        # layers' inputs, which are the previous activation: two buffers that take turns
         + rounded_up(2 * max(padded(plan.layers[0].inputs), widest), WIDE_UNIT_BYTES)
         + rounded_up(2 * widest, WIDE_UNIT_BYTES)
         + sum(_taken(layer.units) for layer in plan.layers)

@@ -1,8 +1,7 @@
 """The integer operations of docs/arithmetic.md, sections 1 to 4: the definition, in numpy.
 
-Everything here is exact integer arithmetic. Arrays are int64, so that no bound of the chip's
-int32 arithmetic hides a difference: the bounds are proved in the specification and asserted in
-tests, not relied on here.
+Everything here is exact integer arithmetic. Arrays are int64, so that nothing here relies on the
+bounds of the chip's int32 arithmetic: these are proved in the specification and asserted in tests.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def _jumps(count: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 
 
 def draw(state: int, count: int) -> tuple[NDArray[np.uint32], int]:
-    """The next `count` states of the generator, [count] uint32, and the last of them."""
+    """The generator's next `count` states, [count] uint32, and the last of them."""
     factors, sums = _jumps(count)
     states = factors * np.uint32(state) + sums
     return states, int(states[-1])
@@ -62,7 +61,7 @@ class InverseNorm:
 
 
 def inverse_norm(squared_norm: int) -> InverseNorm:
-    """The reciprocal length of a vector with `squared_norm` = sum of squares, 1 .. 2^32 - 1."""
+    """The reciprocal length of a vector whose sum of squares is `squared_norm`, 1 .. 2^32 - 1."""
     exponent = (32 - squared_norm.bit_length()) >> 1
     root = isqrt(squared_norm << (2 * exponent))  # in [2^15, 2^16)
     return InverseNorm((1 << 31) // root, exponent)
@@ -76,7 +75,7 @@ def cosine(score: int, inverse: InverseNorm, embedding_shift: int) -> int:
 
 @dataclass(frozen=True)
 class Activation:
-    """A layer's output: block-scaled int8 values, sums = values * 2^shift.
+    """A layer's output: block-scaled int8 values, sums ~ values * 2^shift.
 
     Attributes:
         sums: int64 [units], the exact weighted sums (accumulators).

@@ -1,4 +1,4 @@
-"""What the two implementations of the arithmetic, numpy and C, offer alike."""
+"""The interface that both implementations of the arithmetic, numpy and C, offer."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 
 
 class Classifier(ABC):
-    """A network in integers that infers, and learns sample by sample.
+    """A network in integers that infers and learns sample by sample.
 
-    Samples are whole numbers of 8 bits, [inputs] (one) or [n, inputs] (many), labels whole numbers
-    from 0; both as any array, list or DataFrame. What does not fit raises a ValueError, and
-    nothing is learned then.
+    Samples are 8-bit whole numbers, [inputs] (one) or [n, inputs] (many), and labels whole numbers
+    from 0; both as any array, list or DataFrame. What does not fit raises a ValueError, and nothing
+    is learned.
 
     Attributes:
-        plan: its formats.
+        plan: the network's formats.
     """
 
     plan: FixedPointPlan
 
     @abstractmethod
     def _infer(self, sample: NDArray[np.int8]) -> tuple[ExitAnswer, ...]:
-        """Every exit's answer for a sample that is checked."""
+        """Every exit's answer for a checked sample."""
 
     @abstractmethod
     def _predict_exits(self, samples: NDArray[np.int8]) -> NDArray[np.int64]:
-        """The labels [exits, n] for samples that are checked."""
+        """The labels [exits, n] for checked samples."""
 
     @abstractmethod
     def _learn(self, sample: NDArray[np.int8], label: int) -> int:
-        """Learns a sample that is checked; returns what the last exit said before."""
+        """Learns a checked sample; returns the last exit's answer from before."""
 
     @abstractmethod
     def reset(self) -> None:
@@ -69,7 +69,7 @@ class Classifier(ABC):
         return float(np.mean(self._predict_exits(values)[-1] == wanted))
 
     def learn(self, sample: ArrayLike, label: int) -> int:
-        """Learns one sample [inputs]; returns what the last exit said before."""
+        """Learns one sample [inputs]; returns the last exit's answer from before."""
         values = int8_sample(sample, self.plan.inputs)
         return self._learn(values, class_label(label, self.plan.classes))
 

@@ -19,7 +19,7 @@ UNKNOWN = 0xFFFF
 
 
 class Infers(Protocol):
-    """`IntegerNetwork`, or the same network as C on the host."""
+    """An `IntegerNetwork`, or the same network as C on the host."""
 
     def infer(self, sample: NDArray[np.int8]) -> tuple[ExitAnswer, ...]:
         """Every exit's answer for one sample [inputs]."""
@@ -27,11 +27,11 @@ class Infers(Protocol):
 
 @dataclass(frozen=True)
 class EarlyAnswer:
-    """What the first exit that is sure enough says of a sample; cosine and margin are Q1.14.
+    """The answer of the first exit that is sure enough; cosine and margin are Q1.14.
 
     Attributes:
         label: its class, or UNKNOWN.
-        exit: which one answered, from 0.
+        exit: the exit that answered, from 0.
     """
 
     label: int
@@ -42,7 +42,7 @@ class EarlyAnswer:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What every exit says of many samples; each int64 [exits, n], cosines and margins Q1.14."""
+    """Every exit's answers to many samples; each int64 [exits, n], cosines and margins Q1.14."""
 
     labels: Int64
     cosines: Int64
@@ -51,11 +51,11 @@ class Answers:
 
 @dataclass(frozen=True, eq=False)
 class EarlyAnswers:
-    """What early exit says of many samples; each [n].
+    """Early exit's answers to many samples; each [n].
 
     Attributes:
-        labels: int64, the class that the exit found, also where it is rejected.
-        exits: int64, which exit answered.
+        labels: int64, the class that the exit found, even if it is rejected.
+        exits: int64, the exit that answered.
         unknown: bool, whether the sample is rejected.
         macs: int64, multiply-accumulates spent.
     """
@@ -91,7 +91,7 @@ def all_answers(network: Infers, samples: NDArray[np.int8]) -> Answers:
 
 
 def answer_early(plan: FixedPointPlan, answers: Answers) -> EarlyAnswers:
-    """The rule of `infer_early` on answers that are there already."""
+    """The rule of `infer_early`, applied to answers at hand."""
     last = len(plan.layers) - 1
     count = answers.labels.shape[1]
     exits = np.full(count, last)
@@ -114,8 +114,8 @@ def answer_early(plan: FixedPointPlan, answers: Answers) -> EarlyAnswers:
 def exit_macs(plan: FixedPointPlan) -> tuple[int, ...]:
     """Multiply-accumulates of a sample that leaves at each exit.
 
-    An exit at which samples may leave takes a product with the embeddings also for those that
-    then do not: the price of early exit.
+    An exit at which samples may leave computes the product with the embeddings also for those that
+    then stay: the price of early exit.
     """
     spent, found = 0, []
     for layer in plan.layers:
@@ -134,15 +134,15 @@ def with_early_exits(
 ) -> FixedPointPlan:
     """Chooses each exit's margin, first to last, as low as the accuracy permits.
 
-    Going down from the greatest margin, an exit's threshold stops before the first at which the
-    samples that have left cost more accuracy than is allowed, against the last exit answering
-    all. An exit whose scores cost more multiply-accumulates than leaving there saves gets none.
+    An exit's threshold goes down from the greatest margin and stops before the samples that leave
+    cost more accuracy than is allowed, compared with the last exit answering all. An exit whose
+    scores cost more multiply-accumulates than leaving there saves gets no threshold.
 
     Args:
-        plan: the network's; its thresholds are replaced.
-        answers: to validation samples.
+        plan: the network's plan; its thresholds are replaced.
+        answers: answers to validation samples.
         labels: their classes [n].
-        loss_points: what may be lost, in points of accuracy, over all exits.
+        loss_points: points of accuracy that may be lost over all exits.
     """
     last = len(plan.layers) - 1
     layers = [layer.with_thresholds(exit_margin=0) for layer in plan.layers]
@@ -164,19 +164,19 @@ def with_early_exits(
 
 
 def lowest_margin(margins: Int64, gains: Int64, allowed: int) -> int | None:
-    """The lowest margin from which, and from any above, at most `allowed` right answers are lost.
+    """The lowest margin at which, as at all above it, at most `allowed` correct answers are lost.
 
     Args:
         margins: of the samples, [n].
-        gains: 1 where leaving makes a wrong answer right, -1 where it makes a right one wrong.
-        allowed: right answers that may be lost on balance.
+        gains: 1 where leaving corrects a wrong answer, -1 where it spoils a correct one.
+        allowed: correct answers that may be lost on balance.
 
     Returns:
         A margin of 1 or more, or None if not even the surest sample may leave.
     """
     order = np.argsort(-margins, kind="stable")
     sorted_margins, balance = margins[order], np.cumsum(gains[order])
-    # Samples of equal margins leave together: only the last of each group is a choice.
+    # Samples with equal margins leave together: only the last of each group is a choice.
     ends = np.flatnonzero(np.append(np.diff(sorted_margins) != 0, True)) if len(order) else order
     ends = ends[sorted_margins[ends] >= 1]
     too_much = np.flatnonzero(balance[ends] < -allowed)
@@ -185,7 +185,7 @@ def lowest_margin(margins: Int64, gains: Int64, allowed: int) -> int | None:
 
 
 def _pays(layers: Sequence[LayerPlan], index: int, leaving: int, arriving: int) -> bool:
-    """Whether leaving at an exit saves more MACs than scoring there costs those that stay."""
+    """Whether leaving at an exit saves more MACs than scoring there costs for those that stay."""
     rest = sum(layer.macs for layer in layers[index + 1 :]) + layers[-1].exit.macs
     return leaving * rest > arriving * layers[index].exit.macs
 
@@ -194,15 +194,15 @@ def with_rejection(plan: FixedPointPlan, answers: Answers, unknown_share: float)
     """Chooses each exit's cosine so that at most a share of known samples is called unknown.
 
     Args:
-        plan: the network's, with its exits' margins.
-        answers: to validation samples, all of known classes.
-        unknown_share: of the samples that an exit answers; below 1.
+        plan: the network's plan, with its exits' margins.
+        answers: answers to validation samples, all of known classes.
+        unknown_share: share of the samples that an exit answers; below 1.
     """
     exits = answer_early(plan, answers).exits
     layers = []
     for index, layer in enumerate(plan.layers):
         answered = exits == index
-        if not answered.any():  # nothing is known of those that do come here: take all
+        if not answered.any():  # nothing is known about samples answered here: accept all
             answered[:] = True
         cosines = np.sort(answers.cosines[index][answered])
         limit = int(cosines[floor(unknown_share * len(cosines) + 1e-9)])

@@ -13,7 +13,7 @@ BLOCK = 4
 
 
 def rounded_up(size: int, unit: int) -> int:
-    """The least multiple of `unit` that holds `size`."""
+    """The least multiple of `unit` that is at least `size`."""
     return -(-size // unit) * unit
 
 

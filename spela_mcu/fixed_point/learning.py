@@ -21,12 +21,12 @@ from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
 
 MULTIPLIER_MIN, MULTIPLIER_MAX = -(1 << 15), (1 << 15) - 1
 LARGEST_SHIFT = 30
-"""A multiplier whose shift is greater is zero: the update is below any weight's resolution."""
+"""A multiplier with a greater shift is zero: the update is below any weight's resolution."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a layer says of a sample before it learns.
+    """A layer's answer to a sample before it learns.
 
     Attributes:
         scores: int64 [classes], embedding * activation.
@@ -42,7 +42,7 @@ class Multipliers:
 
     Attributes:
         values: int64 [units], each within int16.
-        clipped: how many did not fit and were clipped.
+        clipped: number of values that did not fit and were clipped.
     """
 
     values: Int64
@@ -61,14 +61,14 @@ def best_class(scores: Int64, other_than: int | None = None) -> int:
 def multipliers(
     plan: FixedPointPlan, layer: LayerPlan, output: Output, label: int, rate_shift: int
 ) -> Multipliers | None:
-    """The update's factors, or None when the layer has nothing to learn from this sample.
+    """The update's factors, or None if the layer has nothing to learn from this sample.
 
     Args:
         plan: loss and margin.
         layer: embeddings, slope and the rate's mantissa.
         output: the layer's answer.
         label: the sample's class.
-        rate_shift: the rate's shift as it stands, halvings of weights and rate included.
+        rate_shift: the rate's current shift, halvings of weights and rate included.
     """
     activation, scores = output.activation, output.scores
     if activation.squared_norm == 0:
@@ -107,9 +107,9 @@ def _scaled(product: Int64, shift: int, leak_shift: int = 0) -> Int64:
 
 
 def dither(plan: FixedPointPlan, layer: LayerPlan, state: int) -> tuple[Int64, int]:
-    """One value of `update_shift` bits an input, shared by all units; the generator's next state.
+    """One `update_shift`-bit value per input, shared by all units; and the generator's next state.
 
-    Nearest rounding is a dither of one half that draws nothing.
+    Rounding to nearest is a constant dither of one half, which draws nothing.
     """
     bits = layer.learner.update_shift
     if plan.rounding == "nearest":
@@ -124,8 +124,8 @@ class UpdateCount:
 
     Attributes:
         made: products m x other than zero.
-        to_zero: of these, the ones whose rounded update was zero.
-        saturated: weights that ran into the end of their range and were clipped.
+        to_zero: those whose rounded update was zero.
+        saturated: weights that reached the end of their range and were clipped.
     """
 
     made: int
@@ -138,11 +138,11 @@ def update(
 ) -> UpdateCount:
     """Adds the rounded update to `weights` [units, inputs] in place, saturating.
 
-    Only units with a factor and inputs other than zero change: for the others the update
-    is noise >> shift = 0.
+    Only weights with a nonzero factor and a nonzero input change: for the others the update is
+    noise >> shift = 0.
     """
     rows, columns = np.flatnonzero(factors), np.flatnonzero(inputs)
-    where: Any = rows  # whole rows are copied faster, as long as most of what they hold is needed
+    where: Any = rows  # whole rows are copied faster, as long as most of their content is needed
     made = len(rows) * len(columns)
     if 2 * len(columns) < len(inputs):
         where = np.ix_(rows, columns)

@@ -1,4 +1,4 @@
-"""The integer network: the definition that every other implementation is held against."""
+"""The integer network: the definition that every other implementation is compared with."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from spela_mcu.fixed_point.learning import Output, best_class, dither, multiplie
 from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
 
 SCAN_INTERVAL = 256
-"""A layer is scanned for saturated weights after so many of its updates."""
+"""A layer is scanned for saturated weights after this many of its updates."""
 
 SATURATED_SHARE = 64
-"""It is halved when more than one in so many weights is at an end of the range."""
+"""Its weights are halved if more than one in this many is at an end of the range."""
 
 HALVINGS_MAX = 15
 COUNTER_MAX = (1 << 32) - 1
@@ -40,7 +40,7 @@ class LayerState:
     Attributes:
         weights: int64 [units, inputs].
         updates: updates since the last scan for saturated weights.
-        halvings: times the weights were halved.
+        halvings: number of times the weights were halved.
     """
 
     weights: Int64
@@ -50,7 +50,7 @@ class LayerState:
 
 @dataclass
 class QuantizationCounts:
-    """What the integer format did to a layer's learning, since the start."""
+    """Counts of the integer format's effects on a layer's learning, since the start."""
 
     layer_updates: int = 0
     updates_made: int = 0
@@ -62,15 +62,15 @@ class QuantizationCounts:
 
 @dataclass(frozen=True)
 class LayerQuantization:
-    """What the integer format did to one layer, as a report.
+    """The integer format's effect on one layer, for reports.
 
     Attributes:
         updates: times the layer learned.
         rounded_to_zero: share of single weights' updates that rounding made zero.
-        saturated: share of them that ran into the end of the weights' range.
+        saturated: share of them that reached the end of the weights' range.
         multipliers_clipped: update multipliers that did not fit 16 bits.
         halvings: times the layer's weights were halved.
-        weights_at_end: share of weights that stand at an end of the range now.
+        weights_at_end: share of the weights that are at an end of the range now.
         silent: samples at which the layer had no activation, and so could not learn.
     """
 
@@ -85,11 +85,11 @@ class LayerQuantization:
 
 @dataclass(frozen=True, eq=False)
 class ExitAnswer:
-    """What one exit says of a sample; cosine and margin are Q1.14.
+    """One exit's answer to a sample; cosine and margin are Q1.14.
 
     Attributes:
         scores: int64 [classes], embedding * activation.
-        margin: cosine less the next best class's, at most 32767.
+        margin: cosine minus that of the next best class, at most 32767.
     """
 
     label: int
@@ -116,12 +116,12 @@ class IntegerNetwork(Classifier):
     """A SPELA network in integers that infers and learns as the chip does.
 
     Attributes:
-        plan: its formats.
+        plan: the network's formats.
         initial: each layer's weights at the start, int64 [units, inputs]; `reset` returns there.
         layers: each layer's learned state.
         dither_state: state of the generator of stochastic rounding.
         samples: samples learned.
-        counts: what quantisation did, per layer.
+        counts: quantisation's effects, per layer.
     """
 
     plan: FixedPointPlan
@@ -146,7 +146,7 @@ class IntegerNetwork(Classifier):
 
     @classmethod
     def quantized(cls, plan: FixedPointPlan, weights: list[NDArray[np.float32]]) -> Self:
-        """A network that starts from float weights [units, inputs], one array a layer."""
+        """A network that starts from float weights [units, inputs], one array per layer."""
         return cls(
             plan,
             tuple(quantize_weights(*pair) for pair in zip(plan.layers, weights, strict=True)),
@@ -199,7 +199,7 @@ class IntegerNetwork(Classifier):
         return prediction
 
     def _rate_halvings(self) -> int:
-        """Held for `rate_halvings` intervals, then one halving an interval."""
+        """Held for `rate_halvings` intervals, then halved once per interval."""
         if self.plan.halve_rate_every == 0:
             return 0
         most = self.plan.rate_halvings
@@ -233,13 +233,13 @@ class IntegerNetwork(Classifier):
                 state.halvings = min(state.halvings + 1, COUNTER_MAX)
 
     def saturated(self, index: int) -> int:
-        """How many weights of a layer stand at an end of their range."""
+        """How many weights of a layer are at an end of their range."""
         layer, weights = self.plan.layers[index], self.layers[index].weights
         ends = (weights == layer.weight_min) | (weights == layer.weight_max)
         return int(np.count_nonzero(ends))
 
     def quantization(self) -> tuple[LayerQuantization, ...]:
-        """What the integer format did to each layer's learning, since the start."""
+        """The integer format's effect on each layer's learning, since the start."""
         return tuple(
             LayerQuantization(
                 updates=counts.layer_updates,
@@ -280,7 +280,7 @@ def exact_product(left: Int64, right: Int64) -> Int64:
 
 
 def exit_answer(layer: LayerPlan, output: Output) -> ExitAnswer:
-    """An exit's answer; without any activation the answer is class 0 with a cosine of 0."""
+    """An exit's answer; without any activation it is class 0 with a cosine of 0."""
     activation, scores = output.activation, output.scores
     label = best_class(scores)
     if activation.squared_norm == 0:

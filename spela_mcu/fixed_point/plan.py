@@ -21,7 +21,7 @@ RATE_SHIFT_LIMIT = 64
 
 
 LAYER_DENSE = 0
-"""The kind of every layer so far, as spela.h numbers them."""
+"""The one kind of layer so far, as numbered in spela.h."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +30,9 @@ class ExitPlan:
 
     Attributes:
         embedding: int64 [classes, units], class embeddings scaled by 2^embedding_shift to int8.
-        exit_margin: margin from which early exit answers here, Q1.14; 0: never before the last.
-        reject_cosine: cosine below which early exit's answer here is unknown, Q1.14; 0: none is.
+        exit_margin: margin from which early exit answers here, Q1.14; 0: never, except at the last
+            exit.
+        reject_cosine: cosine below which early exit's answer here is unknown, Q1.14; 0: never.
     """
 
     embedding: NDArray[np.int64]
@@ -41,7 +42,7 @@ class ExitPlan:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of the scores of one activation."""
+        """Multiply-accumulates for the scores of one activation."""
         return self.embedding.size
 
 
@@ -62,7 +63,7 @@ class LearnerPlan:
 
 @dataclass(frozen=True, eq=False)
 class LayerPlan:
-    """One layer: how it makes an activation of its inputs, how it answers, how it learns.
+    """One layer: how it turns its inputs into an activation, how it answers, how it learns.
 
     Attributes:
         weight_bits: weights lie in [-2^(bits-1), 2^(bits-1) - 1].
@@ -83,13 +84,13 @@ class LayerPlan:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one activation."""
+        """Multiply-accumulates for one activation."""
         return self.inputs * self.units
 
     def with_thresholds(
         self, *, exit_margin: int | None = None, reject_cosine: int | None = None
     ) -> LayerPlan:
-        """The layer with other thresholds of its exit; None: as it is."""
+        """The layer with other thresholds at its exit; None: unchanged."""
         changed = replace(
             self.exit,
             exit_margin=self.exit.exit_margin if exit_margin is None else exit_margin,
@@ -115,10 +116,10 @@ class FixedPointPlan:
     Attributes:
         margin: theta, Q1.14.
         halve_rate_every: samples between two halvings of the rate; 0 for none.
-        rate_halvings: how many; the rate is held for as many intervals before the first.
+        rate_halvings: how many; the rate is held for as many intervals before them.
         dither_seed: first state of the generator of stochastic rounding.
-        weight_decay: the rate does not follow a layer whose weights are halved.
-        bias: the first layer's last input is no sample's but the constant `INPUT_MAX`.
+        weight_decay: halving a layer's weights does not adjust its integer rate.
+        bias: the first layer's last input is not the sample's but the constant `INPUT_MAX`.
     """
 
     layers: tuple[LayerPlan, ...]
@@ -150,7 +151,7 @@ class FixedPointPlan:
 
 
 def _floor_log2(value: float) -> int:
-    """The greatest power of two that `value` > 0 reaches, exactly: no logarithm is rounded."""
+    """The log of the greatest power of two <= `value` > 0: exact, unlike a float logarithm."""
     return frexp(value)[1] - 1
 
 
@@ -161,7 +162,7 @@ def weight_bits(weights: str, inputs: int) -> int:
 
 
 def scale_embeddings(embeddings: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
-    """Unit vectors [classes, units] to int8: the greatest power of two that fits, and its log."""
+    """Unit vectors [classes, units] to int8 by the greatest power of two that fits; its log."""
     largest = float(np.abs(embeddings).max())
     shift = min(EMBEDDING_SHIFT_MAX, _floor_log2(127.49 / largest))
     scaled = np.rint(embeddings * 2.0**shift).astype(np.int64)
@@ -222,9 +223,9 @@ def make_plan(
 
 
 def sizing_plan(spec: ModelSpec, inputs: int, classes: int) -> FixedPointPlan:
-    """The plan with class embeddings that are none: for sizes, which do not depend on them.
+    """The plan with placeholder class embeddings: for sizes, which do not depend on them.
 
-    Those of many classes take seconds to find.
+    Finding those of many classes takes seconds.
 
     Raises:
         UserError: the learning rate cannot be expressed.

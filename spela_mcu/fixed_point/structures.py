@@ -1,8 +1,8 @@
-"""A model as the C structures of spela.h: the one list of their fields, for all that write them.
+"""A model as the C structures of spela.h: the one list of their fields, for every writer.
 
 The generated source, the model's digest, the host library and the tests' fuzzers follow these
-lists; a test holds them against the header. A field of a layer has the name of its attribute in
-`LayerPlan`, with a dot for a structure inside the structure.
+lists; a test compares them with the header. A field of a layer has the name of its attribute in
+`LayerPlan`, with a dot for a nested structure.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FLAG_WEIGHTS_INT16, FLAG_ROUND_NEAREST, FLAG_INFERENCE_ONLY = 1, 2, 4
 FLAG_BIAS, FLAG_WEIGHT_DECAY = 8, 16
 
 DIGEST_FORMAT = 1
-"""Of what a model's digest is made of; raised whenever equal models would get other digests."""
+"""Version of the digest's content; raised whenever equal models would get other digests."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ MODEL_BYTES = structure(MODEL_FIELDS).itemsize
 
 
 def table_bytes(plan: FixedPointPlan, *, weights_in_flash: bool) -> int:
-    """Bytes of a model's constants: its structures, embeddings, and weights unless drawn."""
+    """Bytes of a model's constants: structures, embeddings, and weights unless drawn on chip."""
     embeddings = sum(padded(plan.classes) * padded(layer.units) for layer in plan.layers)
     weights = weight_bytes(plan) if weights_in_flash else 0
     return MODEL_BYTES + len(plan.layers) * LAYER_BYTES + embeddings + weights
@@ -110,8 +110,8 @@ class LayerStructure:
     """One layer's structure.
 
     Attributes:
-        scalars: the fields that are no pointers, by name.
-        tables: what the pointers show: packed int8 or int16; None for a null pointer.
+        scalars: the fields that are not pointers, by name.
+        tables: what the pointers point to: packed int8 or int16; None for a null pointer.
     """
 
     scalars: dict[str, int]
