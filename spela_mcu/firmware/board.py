@@ -1,4 +1,4 @@
-"""Boards: files of data, from which the port of a project and its simulation follow."""
+"""Boards: data files from which a project's port and its simulation are derived."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from spela_mcu.spec.rules import impossible
 
 
 class Region(BoardPart):
-    """Memory that lies in one piece."""
+    """A contiguous piece of memory."""
 
     address: int = Field(ge=0, lt=2**32)
     bytes: int = Field(gt=0, le=2**32)
 
     @property
     def end(self) -> int:
-        """The first address behind the region."""
+        """The first address beyond the region."""
         return self.address + self.bytes
 
     def holds(self, address: int) -> bool:
@@ -44,7 +44,8 @@ class Region(BoardPart):
 
 
 ALIGNMENT = {"flash": 0x100, "ram": 8}
-"""Of address and size: the vector table opens the flash (VTOR), and the stack the RAM (AAPCS)."""
+"""Alignment of address and size: flash starts with the vector table (VTOR), RAM with the stack
+(AAPCS)."""
 
 
 SimulatorName = Literal["renode", "qemu", "unicorn"]
@@ -80,7 +81,7 @@ class Simulators(BoardPart):
 
     @property
     def names(self) -> tuple[SimulatorName, ...]:
-        """Those that know the board, the preferred one first."""
+        """The simulators that know the board, the preferred one first."""
         known: dict[SimulatorName, object] = {
             "renode": self.renode,
             "qemu": self.qemu,
@@ -96,11 +97,11 @@ def _known_core(name: str) -> str:
 
 
 class Board(BoardPart):
-    """A board, as its file in sim/boards says.
+    """A board as described by its file in sim/boards.
 
     Attributes:
         id: the file's stem.
-        title: what a user calls it.
+        title: the name shown to users.
         core: the name of its core, whose facts are `spela_mcu.cores.CORES[core]`.
         fpu: whether the chip has a floating-point unit (the firmware does not use it).
         dsp: whether the core has the DSP extension.
@@ -109,9 +110,9 @@ class Board(BoardPart):
         flash: where code and tables lie.
         ram: where data and the stack lie.
         uart: the serial line the application talks on.
-        boot: what the chip executes before the vector table is used; None: nothing.
+        boot: what the chip runs before it uses the vector table; None: nothing.
         simulators: which simulators can run it.
-        pyocd: the chip's name in pyOCD, which flashes it; None: no probe reaches it.
+        pyocd: the chip's name in pyOCD, which flashes it; None: it cannot be flashed.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
@@ -130,7 +131,7 @@ class Board(BoardPart):
 
     @model_validator(mode="after")
     def _check_core(self) -> Self:
-        """The core decides which extensions there can be, and most of them outright."""
+        """The core determines most extensions outright, and which of the others are possible."""
         core = CORES[self.core]
         for name in ("fpu", "dsp", "mve"):
             possible = getattr(core, name)
@@ -193,12 +194,12 @@ class Board(BoardPart):
 
 
 def board_directory() -> Path:
-    """Where the boards' files lie: adding a board is adding a file there."""
+    """Where the boards' files lie: to add a board is to add a file there."""
     return resource_directory("sim") / "boards"
 
 
 def board_ids(directory: Path | None = None) -> tuple[str, ...]:
-    """The boards there are, in alphabetical order."""
+    """The names of all boards, in alphabetical order."""
     return tuple(sorted(path.stem for path in (directory or board_directory()).glob("*.yaml")))
 
 
@@ -207,7 +208,7 @@ def load_board(board_id: str, directory: Path | None = None) -> Board:
 
     Args:
         board_id: the file's stem.
-        directory: where to look, if not in sim/boards.
+        directory: where to look instead of sim/boards.
 
     Raises:
         UserError: there is no such board, or its file is wrong.
@@ -224,10 +225,10 @@ def load_board(board_id: str, directory: Path | None = None) -> Board:
 
 
 def find_board(name: str, beside: Path) -> Board:
-    """A board by its name, or by its own file.
+    """A board by its name, or from a file of its own.
 
     Args:
-        name: what `spela-mcu boards` lists; or, with a slash or ending in .yaml, the path of a
+        name: one that `spela-mcu boards` lists; or, with a slash or ending in .yaml, the path of a
             board file.
         beside: the directory that a relative path starts from.
 
@@ -265,8 +266,8 @@ def board_from(data: object, file: Path, document: Document | None = None) -> Bo
 
     Args:
         data: the plain data.
-        file: where they stand.
-        document: the lines of that file, if it is a board file.
+        file: the file that holds them.
+        document: that file with its line numbers, if it is a board file.
 
     Raises:
         UserError: the data does not describe a board.

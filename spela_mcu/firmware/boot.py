@@ -1,4 +1,4 @@
-"""What a chip's boot ROM asks of a flash image before it runs it."""
+"""What a chip's boot ROM requires of a flash image before running it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def boot_bytes(board: Board) -> int:
-    """Flash that lies before the vector table."""
+    """Bytes of flash before the vector table."""
     return 0 if board.boot is None else RP2040_BOOT_BYTES
 
 
 def check_boot(elf: Elf, board: Board) -> None:
-    """Makes sure that the boot ROM would accept a program.
+    """Checks that the boot ROM would accept a program.
 
     Raises:
         UserError: RP2040's second stage does not carry its own checksum.
@@ -39,6 +39,6 @@ def check_boot(elf: Elf, board: Board) -> None:
 
 
 def crc32_mpeg2(data: bytes) -> int:
-    """CRC-32/MPEG-2: zlib's, with neither bytes nor result reflected, and not inverted."""
+    """CRC-32/MPEG-2: zlib's CRC without reflection of bytes or result, and not inverted."""
     reflected = zlib.crc32(data.translate(_REVERSED)) ^ 0xFFFFFFFF
     return int(f"{reflected:032b}"[::-1], 2)

@@ -1,4 +1,4 @@
-"""A generated project into ELF, hex and bin files; what has not changed is not compiled again."""
+"""Builds a generated project into ELF, hex and bin files; recompiles only what has changed."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Build:
     """A built project.
 
     Attributes:
-        project: what was built.
+        project: the project that was built.
         compiler, optimization: how.
-        elf, map_file, hex_file, bin_file: the files, in a directory of the project's.
+        elf, map_file, hex_file, bin_file: the files, in a directory of the project.
         sections: every section that occupies the chip's memory.
-        warnings: what the compiler said, empty if nothing.
+        warnings: the compiler's warnings, empty if there are none.
     """
 
     project: ProjectDirectory
@@ -58,7 +58,7 @@ class Build:
     warnings: str
 
     def read_elf(self) -> Elf:
-        """The linked program: symbols, and what goes to flash."""
+        """The linked program: its symbols and what goes to flash."""
         return read_elf(self.elf)
 
     @property
@@ -68,7 +68,7 @@ class Build:
 
     @property
     def ram_bytes(self) -> int:
-        """Bytes of RAM that are spoken for: stack, data, bss."""
+        """Bytes of RAM in use: stack, data, bss."""
         ram = self.project.board.ram
         return sum(section.bytes for section in self.sections if ram.holds(section.address))
 
@@ -76,15 +76,15 @@ class Build:
 def build_project(
     directory: Path, compiler: Compiler, optimization: Optimization | None = None
 ) -> Build:
-    """Compiles and links a project, unless a build of the very same content is there.
+    """Compiles and links a project, unless there is a build of exactly this content.
 
     Args:
         directory: a generated project.
         compiler: from `find_compiler`.
-        optimization: another level than the project's own.
+        optimization: a level other than the project's own.
 
     Raises:
-        UserError: the directory is no project, or does not compile.
+        UserError: the directory is not a project, or does not compile.
     """
     if not directory.is_dir():  # the lock would make it
         read_project(directory)
@@ -104,7 +104,7 @@ def _build(
     if warnings is None:
         make_directory(out)
         stamp.unlink(missing_ok=True)
-        # All is made aside: what is in its place is whole, however a run ends.
+        # Everything is made elsewhere first: what is in its place is complete, however a run ends.
         with tempfile.TemporaryDirectory(prefix=OWN_PREFIX, dir=out) as scratch:
             made = Path(scratch) / job.elf.name
             warnings = _compile(job, made)
@@ -133,12 +133,12 @@ def _build(
 
 
 def _results(elf: Path) -> tuple[Path, Path, Path, Path]:
-    """What a build leaves: ELF, map, hex and bin file."""
+    """The results of a build: ELF, map, hex and bin file."""
     return elf, elf.with_suffix(".map"), elf.with_suffix(".hex"), elf.with_suffix(".bin")
 
 
 class _Job:
-    """One project, compiler and level: commands and what they depend on."""
+    """One project, compiler and level: the commands, and what they depend on."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class _Job:
             *compiler.compile_flags(project.board, optimization),
             *(f"-D{define}" for define in defines),
             *(f"-I{folder}" for folder in INCLUDE_DIRECTORIES),
-            # The same bits wherever the project lies.
+            # The same bits wherever the project is.
             f"-ffile-prefix-map={self.root.resolve()}=.",
         )
         headers = sorted(
@@ -179,7 +179,7 @@ class _Job:
         )
 
     def object_of(self, source: Path) -> Path:
-        """Where a source's object lies; its name tells what it was made from."""
+        """The path of a source's object; its name depends on all that it is made from."""
         text = (self.root / source).read_bytes()
         digest = _digest((self._common_digest, source.as_posix()), (text,))
         return self.out / "objects" / f"{source.stem}-{digest[:16]}.o"
@@ -201,7 +201,7 @@ class _Job:
 
 
 class _Finished(BaseModel):
-    """What build.json holds: the digest of what was built, and of what came of it."""
+    """The content of build.json: the digests of what was built and of the results."""
 
     digest: str
     files: dict[str, str]
@@ -209,7 +209,7 @@ class _Finished(BaseModel):
 
 
 def _finished(stamp: Path, digest: str, elf: Path) -> str | None:
-    """The warnings of a finished build of this content, or None if there is none."""
+    """The warnings of a finished build of this content; None if there is no such build."""
     try:
         finished = _Finished.model_validate_json(read_bounded(stamp, STAMP_BYTES))
         found = {file.name: _file_digest(file) for file in _results(elf)}
@@ -221,7 +221,7 @@ def _finished(stamp: Path, digest: str, elf: Path) -> str | None:
 
 
 def _compile(job: _Job, elf: Path) -> str:
-    """Compiles what is not there yet, and links all into an ELF file; what the compiler said."""
+    """Compiles what is missing and links all into an ELF file; returns the compiler's output."""
     objects = job.out / "objects"
     make_directory(objects)
     wanted = {source: job.object_of(source) for source in job.sources}
@@ -246,7 +246,7 @@ def _compile(job: _Job, elf: Path) -> str:
 
 
 def _run(command: list[str], root: Path) -> str:
-    """Runs a compiler; returns what it said."""
+    """Runs a compiler; returns its output."""
     try:
         done = subprocess.run(
             command,
@@ -254,7 +254,7 @@ def _run(command: list[str], root: Path) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"LC_ALL": "C"},  # NO_SPACE is English
+            env=os.environ | {"LC_ALL": "C"},  # so that NO_SPACE matches
             text=True,
             errors="replace",
             timeout=COMPILE_TIMEOUT_S,
@@ -281,12 +281,12 @@ def _run(command: list[str], root: Path) -> str:
 
 
 def _convert(file: Path) -> None:
-    """Writes an ELF's flash image as Intel hex and as binary, and what lies where as a map."""
+    """Writes an ELF's flash image as Intel hex and binary, and a map of what is where."""
     from intelhex import IntelHex
 
     elf = read_elf(file)
     _, map_file, hex_file, bin_file = _results(file)
-    # zig's linker writes no map; this one is the same for every compiler.
+    # zig's linker writes no map; this one is alike for every compiler.
     places = [(section.address, section.bytes, section.name) for section in elf.sections]
     places += [(symbol.address, symbol.bytes, symbol.name) for symbol in elf.symbols]
     lines = (f"{address:08x} {size:8} {name}\n" for address, size, name in sorted(places))

@@ -1,4 +1,4 @@
-"""A project on disk and built: what is run, measured and flashed."""
+"""Writes and builds a project, to be run, measured and flashed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def deploy(project: FirmwareProject, directory: Path, compiler: CompilerChoice) 
     """Writes a project into a directory and builds it there.
 
     Raises:
-        UserError: the directory holds something else, there is no compiler, or it does not
+        UserError: the directory holds something else, there is no compiler, or the project does not
             compile.
     """
     write_project(project, directory)

@@ -1,4 +1,4 @@
-"""Projects on disk: written whole or not at all, and never over somebody's own work."""
+"""Projects on disk: written whole or not at all, and never over the user's own work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spela_mcu.firmware.project import FirmwareProject, content_digest
 from spela_mcu.firmware.toolchain import Optimization
 
 BUILD_DIRECTORY = "build"
-"""Where builds go inside a project; survives regeneration, as it holds nothing of the user's."""
+"""Where builds go inside a project; kept on regeneration, as it holds none of the user's files."""
 
 STAGING_PREFIX: Final = OWN_PREFIX + "new-"
 REPLACED_MANIFEST: Final = "replaced.json"
@@ -79,12 +79,12 @@ def read_project(directory: Path) -> ProjectDirectory:
 def write_project(project: FirmwareProject, directory: Path) -> None:
     """Writes a project, replacing an earlier one there; its builds are kept.
 
-    A directory with a manifest holds a whole project at any time: all files are written aside
-    first, and the manifest goes before the first of them is moved into its place and comes after
-    the last. Nothing is touched if the directory already holds exactly this project.
+    A directory with a manifest holds a whole project at any time: all files are written elsewhere
+    first, and the manifest is removed before the first of them is moved into place and written
+    after the last. Nothing is written if the directory already holds exactly this project.
 
     Raises:
-        UserError: the directory is not an unchanged project of ours, nor empty.
+        UserError: the directory is neither empty nor an unchanged generated project.
         OSError: it cannot be written to.
     """
     with locked(directory):
@@ -103,8 +103,8 @@ def _replace(directory: Path, files: dict[str, str]) -> None:
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-    # If it ends on the way from here on, the next run finds both manifests in the staging
-    # directory, and knows by them which files are ours.
+    # If this run is killed from here on, the next one finds both manifests in the staging directory
+    # and knows from them which files were generated.
     manifest = directory / MANIFEST
     if manifest.exists():
         manifest.replace(staging / REPLACED_MANIFEST)
@@ -120,7 +120,7 @@ def _replace(directory: Path, files: dict[str, str]) -> None:
 
 
 def _remove(directory: Path, path: str) -> None:
-    """Removes a file, and directories in the project that it leaves empty."""
+    """Removes a file, and the project's directories that this leaves empty."""
     (directory / path).unlink()
     with suppress(OSError):
         for parent in list(Path(path).parents)[:-1]:
@@ -164,9 +164,9 @@ def _check_replaceable(directory: Path) -> None:
 
 
 def _owned(directory: Path) -> list[dict[str, str]]:
-    """Files that were generated here, with their digests, by every manifest that is left.
+    """Files that were generated here, with their digests, according to every manifest present.
 
-    Of a project of an earlier version no more is asked for: it is replaced as well.
+    No more is required of an earlier version's project: it is replaced as well.
     """
     stagings = directory.glob(STAGING_PREFIX + "*")
     left = [one / name for one in stagings for name in (MANIFEST, REPLACED_MANIFEST)]
@@ -174,16 +174,16 @@ def _owned(directory: Path) -> list[dict[str, str]]:
 
 
 def _digest(file: Path) -> str:
-    """As `content_digest`, of a file on disk; empty for what is no file."""
+    """As `content_digest`, for a file on disk; empty for what is not a file."""
     if not file.is_file() or file.is_symlink():
         return ""
     return content_digest(file.read_bytes().decode(encoding="utf-8", errors="replace"))
 
 
 def _user_files(directory: Path) -> set[str]:
-    """Paths of all files but builds and what a run leaves, with forward slashes.
+    """Paths, with forward slashes, of all files except builds and a run's leftovers.
 
-    A link is one, whatever it leads to.
+    A link counts as a file, whatever it leads to.
     """
     found = set()
     for root, folders, names in os.walk(directory, onerror=_raise):

@@ -1,8 +1,8 @@
-"""Thumb code as instructions, whatever core it is for.
+"""Disassembles Thumb code, whatever core it is for.
 
-Capstone knows ARMv7-M and most of ARMv8-M. What compilers emit of ARMv8.1-M besides, on a
-Cortex-M55, is told apart here: the length of an instruction is in its first bits, and the one new
-kind that changes the flow, low-overhead loops, has an encoding of its own.
+Capstone knows ARMv7-M and most of ARMv8-M. What compilers emit besides for ARMv8.1-M, on a
+Cortex-M55, is recognised here: an instruction's length is in its first bits, and the one new kind
+that changes control flow, low-overhead loops, has an encoding of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from spela_mcu.firmware.elf import Elf
 
 UNKNOWN = ".inst"
-"""Name of an instruction that is not decoded; its operands are its code."""
+"""Name of an instruction that is not decoded; its code stands for the operands."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Instruction:
 
     Attributes:
         size: 2 or 4 bytes.
-        code: 16 bits, or 32 with the first halfword above.
+        code: 16 bits, or 32 with the first halfword in the upper half.
         name, operands: as in assembly, without .w; a branch's target as an absolute address.
     """
 
@@ -37,7 +37,7 @@ class Instruction:
 
 
 def instruction_sizes(code: bytes) -> Iterator[int]:
-    """Bytes of each instruction of a stretch of code (ARMv7-M ARM, A5.1)."""
+    """Bytes of each instruction in a stretch of code (ARMv7-M ARM, A5.1)."""
     at = 0
     while at < len(code):
         size = 4 if code[at + 1] >> 3 >= 0b11101 else 2
@@ -56,7 +56,7 @@ def instructions(elf: Elf, start: int, stop: int) -> Iterator[Instruction]:
         address, end = max(range_start, start), min(range_stop, stop)
         while address < end:
             base, code = address, elf.read(address, end - address)
-            # In one go: an IT instruction says something of those that follow it.
+            # In one go: an IT instruction changes the meaning of those after it.
             for at, size, name, operands in disassembler.disasm_lite(code, address):
                 value = _value(code[at - base :][:size])
                 yield Instruction(at, size, value, name.removesuffix(".w"), operands)
@@ -75,7 +75,7 @@ def _value(data: bytes) -> int:
 def is_loop(code: int) -> bool:
     """Whether a 32-bit instruction is of ARMv8.1-M's loops and branch futures.
 
-    The space was BLX's, which no Cortex-M has.
+    The encodings were BLX's, which no Cortex-M has.
     """
     return code & 0xF800D000 == 0xF000C000
 

@@ -1,4 +1,4 @@
-"""What an ELF file says: sections, symbols and what goes to flash."""
+"""Reads an ELF file: sections, symbols and what goes to flash."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Elf:
     Attributes:
         sections: those that occupy memory, by address.
         symbols: functions and objects, by address; bit 0 of function addresses is cleared.
-        load_segments: (address in flash, content).
+        load_segments: pairs of address in flash and content.
         code_ranges: [start, end) of instructions, by address: text without literal pools.
     """
 
@@ -134,7 +134,7 @@ def _opened(file: Path) -> Iterator[ELFFile]:
         yield elf
     except UserError:
         raise
-    except Exception as error:  # pyelftools trusts what it reads: anything may come of damage
+    except Exception as error:  # pyelftools trusts what it reads: damage may raise anything
         raise UserError(
             f"cannot be read as the ELF file of a Cortex-M: {error or type(error).__name__}",
             mend="build the project again: spela-mcu build DIR",
@@ -143,18 +143,18 @@ def _opened(file: Path) -> Iterator[ELFFile]:
 
 
 def runtime_text_bytes(file: Path, folder: str = "spela") -> int:
-    """Bytes of code that come from the runtime's sources, as the debug information says.
+    """Bytes of code from the runtime's sources, according to the debug information.
 
     Literal pools count; tables of the model do not.
 
     Args:
         file: the ELF file.
-        folder: a directory that all of the runtime's sources, and no others, have in their paths.
+        folder: a directory that is in the path of all of the runtime's sources, and of no others.
     """
     with _opened(file) as elf:
         symbols, _ = _symbols(elf)
         starts = _functions_from(elf, folder)
-    # Functions that the linker dropped have no symbol at their address, which is then 0.
+    # Functions that the linker dropped have address 0, where there is no symbol.
     return sum(
         symbol.bytes for symbol in symbols if symbol.is_function and symbol.address in starts
     )
@@ -190,7 +190,7 @@ def _symbols(elf: ELFFile) -> tuple[tuple[Symbol, ...], tuple[tuple[int, int], .
 
 
 def _sized(symbols: list[Symbol]) -> Iterator[Symbol]:
-    """Second names of functions, which libgcc states without a size, with the first's."""
+    """Aliases of functions, which libgcc gives no size, with the size of the first name."""
     sizes: dict[int, int] = {}
     for symbol in symbols:
         if symbol.is_function:
@@ -205,7 +205,7 @@ def _code_ranges(
 ) -> tuple[tuple[int, int], ...]:
     """Mapping symbols (AAELF32, 5.5.5): $t starts Thumb code, $d starts data.
 
-    Sections for the debugger have some as well, at addresses that mean nothing.
+    Debug sections have some as well, at meaningless addresses.
     """
     ranges: list[tuple[int, int]] = []
     for index, section in enumerate(elf.iter_sections()):

@@ -1,8 +1,8 @@
-"""Instructions that a board's core cannot execute, or must not: found in the linked program.
+"""Finds instructions in the linked program that a board's core cannot or must not execute.
 
 Simulators let most of them pass: a simulated Cortex-M0 runs a division, a Cortex-M3 the DSP
-extension. So they are told by their encodings, and nothing depends on how a disassembler that was
-made for larger cores names them.
+extension. So they are recognised by their encodings, and nothing depends on how a disassembler made
+for larger cores names them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class IllegalInstruction:
     """One finding.
 
     Attributes:
-        address: where it lies.
-        function: in which function, or "?".
+        address: where it is.
+        function: the function it is in, or "?".
         text: the instruction, disassembled or in hexadecimal.
         reason: why it must not be there.
     """
@@ -46,7 +46,7 @@ class IllegalInstruction:
 
 
 def illegal_instructions(elf: Elf, board: Board) -> tuple[IllegalInstruction, ...]:
-    """Everything in a program's code that its board's core cannot execute or we do not allow."""
+    """Everything in a program's code that its board's core cannot or must not execute."""
     found = []
     for step in instructions(elf, 0, 1 << 32):
         reason = _reason(step, board)
@@ -138,26 +138,26 @@ _LONG: dict[Extension, tuple[tuple[int, int], ...]] = {
 
 
 def _extends_with_sum(code: int) -> bool:
-    """SXTAH, UXTAH, SXTAB, UXTAB: without a summand, ARMv7-M's own SXTH and so on."""
+    """SXTAH, UXTAH, SXTAB, UXTAB: without an addend, ARMv7-M's own SXTH and so on."""
     return code & 0xFF80F080 == 0xFA00F080 and code & 0x000F0000 != 0x000F0000
 
 
 def _vector_extension(code: int, *, mve: bool) -> Extension:
-    """Of the space of coprocessors, floating point and MVE: on most cores, nothing is allowed."""
+    """The encodings of coprocessors, floating point and MVE: on most cores, none is allowed."""
     coprocessor = code >> 8 & 15
-    is_free = code & 0x03000000 == 0x03000000  # there, the field is part of the operation
-    # MCR and MRC; MVE uses the other codes of the last two.
+    is_free = code & 0x03000000 == 0x03000000  # here the field is part of the operation
+    # MCR and MRC; MVE uses the other codes of these two.
     transfers = coprocessor >= 14 and code & 0x0F000010 == 0x0E000010
     if not is_free and (coprocessor < 8 or coprocessor in (12, 13) or transfers):
         return "coprocessor"
     if code & 0xFFBF1FFF != _VPST and any(code & mask == value for mask, value in _FLOATING_POINT):
         return "floating point"
-    # Loads, stores and moves of vector registers are the floating-point unit's as well.
+    # Loads, stores and moves of vector registers belong to the floating-point unit as well.
     return "mve" if mve or is_free or coprocessor >= 14 else "floating point"
 
 
 _VPST = 0xFE310F4D
-"""Begins a block of predicated instructions, where VPT of half floats would compare with SP."""
+"""Begins a block of predicated instructions; as VPT of half floats it would compare with SP."""
 
 _FLOATING_POINT = (
     # Scalar (ARMv8-M ARM, C2.3.7): single and double, half; not moves and transfers.

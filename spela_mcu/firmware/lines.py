@@ -1,7 +1,7 @@
-"""The straight lines that stand for a scaling on the chip: exact for every raw value.
+"""The straight lines that replace a scaling on the chip: exact for every raw value.
 
-What an input becomes grows with its raw value, in steps of one. Where the steps are is known
-exactly; a line in integers that falls between all of them gives the same input everywhere.
+An input grows with its raw value in steps of one. The positions of the steps are known exactly; an
+integer line that passes between all of them gives the same input everywhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from spela_mcu.data.scaling import apply_scaling
 
 SLOPE_BITS = 29
 STEEPEST = (1 << (SLOPE_BITS + 2)) - 1
-"""Of a slope: times a width of 32 bits it stays below 2^63."""
+"""Limit of a slope: multiplied by a 32-bit width, it stays below 2^63."""
 
 INT32_MIN, INT32_MAX = -(1 << 31), (1 << 31) - 1
 
@@ -35,10 +35,10 @@ class Line:
 
 
 def lines(scaling: InputScaling) -> tuple[Line, ...] | None:
-    """A line for each input; None if some input has none.
+    """A line for each input; None if one of them has none.
 
-    Where offset and scale make exact ties, or steps that float32's own rounding has moved, no
-    line may fit.
+    Where offset and scale give exact ties, or steps moved by float32's rounding, there may be no
+    such line.
     """
     found = []
     steps, first = _steps(scaling)
@@ -51,7 +51,7 @@ def lines(scaling: InputScaling) -> tuple[Line, ...] | None:
 
 
 def _inputs(raw: Int64, scaling: InputScaling) -> Int64:
-    """What raw values [n, inputs] of 32 bits become, as the tool computes it."""
+    """The inputs that the host computes for raw 32-bit values [n, inputs]."""
     with np.errstate(over="ignore", invalid="ignore"):
         return quantize_inputs(apply_scaling(raw.astype(np.int32), scaling)).astype(np.int64)
 
@@ -76,12 +76,12 @@ def _steps(scaling: InputScaling) -> tuple[Int64, Int64]:
 
 
 def _line(steps: Int64, first: int, scale: float) -> Line | None:
-    """A line that reaches k at step k, and not before; None: there is none.
+    """A line that reaches each value at its step and not before; None: there is none.
 
     Args:
         steps: [254], see `_steps`.
         first: what the least raw value becomes.
-        scale: what raw values are multiplied by; the slope is near it.
+        scale: the factor of raw values; the slope is near it.
     """
     levels = np.arange(1 - INPUT_MAX, INPUT_MAX + 1)
     inside = (levels > first) & (steps <= INT32_MAX)
@@ -98,7 +98,7 @@ def _line(steps: Int64, first: int, scale: float) -> Line | None:
         """The least and the greatest start that a slope allows."""
         least = [int((height - x * slope).max())]
         most = [int((height - 1 - (x - 1) * slope).min())]
-        if first > -INPUT_MAX:  # nothing clips it from below
+        if first > -INPUT_MAX:  # nothing is clipped below
             least.append(first << shift)
         if last < INPUT_MAX:
             most.append(((last + 1) << shift) - 1 - width * slope)
@@ -107,7 +107,7 @@ def _line(steps: Int64, first: int, scale: float) -> Line | None:
     slope = min(round(INPUT_MAX * scale * (1 << shift)), STEEPEST)
     least, most = room(slope)
     if least > most:
-        # The room is concave in the slope: where it is widest is found by halving.
+        # The room is concave in the slope: its widest point is found by bisection.
         slope, upper = 0, STEEPEST
         while slope < upper:
             middle = (slope + upper) // 2

@@ -1,4 +1,4 @@
-"""The manifest of a generated project: what it says of itself, checked like any other input."""
+"""The manifest of a generated project, checked like any other input."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_BYTES: Final = MEBIBYTE
 
 def _inside(path: str) -> str:
     """A relative path with forward slashes that stays inside the project."""
-    # A leading slash, a trailing one and two in a row leave an empty part.
+    # A leading, trailing or doubled slash leaves an empty part.
     if "\\" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
         raise ValueError("is not a path inside the project")
     return path
@@ -29,7 +29,7 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256, in hex."""
 
 Files = dict[Annotated[str, Field(max_length=4096), AfterValidator(_inside)], Digest]
-"""Every generated file with its digest, by its path in the project."""
+"""Digests of all generated files, by path in the project."""
 
 Count = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -39,7 +39,7 @@ class _Part(BaseModel):
 
 
 class ModelFacts(_Part):
-    """What a project says of its model."""
+    """What a project states about its model."""
 
     digest: Count
     weights: str = Field(pattern=r"^int(8|16)$")
@@ -62,12 +62,12 @@ class Manifest(_Part):
     """What project.json holds.
 
     Attributes:
-        generator: whose project it is.
-        version: of the spela-mcu that generated it.
-        name: the model's; names files of the project and of its builds.
+        generator: the program that generated it.
+        version: that of the spela-mcu that generated it.
+        name: the model's name; part of file names in the project and its builds.
         inference_only: whether learning is left out.
         optimization: the compiler's default level.
-        board: as its file said when the project was generated.
+        board: as its file described it when the project was generated.
     """
 
     generator: Literal["spela-mcu"]
@@ -90,7 +90,7 @@ class Ownership(BaseModel):
 
 
 def read_manifest(file: Path) -> Manifest:
-    """Reads all of a manifest.
+    """Reads a whole manifest.
 
     Raises:
         UserError: it cannot be read, is damaged, or of another version of spela-mcu.
@@ -108,7 +108,7 @@ def read_manifest(file: Path) -> Manifest:
 
 
 def read_ownership(file: Path) -> Ownership:
-    """Reads of a manifest no more than whose it is, and its files' digests.
+    """Reads only the generator and the files' digests from a manifest.
 
     Raises:
         UserError: it cannot be read, is damaged, or not a manifest of spela-mcu.
@@ -133,7 +133,7 @@ def _content(file: Path) -> tuple[bytes, Ownership]:
 
 
 def _told(error: ValidationError) -> str:
-    """The first thing that is wrong, with its place; cut short, as it may quote what it found."""
+    """The first thing that is wrong, with its place; cut short, as it may quote the input."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])[:100]
     return f"{key}: {first['msg'][:200]}" if key else first["msg"][:200]

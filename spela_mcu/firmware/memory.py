@@ -1,4 +1,4 @@
-"""The memory plan: flash and RAM that a project needs, known before it is built.
+"""The memory plan: the flash and RAM that a project needs, known before it is built.
 
 RAM is exact. Flash is the exact size of the model's tables plus an upper bound of the code, which
 depends on the compiler and its optimisation level, but hardly on the model.
@@ -18,13 +18,13 @@ from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.fixed_point.structures import table_bytes
 
 FAULT_STACK_BYTES = 256
-"""Of the stack, kept for telling of a fault that strikes at its deepest (firmware/ports)."""
+"""Bytes of stack kept for reporting a fault that strikes at its deepest point (firmware/ports)."""
 
 STACK_BYTES = 512 + FAULT_STACK_BYTES
-"""Of any core's stack; `spela_mcu.firmware.stack` bounds what is used."""
+"""Bytes of stack on any core; `spela_mcu.firmware.stack` bounds what is used."""
 
 VECTOR_STACK_BYTES = 128
-"""Added where there are vector registers: functions that use them keep eight for their caller."""
+"""Added if there are vector registers: functions that use them save eight for their caller."""
 
 CODE_BYTES: dict[CodeSize, dict[CompilerName, dict[Optimization, tuple[int, int]]]] = {
     "armv6-m": {
@@ -62,24 +62,25 @@ CODE_BYTES: dict[CodeSize, dict[CompilerName, dict[Optimization, tuple[int, int]
 }
 """Upper bounds of code and its constants: (learning, inference only). Measured on every core by
 tests/measure_code.py, which prints this table, with headroom for other versions of the compilers;
-tests/test_build.py holds them against linked programs."""
+tests/test_build.py compares them with linked programs."""
 
 FRAME_HEAD_BYTES = 8
-"""Of the frame buffer, beyond a sample: head and CRC (APPLICATION_FRAME_BYTES in firmware/)."""
+"""Bytes of the frame buffer beyond a sample: head and CRC (APPLICATION_FRAME_BYTES in
+firmware/)."""
 
 REQUEST_DATA_BYTES_MIN = 8
-"""A request for a part of the state is as long as one with a sample of so many inputs."""
+"""A request for part of the state is as long as one with a sample of this many inputs."""
 
 PORT_BYTES = {"nrf52_uarte": 4}
-"""RAM of the drivers that keep any: a DMA's buffers."""
+"""RAM of the drivers that use any: DMA buffers."""
 
 APPLICATION_STATE_BYTES = 280
-"""Of application_t, beyond arena and frame buffer: reader, writer, pointer to the network."""
+"""Bytes of application_t beyond arena and frame buffer: reader, writer, pointer to the network."""
 
 
 @dataclass(frozen=True)
 class NetworkMemory:
-    """What the network itself takes.
+    """The memory that the network itself needs.
 
     Attributes:
         inputs: width of a sample.
@@ -96,12 +97,12 @@ class NetworkMemory:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """What a project takes of a board's memory, in bytes.
+    """The memory that a project needs, in bytes.
 
     Attributes:
         code: upper bound, a chip's own boot included.
         tables, weights, buffers, stack: exact.
-        application: exact, with what the port's driver keeps.
+        application: exact, including the port's driver.
     """
 
     board: Board
@@ -141,7 +142,7 @@ class MemoryPlan:
 def network_memory(
     plan: FixedPointPlan, *, weights_in_flash: bool, inference_only: bool
 ) -> NetworkMemory:
-    """What a network takes, from its plan alone: its weights need not be known.
+    """The memory that a network needs, from its plan alone: its weights need not be known.
 
     Args:
         plan: shapes and formats.
@@ -167,10 +168,10 @@ def plan_memory(
     """Plans flash and RAM of a project.
 
     Args:
-        network: what the network takes.
-        board: whose memory is to be used.
-        compiler: with ``auto``, the bound holds for any.
-        optimization: the level it is built with.
+        network: the memory that the network needs.
+        board: the board whose memory is used.
+        compiler: with ``auto``, the bound holds for all.
+        optimization: the optimisation level.
         inference_only: the learning runtime is left out.
     """
     names: tuple[CompilerName, ...] = ("gcc", "zig") if compiler == "auto" else (compiler,)

@@ -1,4 +1,4 @@
-"""An integer network as C source: dimensions and tables, by template."""
+"""An integer network as C source: dimensions and tables, from templates."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class ModelSource:
 
     Attributes:
         header, source, selftest: the texts of its three files.
-        quantizer: texts of the files that make inputs of raw values, by name.
+        quantizer: texts of the files that turn raw values into inputs, by name.
         weights: their width, ``int8`` or ``int16``.
         arena_bytes: RAM that the network needs, exactly.
-        table_bytes: constant data in flash, exactly (but for class names and the self-test's
+        table_bytes: constant data in flash, exactly (except class names and the self-test's
             vectors, which are linked only if used).
-        selftest_bytes: these vectors.
+        selftest_bytes: bytes of these vectors.
         class_names: one a class.
         digest: CRC-32 of all tables and parameters.
         infer_macs: multiply-accumulates of an inference at the last exit.
@@ -73,7 +73,7 @@ class ModelSource:
 
 @dataclass(frozen=True)
 class Table:
-    """A constant array as the template sees it."""
+    """A constant array for the template."""
 
     name: str
     title: str
@@ -84,13 +84,13 @@ class Table:
 
 @dataclass(frozen=True)
 class ModelView:
-    """A model as the templates see it.
+    """A model for the templates.
 
     Attributes:
         tables: of all layers.
-        layer_members: of each layer's structure, the members in C and their values.
-        runtime: what of the runtime the model refers to.
-        members: of the model's structure, but for its pointers.
+        layer_members: for each layer's structure, its C members and their values.
+        runtime: the parts of the runtime that the model refers to.
+        members: those of the model's structure, except its pointers.
     """
 
     name: str
@@ -108,7 +108,7 @@ class ModelView:
 
     @property
     def selftest_lines(self) -> tuple[str, ...]:
-        """The self-test's samples, 16 numbers a line."""
+        """The self-test's samples, 16 numbers per line."""
         numbers = self.selftest.samples.ravel().tolist()
         return tuple(
             ", ".join(map(str, numbers[first : first + 16])) for first in range(0, len(numbers), 16)
@@ -134,7 +134,7 @@ def model_source(
         scaling: how raw values become int8.
         drawn: the weights are the untrained ones, which the chip draws from the seed by itself.
         inference_only: weights stay in flash and are never learned.
-        input_names: one an input; None: they are numbered.
+        input_names: one per input; None: they are numbered.
     """
     plan = network.plan
     weights_in_flash = inference_only or not drawn

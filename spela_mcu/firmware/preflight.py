@@ -1,4 +1,4 @@
-"""The pre-flight: refuses a model that does not fit its board, and says what would make it fit."""
+"""The pre-flight check: refuses a model that does not fit its board and says what would help."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Preflight:
 
     Attributes:
         plan: shapes and formats of the network.
-        weights_in_flash: its initial weights are tables, not drawn by the chip.
-        inference_only: weights stay in flash and the learning runtime is left out.
+        weights_in_flash: whether its initial weights are tables, not drawn by the chip.
+        inference_only: whether weights stay in flash and the learning runtime is left out.
         compiler, optimization: how it will be built.
     """
 
@@ -30,7 +30,7 @@ class Preflight:
     optimization: Optimization
 
     def memory(self, board: Board) -> MemoryPlan:
-        """What it takes of a board's memory."""
+        """The memory that it needs on a board."""
         network = network_memory(
             self.plan,
             weights_in_flash=self.weights_in_flash or self.inference_only,
@@ -49,7 +49,7 @@ def check_fit(preflight: Preflight, board: Board) -> MemoryPlan:
     """The memory plan of a network that fits.
 
     Raises:
-        UserError: it does not fit; says by how much, and what would make it fit.
+        UserError: it does not fit; the error says by how much and what would make it fit.
     """
     memory = preflight.memory(board)
     if memory.fits:
@@ -91,10 +91,10 @@ def _remedies(preflight: Preflight, board: Board) -> list[str]:
 
 
 def _widest_that_fits(preflight: Preflight, board: Board) -> tuple[int, int | None]:
-    """The widest layer, and the most units that it may have; None if no width suffices."""
+    """The widest layer, and the most units that would fit; None if no width does."""
     layers = preflight.plan.layers
     widest = max(range(len(layers)), key=lambda index: layers[index].units)
-    # Most embeddings need so many dimensions to tell the classes apart.
+    # Most embeddings need this many dimensions to tell the classes apart.
     least = max(preflight.plan.classes - 1, 2)
     fitting, too_wide = least - 1, layers[widest].units
     while too_wide - fitting > 1:  # memory grows with the width

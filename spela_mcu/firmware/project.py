@@ -24,7 +24,7 @@ LICENCE = "LICENSE"
 INCLUDE_DIRECTORIES = ("model", "spela", "application", "port")
 INFERENCE_ONLY_DEFINE = "SPELA_INFERENCE_ONLY"
 WIDTH_DEFINES = {"int8": "SPELA_INT8_ONLY", "int16": "SPELA_INT16_ONLY"}
-"""Macros that leave the kernels for weights of the other width out."""
+"""Macros that leave out the kernels for weights of the other width."""
 
 _RENDERED = {
     "README.md": "README.md.j2",
@@ -41,7 +41,7 @@ _DRIVER_HEADERS = {
     "nrf51_uart": "nrf.h",
     "nrf52_uarte": "nrf.h",
 }
-"""What drivers of one maker share."""
+"""What the drivers of one vendor share."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class FirmwareProject:
 
 @dataclass(frozen=True)
 class _View:
-    """A project as its templates see it."""
+    """A project for its templates."""
 
     model: ModelSource
     board: Board
@@ -101,7 +101,7 @@ class _View:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Of the runtime, in the words of CMakeLists.txt."""
+        """The runtime's sources as CMakeLists.txt lists them."""
         return (self.model.weights, *(() if self.inference_only else ("learning",)))
 
     @property
@@ -115,7 +115,7 @@ class _View:
 
 
 def runtime_defines(weights: str, *, inference_only: bool) -> tuple[str, ...]:
-    """Macros with which the runtime is compiled, and everything that includes its headers.
+    """Macros for compiling the runtime and everything that includes its headers.
 
     Args:
         weights: the width of the model's weights, ``int8`` or ``int16``.
@@ -136,10 +136,10 @@ def generate_project(
 
     Args:
         model: the model's C source, generated for inference only if `inference_only` is set.
-        board: where it is to run.
+        board: the board that it will run on.
         optimization: the compiler's default optimisation level.
         inference_only: leave the learning runtime out.
-        samples: samples int8 [n, inputs] and labels [n] to try the firmware with.
+        samples: samples int8 [n, inputs] and labels [n] to try the firmware on.
     """
     files = {f"model/{file}": text for file, text in model.files.items()}
     files |= _copied(board)

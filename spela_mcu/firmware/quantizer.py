@@ -1,4 +1,4 @@
-"""The C that turns a model's raw values into its inputs: the names and scalings, by template."""
+"""The C that turns raw values into a model's inputs: names and scalings, from templates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spela_mcu.firmware.templates import render
 
 @dataclass(frozen=True)
 class _Scaling:
-    """One offset and scale: as the bits of a binary32, and to be read."""
+    """One offset and scale: as the bits of a binary32, and in readable form."""
 
     offset_bits: str
     scale_bits: str
@@ -25,10 +25,10 @@ class _Scaling:
 
 @dataclass(frozen=True)
 class _View:
-    """What the templates see; one scaling stands for all inputs if they are scaled alike.
+    """What the templates need; a single scaling if all inputs are scaled alike.
 
     Attributes:
-        lines: those that stand for the scalings on the chip; empty: some scaling has none.
+        lines: those that replace the scalings on the chip; empty: some scaling has none.
     """
 
     name: str
@@ -57,9 +57,9 @@ def quantizer_files(
     """The texts of <name>_quantize.h and .c, and of <name>_quantize_float.h for hosts.
 
     Args:
-        name: of the model.
+        name: the model's name.
         scaling: how raw values are scaled.
-        input_names: one an input.
+        input_names: one per input.
     """
     if len(set(zip(scaling.offset.tolist(), scaling.scale.tolist(), strict=True))) == 1:
         scaling = InputScaling(scaling.offset[:1], scaling.scale[:1])

@@ -1,4 +1,4 @@
-"""The vectors of a project's self-test: what the integer reference answers and learns on them."""
+"""The vectors of a project's self-test, and what the integer reference answers and learns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spela_mcu.fixed_point.layout import pack
 from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
 
 STEPS = 8
-"""Every sample is met twice: the second time by a network that has learned."""
+"""Every sample comes twice: the second time, the network has learned."""
 
 SEED = 0x53454C46
 """State of the arithmetic's generator from which samples are drawn."""
@@ -27,7 +27,7 @@ STRUCTURE_BYTES = 24
 
 @dataclass(frozen=True, eq=False)
 class SelfTest:
-    """What spela_selftest works through; see spela.h.
+    """The input of spela_selftest; see spela.h.
 
     Attributes:
         samples: int8 [samples, inputs], taken in turns.
@@ -41,12 +41,12 @@ class SelfTest:
 
     @property
     def vector_bytes(self) -> int:
-        """What it takes of a 32-bit core's flash, where it is linked."""
+        """Bytes of flash on a 32-bit core, if it is linked."""
         return self.samples.size + 2 * len(self.labels) + STRUCTURE_BYTES
 
 
 def make_selftest(network: IntegerNetwork, *, inference_only: bool) -> SelfTest:
-    """Runs the reference through the steps of spela_selftest, from its initial weights."""
+    """Runs the reference from its initial weights through the steps of spela_selftest."""
     fresh = IntegerNetwork(network.plan, network.initial)
     samples = _samples(network.plan.inputs)
     classes = network.plan.classes
@@ -62,7 +62,7 @@ def make_selftest(network: IntegerNetwork, *, inference_only: bool) -> SelfTest:
         crc = zlib.crc32(
             struct.pack("<HHhh", early.label, early.exit, early.cosine, early.margin), crc
         )
-        # a label that is not the answer: so that there is something to learn
+        # a label that is not the answer, so that there is something to learn
         labels.append((answers[-1].label + 1 + step % (classes - 1)) % classes)
         if not inference_only:
             fresh.learn(sample, labels[-1])

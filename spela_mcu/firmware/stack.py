@@ -1,8 +1,8 @@
-"""How much stack a program can use at most: read off its machine code.
+"""The most stack that a program can use, derived from its machine code.
 
-Machine code is the same evidence for every compiler, and includes what the compiler's own library
-does. Each function is followed along its branches, noting how far the stack pointer stands below
-where it stood on entry; calls then add up along the call graph.
+Machine code is the same evidence for every compiler, and includes the compiler's own library. Each
+function is followed along its branches, noting how far the stack pointer is below its value on
+entry; the depths of calls then add up along the call graph.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RESTARTS = "Fault_Handler"
 """The one function that may set the stack pointer: to its top, when the stack has overflowed."""
 
 FRAME_POINTER = "sp, r7"
-"""Operands of what gcc -O0 ends functions with: back to where the stack stood."""
+"""Operands of the instruction with which gcc -O0 restores the stack pointer."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class StackBound:
     """The worst case.
 
     Attributes:
-        bytes: how deep the stack can get.
-        path: the chain of calls that gets there, from the entry.
+        bytes: the greatest depth.
+        path: the chain of calls that reaches it, from the entry.
     """
 
     bytes: int
@@ -49,8 +49,8 @@ class Frame:
     """One function's use of the stack.
 
     Attributes:
-        bytes: the deepest it gets by itself.
-        calls: (depth, callee) of every call and tail call.
+        bytes: its greatest depth without calls.
+        calls: pairs (depth, callee) of every call and tail call.
     """
 
     bytes: int
@@ -61,7 +61,7 @@ def worst_case_stack(elf: Elf, entry: str = ENTRY) -> StackBound:
     """The most stack that `entry` and all that it calls can use.
 
     Raises:
-        ValueError: a call goes through a pointer, or the calls form a cycle: there is no bound.
+        ValueError: a call goes through a pointer, or calls form a cycle, so that there is no bound.
     """
     frames = stack_frames(elf)
     known: dict[str, StackBound] = {}
@@ -93,7 +93,7 @@ def stack_frames(elf: Elf) -> dict[str, Frame]:
 
 def _frame(elf: Elf, function: Symbol) -> Frame:
     steps = own = _steps(elf, function)
-    depths: dict[int, int] = {}  # behind every instruction met so far
+    depths: dict[int, int] = {}  # beyond every instruction met so far
     calls: list[tuple[int, str]] = []
     waiting = [(function.address, 0)]
     at_tables = 0
@@ -108,9 +108,9 @@ def _frame(elf: Elf, function: Symbol) -> Frame:
             if step.name == "bl" or _BRANCH.match(step.name):
                 target = _target(step)
                 if step.name != "bl" and target not in steps and _is_within(elf, target):
-                    # libgcc's divisions share an end: what lies there belongs to each of them.
+                    # libgcc's divisions share their end, which belongs to each of them.
                     steps = _steps(elf, elf.function_at(target)) | steps
-                # On ARMv6-M, BL is a jump as well, where B does not reach: never to a start.
+                # On ARMv6-M, BL serves as a long jump too, but never to a function's start.
                 if target not in steps or (step.name == "bl" and target == function.address):
                     calls.append((depth, _name_at(elf, target)))
                     if calls[-1][1].startswith("__gnu_thumb1_case"):
@@ -124,7 +124,7 @@ def _frame(elf: Elf, function: Symbol) -> Frame:
             if _ends(step):
                 break
             address += step.size
-        if not waiting:  # what no branch leads to, a jump table does
+        if not waiting:  # code that no branch reaches is reached by a jump table
             waiting = [(address, at_tables) for address in own if address not in depths][:1]
     return Frame(max(depths.values(), default=0), tuple(calls))
 
@@ -137,7 +137,7 @@ def _steps(elf: Elf, function: Symbol | None) -> dict[int, Instruction]:
 
 
 def _is_within(elf: Elf, address: int) -> bool:
-    """Whether an address lies in a function, but not at its start."""
+    """Whether an address is inside a function, but not at its start."""
     function = elf.function_at(address)
     return function is not None and function.address != address
 
@@ -163,14 +163,14 @@ def _pushed(step: Instruction) -> int:
 
 
 def _ends(step: Instruction) -> bool:
-    """Whether what follows in memory is not what is executed next."""
+    """Whether execution never continues with the following instruction."""
     if step.name in ("pop", "ldm", "ldr", "mov", "add"):
         return "pc" in step.operands.split(", [")[0]
     return step.name in ("b", "bx", "tbb", "tbh", "udf")
 
 
 def _moves_by_register(step: Instruction) -> bool:
-    """Whether an instruction moves the stack pointer by what only a run would show."""
+    """Whether an instruction moves the stack pointer by an amount known only at run time."""
     if step.name == "mov" and step.operands == FRAME_POINTER:
         return False
     sets = _SETS_SP.match(step.name) and step.operands.startswith("sp, ")

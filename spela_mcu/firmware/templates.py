@@ -1,4 +1,4 @@
-"""Jinja as this project uses it: strict, and without whitespace of its own."""
+"""Jinja as this project uses it: strict, and adding no white space of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Embedded compilers: which one is there, and how each is told what core it compiles for."""
+"""Embedded compilers: finding one, and telling it which core to compile for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GCC = "arm-none-eabi-gcc"
 
 
 def core_flags(name: CompilerName, board: Board) -> tuple[str, ...]:
-    """What tells a compiler the board's core: its name and the extensions we make use of."""
+    """Flags that tell a compiler the board's core and the extensions that we use."""
     return CORES[board.core].flags_for(name, dsp=board.dsp, mve=board.mve)
 
 
@@ -42,12 +42,12 @@ VERSION_TIMEOUT_S = 60
 
 @dataclass(frozen=True)
 class Compiler:
-    """An embedded compiler that is there.
+    """An embedded compiler that was found.
 
     Attributes:
         name: ``gcc`` (arm-none-eabi-gcc) or ``zig`` (clang in pip's ziglang).
-        command: how it is called.
-        version: what it says of itself.
+        command: the command that runs it.
+        version: as it reports it.
     """
 
     name: CompilerName
@@ -77,16 +77,16 @@ class Compiler:
 
 
 def _zig_flags(optimization: Optimization) -> tuple[str, ...]:
-    # zig checks for undefined behaviour by default, with handlers that a chip does not have.
+    # zig checks for undefined behaviour by default and calls handlers that a chip does not have.
     flags = ["-fno-sanitize=all", "-fomit-frame-pointer"]
-    if optimization in ("O1", "O3"):  # zig takes -O1, -O2 and -O3 for one: clang's -O2
+    if optimization in ("O1", "O3"):  # zig treats -O1, -O2 and -O3 alike: as clang's -O2
         flags += ["-Xclang", f"-{optimization}"]
-    if optimization != "O3":  # as gcc does; else clang makes the kernels three times as large
+    if optimization != "O3":  # as gcc; otherwise clang makes the kernels three times as large
         flags.append("-fno-unroll-loops")
     return tuple(flags)
 
 
-# Both bring what the core lacks: 64-bit shifts, and on ARMv6-M divisions and long products. zig
+# Both supply what the core lacks: 64-bit shifts, and on ARMv6-M divisions and long products. zig
 # ignores the linker script's ENTRY.
 _OWN_LINK_FLAGS: dict[CompilerName, tuple[str, ...]] = {
     "gcc": ("-nostartfiles", "-lgcc"),
@@ -101,7 +101,7 @@ def find_compiler(choice: CompilerChoice = "auto") -> Compiler:
         choice: ``auto`` takes arm-none-eabi-gcc when it is on PATH, else zig.
 
     Raises:
-        UserError: it is not there, or does not run.
+        UserError: it is not installed, or does not run.
     """
     finders = {"gcc": (_gcc,), "zig": (_zig,), "auto": (_gcc, _zig)}[choice]
     for find in finders:

@@ -1,4 +1,4 @@
-"""The serial lines that a board file can describe: one class a driver."""
+"""The serial lines that a board file can describe: one class per driver."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from spela_mcu.spec.rules import impossible
 
 RATE_TOLERANCE = 0.025
-"""What an asynchronous line of ten bits bears, with a margin for the other side."""
+"""The rate error that an asynchronous line with ten-bit frames tolerates, leaving a margin for the
+other side."""
 
 HZ_MAX = 1_000_000_000
-"""Clocks and rates: a driver's sums of them fit 32 bits."""
+"""Limit of clocks and rates: a driver's sums of them fit in 32 bits."""
 
 
 class BoardPart(BaseModel):
@@ -22,7 +23,7 @@ class BoardPart(BaseModel):
 
 
 class RegisterBit(BoardPart):
-    """A bit that has to be set: it lets a peripheral's clock run, or gives a port its supply."""
+    """A bit that has to be set: it enables a peripheral's clock, or a port's supply."""
 
     register_address: int = Field(alias="register", ge=0, lt=2**32, multiple_of=4)
     bit: int = Field(ge=0, le=31)
@@ -31,7 +32,7 @@ class RegisterBit(BoardPart):
 class Stm32Pin(BoardPart):
     """A pin that a peripheral uses: its GPIO port, and the number of the alternate function.
 
-    STM32F1 has no such number (None): there, the peripheral decides.
+    STM32F1 has no such number (None): the peripheral determines the function.
     """
 
     port: int = Field(ge=0, lt=2**32, multiple_of=0x400)
@@ -40,7 +41,7 @@ class Stm32Pin(BoardPart):
 
 
 class Uart(BoardPart):
-    """What every serial line has."""
+    """What all serial lines have."""
 
     base: int = Field(ge=0, lt=2**32, multiple_of=4, description="address of the registers")
     clock_hz: int = Field(gt=0, le=HZ_MAX, description="what the baud rate is divided from")
@@ -48,12 +49,12 @@ class Uart(BoardPart):
 
     @property
     def registers(self) -> dict[str, int]:
-        """The addresses that a driver reaches for, by their key in the board file."""
+        """The addresses that a driver accesses, by their key in the board file."""
         return {"base": self.base}
 
 
 class _Divider(NamedTuple):
-    """What a baud rate is: scale * clock_hz / divider, least <= divider <= greatest."""
+    """A baud rate is scale * clock_hz / divider, with least <= divider <= greatest."""
 
     scale: int
     least: int
@@ -61,7 +62,7 @@ class _Divider(NamedTuple):
 
 
 class _DividedUart(Uart):
-    """A UART whose clock is divided down to its rate, as its driver in firmware/ports does it."""
+    """A UART whose clock is divided down to its rate, as its driver in firmware/ports does."""
 
     @property
     def _divider(self) -> _Divider:
@@ -182,7 +183,7 @@ class Nrf51Uart(_NrfUart):
 
 
 class Nrf52Uarte(_NrfUart):
-    """UARTE of nRF52: its data pass through RAM."""
+    """UARTE of nRF52: it transfers data through RAM, by DMA."""
 
     bauds = (*(9600 * times for times in (1, 2, 4, 6, 12, 24, 48, 96)), 1_000_000)
 
