@@ -1,7 +1,7 @@
 """spela-mcu: networks that keep learning on a microcontroller.
 
-The names below are what docs/python.md shows. Each is imported when it is first used, so that the
-command line does not wait for what it does not need.
+The names below are those that docs/python.md describes. Each is imported when first used, so that
+the command line does not wait for what it does not need.
 """
 
 from __future__ import annotations

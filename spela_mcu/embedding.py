@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 Kind = Literal["simplex", "orthogonal", "random"]
 
 DRAWS = 32
-"""Arrangements among which `class_embeddings` chooses in a narrow layer."""
+"""Number of arrangements among which `class_embeddings` chooses for a narrow layer."""
 
 NARROW = 8
-"""A layer is narrow below so many units a class; wider ones are not searched: it takes minutes."""
+"""A layer with fewer units per class is narrow; wider ones are not searched, as it takes
+minutes."""
 
 
 @lru_cache(maxsize=64)
 def class_embeddings(kind: Kind, classes: int, units: int, seed: int) -> NDArray[np.float64]:
     """One unit vector per class, in R^units.
 
-    For a narrow layer the one of `DRAWS` random arrangements is taken whose `least_lead` is
-    greatest: behind a ReLU some nearly hide a class from it (docs/accuracy.md).
+    For a narrow layer, the one of `DRAWS` random arrangements with the greatest `least_lead` is
+    taken: some nearly hide a class from a layer with ReLU (docs/accuracy.md).
 
     Args:
         kind: see `drawn_embeddings`.
@@ -40,22 +41,22 @@ def class_embeddings(kind: Kind, classes: int, units: int, seed: int) -> NDArray
     draws = DRAWS if units < NARROW * classes else 1
     drawn = (drawn_embeddings(kind, classes, units, rng) for _ in range(draws))
     best = max(drawn, key=least_lead)
-    best.flags.writeable = False  # the cache hands it to all
+    best.flags.writeable = False  # shared by all callers, through the cache
     return best
 
 
 def least_lead(embeddings: NDArray[np.float64]) -> float:
-    """How clearly a layer with ReLU can tell the class that it can tell least clearly.
+    """How clearly a layer with ReLU can tell its least clear class from the others.
 
-    An activation behind a ReLU has no negative component, so the nearest that one comes to
-    class c is along the positive part of e_c. There its cosine leads that of the best other
-    class by so much, negative if that is greater.
+    An activation behind a ReLU has no negative component, so it is nearest to class c along the
+    positive part of e_c. The result is the least lead, over all classes, of the cosine there over
+    that of the best other class; negative if the other is greater.
 
     Args:
         embeddings: unit vectors [classes, units].
     """
     positive = np.maximum(embeddings, 0)
-    # Without a positive component all its cosines are 0: it leads nothing.
+    # Without a positive component all its cosines are 0, and it has no lead.
     length = np.maximum(np.linalg.norm(positive, axis=1), np.finfo(np.float64).tiny)
     cosines = (positive @ embeddings.T) / length[:, np.newaxis]
     own = np.diagonal(cosines).copy()
@@ -69,8 +70,8 @@ def drawn_embeddings(
     """One random arrangement of unit vectors [classes, units].
 
     - ``simplex``: a regular simplex about the origin, in a random rotation: every pairwise
-      cosine is -1 / (classes - 1), the least that `classes` vectors can all have. It is what
-      the repelling points of SPELA's authors (arXiv 2402.09769) converge to.
+      cosine is -1 / (classes - 1), the least that `classes` vectors can all have. The repelling
+      points of SPELA's authors (arXiv 2402.09769) converge to it.
     - ``orthogonal``: `classes` orthonormal vectors in a random rotation.
     - ``random``: independent, uniform on the sphere.
 

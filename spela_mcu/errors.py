@@ -1,4 +1,4 @@
-"""The one error that a user is meant to read."""
+"""The error that users are meant to read."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class UserError(Exception):
 
 
 class UserErrors(UserError):
-    """Several user errors found in one pass, so that one run shows them all."""
+    """Several user errors found in one pass, so that a single run shows them all."""
 
     def __init__(self, errors: list[UserError]) -> None:
         super().__init__(f"{len(errors)} errors")

@@ -1,4 +1,4 @@
-"""Files on disk: read within bounds, written whole or not at all, by one run at a time."""
+"""Files on disk: read up to a limit, written whole or not at all, by one run at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spela_mcu.errors import UserError
 from spela_mcu.progress import note
 
 OWN_PREFIX: Final = ".spela-mcu."
-"""Names of what lies beside the results only while a run is at work."""
+"""Names of files that exist beside the results only during a run."""
 
 LOCK_FILE: Final = OWN_PREFIX + "lock"
 
@@ -60,11 +60,11 @@ NO_SPACE: Final = re.compile(
 
 
 def disk_error(error: OSError, file: Path | str | None = None) -> UserError | None:
-    """What an OSError says of the user's disk, in words; None if it is none of those.
+    """An OSError about the user's disk in words; None if it is some other error.
 
     Args:
         error: what was raised.
-        file: the place, where the error names none.
+        file: the file, in case the error names none.
     """
     if "No usable temporary directory" in str(error):
         return UserError(
@@ -79,7 +79,7 @@ def disk_error(error: OSError, file: Path | str | None = None) -> UserError | No
 
 
 def check_regular(file: Path) -> None:
-    """Makes sure that a file can be read from its beginning to its end.
+    """Checks that a file can be read from beginning to end.
 
     Reading a pipe would wait for a writer that may never come.
 
@@ -102,10 +102,10 @@ def check_regular(file: Path) -> None:
 
 
 def read_bounded(file: Path, most_bytes: int) -> bytes:
-    """The content of a file that has no reason to be large.
+    """The content of a file that should not be large.
 
     Raises:
-        UserError: it is no file (see `check_regular`), or larger.
+        UserError: it is not a file (see `check_regular`), or is larger.
         OSError: it cannot be read.
     """
     check_regular(file)
@@ -175,7 +175,7 @@ def check_file(file: Path) -> None:
 
 
 def make_directory(directory: Path) -> None:
-    """Makes a directory and those above it; a link to a directory is one.
+    """Makes a directory and its parents; a link to a directory counts as one.
 
     Raises:
         UserError: something else stands in its place, or the disk does not let it.
@@ -193,11 +193,11 @@ def make_directory(directory: Path) -> None:
 def write_whole(path: Path, content: bytes | str) -> None:
     """Writes a file whole or not at all; its directory must exist.
 
-    A link is followed: the file that it names is replaced. A pipe or a device is not.
+    A link is followed: the file that it points to is replaced. A pipe or a device is not.
 
     Args:
         path: the file.
-        content: text is written as UTF-8.
+        content: bytes, or text to be written as UTF-8.
 
     Raises:
         UserError: it is a pipe, a socket or a device.
@@ -206,7 +206,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
     target = Path(os.path.realpath(path))
     with suppress(FileNotFoundError):
         check_regular(target)
-    # Beside the file, since only within one file system can a file take another's place at once.
+    # Beside the file, since a rename is atomic only within one file system.
     temporary = target.with_name(OWN_PREFIX + secrets.token_hex(8))
     try:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -221,18 +221,18 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 
 _locked: set[Path] = set()
-"""Directories that this process has locked."""
+"""The directories that this process has locked."""
 
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Keeps other runs out of a directory for as long as this one writes to it.
 
-    A second run waits, and says for whom. The lock is the kernel's (flock): it ends with the
-    process that has it, however that ends. Within one process it can be nested.
+    A second run waits and says for which one. The lock is the kernel's (flock), so it ends with the
+    process that holds it, however that ends. Within one process it can be nested.
 
     Args:
-        directory: made if it does not exist, and removed if it is empty in the end.
+        directory: made if it does not exist, and removed again if it is empty at the end.
 
     Raises:
         UserError: it is not a directory, or cannot be made.
@@ -250,7 +250,7 @@ def locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         _locked.discard(place)
-        # Removed while still locked: whoever waits for it finds that it is gone, and starts anew.
+        # Removed while still locked: a waiting run finds that it is gone, and starts again.
         if descriptor is not None:
             with suppress(OSError):
                 (place / LOCK_FILE).unlink(missing_ok=True)
@@ -261,17 +261,17 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 def _acquired(file: Path, directory: Path) -> int | None:
-    """A descriptor of the lock file, with the lock; None where nothing can be written."""
+    """A descriptor of the locked lock file; None where nothing can be written."""
     told = False
     while True:
-        make_directory(file.parent)  # whoever had the lock may have removed it
+        make_directory(file.parent)  # the run that held the lock may have removed it
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         except FileNotFoundError:
             continue
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-                return None  # what cannot be written to, say a finished build, is only read
+                return None  # what cannot be written, such as a finished build, is only read
             raise
         try:
             if not _try_lock(descriptor):
@@ -289,7 +289,7 @@ def _acquired(file: Path, directory: Path) -> int | None:
 
 
 def _sign(descriptor: int) -> None:
-    """Writes who has the lock, for those who wait; a full disk may do without."""
+    """Writes who holds the lock, for those who wait; not essential, so a full disk is no error."""
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     words = f"process {os.getpid()} ({command})"
     with suppress(OSError):
@@ -298,7 +298,7 @@ def _sign(descriptor: int) -> None:
 
 
 def _try_lock(descriptor: int) -> bool:
-    """Whether the lock could be had at once; where a file system knows no locks, it is."""
+    """Whether the lock was free; always so on a file system without locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

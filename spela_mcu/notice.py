@@ -1,4 +1,4 @@
-"""What is no error but seldom meant: told beside the results, never in their place."""
+"""Notices: what is not an error but seldom meant, shown beside the results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LISTED = 6
 
 @dataclass(frozen=True)
 class Notice:
-    """Something about a user's model or data that they should know of.
+    """Something that users should know about their model or data.
 
     Attributes:
         reason: what was found, as a clause without a full stop.
@@ -25,7 +25,7 @@ class Notice:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names in a sentence, not too many of them.
+    """Names as part of a sentence, cut short if there are many.
 
     >>> listed(["a", "b", "c"])
     'a, b and c'

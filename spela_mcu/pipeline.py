@@ -37,15 +37,16 @@ if TYPE_CHECKING:
     from spela_mcu.reference.network import FloatNetwork
 
 BUILD_DIRECTORY = "build"
-"""Beside model.yaml: where commands put what they make unless told otherwise."""
+"""Directory beside model.yaml for the output of commands, unless told otherwise."""
 
 
 @dataclass(frozen=True)
 class Overrides:
-    """What a command line may say differently from model.yaml.
+    """What a command line may override in model.yaml.
 
     Attributes:
-        seed: of weights, embeddings and the order of samples; the split of the data stays.
+        seed: of weights, embeddings and the order of samples; the split of the data is not
+            affected.
     """
 
     weights: Literal["int8", "int16"] | None = None
@@ -56,7 +57,7 @@ class Overrides:
     optimization: Optimization | None = None
 
     def apply(self, spec: ModelSpec) -> ModelSpec:
-        """The spec with these changes."""
+        """The spec with these overrides."""
         return _updated(
             spec,
             {
@@ -84,14 +85,14 @@ def _updated(spec: ModelSpec, changes: dict[str, dict[str, Any]]) -> ModelSpec:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model ready to be generated, and all it came from.
+    """A model ready to be generated, with everything it came from.
 
     Attributes:
         spec: with overrides applied.
-        trained: the trained float network; None if nothing asked for it.
+        trained: the trained float network; None if it was not needed.
         plan: formats of the integer network.
         initial: each layer's integer weights at the start, int64 [units, inputs].
-        memory: what its firmware takes of the board, which it fits.
+        memory: what its firmware needs of the board's memory; it fits.
     """
 
     path: Path
@@ -109,7 +110,7 @@ class Prepared:
         return self.spec.learning.start == "untrained"
 
     def network(self) -> IntegerNetwork:
-        """The integer network at its start: a new one each time, to be taught."""
+        """The integer network in its initial state: a new one each time, free to learn."""
         return IntegerNetwork(self.plan, self.initial)
 
     def source(self, *, inference_only: bool = False) -> ModelSource:
@@ -148,7 +149,7 @@ class Prepared:
             yield samples[index], int(train.y[index])
 
     def trained_in_full(self) -> FloatNetwork | None:
-        """The trained float network: this command's, or that of an earlier one, if still valid."""
+        """The trained float network: this run's, or an earlier run's if still valid."""
         if self.trained is not None:
             return self.trained
         from spela_mcu.reference.run import known_run
@@ -158,7 +159,7 @@ class Prepared:
         return None if run is None else run.network
 
     def float_twin(self) -> FloatNetwork:
-        """A float network that starts where the integer one starts."""
+        """A float network with the same start as the integer one."""
         from spela_mcu.reference.network import FloatNetwork
 
         if self.trained is not None and not self.drawn:
@@ -195,8 +196,8 @@ def prepare(
     Args:
         path: the model.yaml.
         overrides: what the command line says differently.
-        train: have the float reference trained even if the network starts untrained.
-        inference_only: the network will not learn on the chip; it starts trained, then.
+        train: train the float reference even if the network starts untrained.
+        inference_only: the network will not learn on the chip, so it starts trained.
         progress: show progress bars.
 
     Raises:
@@ -240,7 +241,7 @@ def prepare(
 
 
 def scheduled(spec: ModelSpec, dataset: Dataset) -> ModelSpec:
-    """The spec with the halvings of the learning rate at their place in the stream."""
+    """The spec with the learning rate's halvings placed in the stream."""
     return spec.model_copy(update={"learning": spec.learning.for_samples(len(dataset.train))})
 
 
@@ -252,7 +253,7 @@ def check_memory(
     *,
     inference_only: bool = False,
 ) -> MemoryPlan:
-    """What a model's firmware takes of the board, before anything is trained.
+    """The memory that a model's firmware needs on its board, before anything is trained.
 
     Raises:
         UserError: it does not fit, or the learning rate cannot be expressed.
@@ -272,10 +273,10 @@ def check_memory(
 def _with_exits(
     network: IntegerNetwork, spec: ModelSpec, dataset: Dataset, *, progress: bool
 ) -> IntegerNetwork:
-    """The network with thresholds of early exit, calibrated on the validation part.
+    """The network with early-exit thresholds calibrated on the validation part.
 
-    A network that starts trained is calibrated as it starts; one that starts untrained as it is
-    once it has learned the training part like a chip would, `learning.epochs` times.
+    A network that starts trained is calibrated at its start; one that starts untrained, after it
+    has learned the training part as a chip would, `learning.epochs` times.
     """
     from spela_mcu.host.network import HostNetwork
 
@@ -297,7 +298,7 @@ def _with_exits(
 
 
 def target_board(spec: ModelSpec, path: Path, overrides: Overrides) -> Board:
-    """The board that a model is for.
+    """The board that a model targets.
 
     Args:
         spec: the model, with the overrides applied.
@@ -307,7 +308,7 @@ def target_board(spec: ModelSpec, path: Path, overrides: Overrides) -> Board:
     Raises:
         UserError: there is no such board, or its file is wrong.
     """
-    # A path on the command line starts where the user is, one in a file beside that file.
+    # A path on the command line is relative to the current directory, one in a file to that file.
     beside = Path() if overrides.board is not None else path.parent
     try:
         return find_board(spec.target.board, beside)
@@ -320,7 +321,7 @@ def target_board(spec: ModelSpec, path: Path, overrides: Overrides) -> Board:
 
 @contextmanager
 def _located(path: Path) -> Iterator[None]:
-    """Gives an error that names a key of model.yaml the key's line."""
+    """Adds the line to an error that names a key of model.yaml."""
     try:
         yield
     except UserError as error:
@@ -328,7 +329,7 @@ def _located(path: Path) -> Iterator[None]:
 
 
 def work_directory(path: Path) -> Path:
-    """Where what is made from a model.yaml goes by default: build/ beside it."""
+    """Where output made from a model.yaml goes by default: build/ beside it."""
     return path.absolute().parent / BUILD_DIRECTORY
 
 
@@ -357,14 +358,14 @@ def learning_stream(samples: int, steps: int, seed: int) -> NDArray[np.int64]:
 
 
 SAMPLES_AT_ONCE = 4096
-"""Samples of the stream copied at a time: bounds the memory, not the result."""
+"""Samples of the stream copied at a time: bounds the memory; the result does not depend on it."""
 
 Part = tuple[NDArray[np.int8], NDArray[np.int64]]
 """Samples [n, inputs] and their labels [n]."""
 
 
 def learning_parts(spec: ModelSpec, dataset: Dataset) -> Iterator[Part]:
-    """The whole stream that a device learns by model.yaml, in parts."""
+    """The whole stream that a device learns according to model.yaml, in parts."""
     train = dataset.train
     order = learning_stream(len(train), spec.learning.epochs * len(train), spec.network.seed)
     x = quantize_inputs(train.x)

@@ -1,4 +1,4 @@
-"""How long work shows that it goes on: bars on a terminal, a line now and then elsewhere."""
+"""Progress of long work: bars on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how many of it are done, and how many there are.
+"""Told what is being done, how many are done, and how many there are.
 
-What follows a comma in the first may change from call to call.
+In the first, what follows a comma may change from call to call.
 """
 
 stderr: Final = Console(stderr=True, highlight=False)
 """Progress, notes and errors."""
 
 LINE_EVERY_S: Final = 10.0
-"""Seconds between lines where there is no terminal."""
+"""Seconds between lines when there is no terminal."""
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """Tells nobody."""
+    """Shows nothing."""
 
 
 def note(text: str) -> None:
-    """Tells on stderr what the user may wonder about."""
+    """Shows a note on stderr."""
     stderr.print(text, soft_wrap=True, markup=False)
 
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """Bars on stderr, one for each thing that is being done, gone when all is.
+    """Bars on stderr, one for each thing being done, removed when all is done.
 
-    Where stderr is no terminal: a line of text, at most one in `LINE_EVERY_S`.
+    If stderr is not a terminal: lines of text, at most one every `LINE_EVERY_S`.
     """
     if not stderr.is_terminal:
         yield _Lines()
@@ -67,7 +67,7 @@ def progress_bars() -> Iterator[Progress]:
 
 
 class _Lines:
-    """Progress in lines of text."""
+    """Progress as lines of text."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()

@@ -1,4 +1,4 @@
-"""What libraries in C++ write to the standard streams by themselves, kept away from the user."""
+"""Keeps what C++ libraries write to the standard streams away from the user."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 
 def silence_tensorflow() -> None:
-    """Has TensorFlow log errors alone, here and in processes that are started from here.
+    """Makes TensorFlow log only errors, in this process and those started from it.
 
-    To be called before it is imported. Its very first lines come before it reads this:
-    `captured_output` keeps them.
+    To be called before TensorFlow is imported. Its first lines come before it reads the setting:
+    `captured_output` catches those.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -24,7 +24,7 @@ def captured_output() -> Iterator[Callable[[], str]]:
     """Keeps what C++ and Python write to the two standard streams away from the user.
 
     Yields:
-        A function that returns it, to be called after the block.
+        A function, to be called after the block, that returns the output.
     """
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "output"

@@ -9,10 +9,10 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def resource_directory(name: Literal["templates", "firmware", "sim"]) -> Path:
-    """Finds one of the directories that are not Python but belong to spela-mcu.
+    """Finds one of spela-mcu's directories that are not Python.
 
-    A checkout (and its editable install) holds them at the top level, beside the package, so
-    that C and template authors meet them first; a wheel carries them in ``spela_mcu/_bundled``.
+    A checkout (and its editable install) has them at the top level, beside the package, where
+    authors of C and templates look first; a wheel has them in ``spela_mcu/_bundled``.
 
     Returns:
         An absolute path to an existing directory.

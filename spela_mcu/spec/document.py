@@ -13,7 +13,7 @@ from spela_mcu.errors import UserError, UserErrors
 from spela_mcu.files import check_regular
 
 KeyPath = tuple[str | int, ...]
-"""Where a value stands: ("network", "layers", 0, "units")."""
+"""The path of a value: ("network", "layers", 0, "units")."""
 
 Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
 
@@ -23,9 +23,9 @@ _TAG = "tag:yaml.org,2002:"
 
 
 class _CoreLoader(yaml.SafeLoader):
-    """PyYAML with the plain scalars of YAML 1.2's core schema, which is what editors know.
+    """PyYAML with the plain scalars of YAML 1.2's core schema, which editors use.
 
-    PyYAML's own are YAML 1.1's: 1e-2 is text there, `no` a boolean, 010 eight, 1:30 ninety.
+    PyYAML's own are those of YAML 1.1: 1e-2 is text, `no` a boolean, 010 eight, 1:30 ninety.
     """
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's own class attribute
@@ -69,7 +69,7 @@ class Document:
     lines: dict[KeyPath, int]
 
     def line_of(self, path: KeyPath) -> int | None:
-        """The line of a key, or of the nearest key above it that the file has."""
+        """The line of a key, or of the nearest enclosing key that the file has."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path)
@@ -91,7 +91,7 @@ def dotted(path: KeyPath) -> str:
 
 
 def quoted(text: str) -> str:
-    """A user's text for an error message: in quotes, cut short, fit for a terminal.
+    """A user's text for an error message: quoted, cut short, safe for a terminal.
 
     >>> quoted("two")
     '"two"'
@@ -115,11 +115,11 @@ def read_document(file: Path, mend: str = STARTER_MEND) -> Document:
 
     Args:
         file: the file.
-        mend: what to do about a file that is missing or empty or something else altogether.
+        mend: what to do about a file that is missing, empty or of another kind.
 
     Raises:
         UserError: the file cannot be read, is not UTF-8, is not YAML, holds no mapping, names a
-            key twice, or uses what a model.yaml has no need of (aliases, tags).
+            key twice, or uses what a model.yaml does not need (aliases, tags).
     """
     text = _read_text(file)
     try:
@@ -208,7 +208,7 @@ class _NodeReader:
         self._seen: set[int] = set()
 
     def value(self, node: yaml.Node, path: KeyPath) -> Value:
-        if id(node) in self._seen:  # an alias stands for a node that was met before
+        if id(node) in self._seen:  # an alias refers to a node already met
             return self._fault("aliases (*name) are not supported", "write the value out", path)
         self._seen.add(id(node))
         if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":

@@ -33,7 +33,7 @@ def user_error(document: Document, error: ValidationError) -> UserError:
     paths = [_path_of(finding) for finding in findings]
     found: dict[KeyPath, UserError] = {}
     for path, finding in zip(paths, findings, strict=True):
-        # pydantic leaves faulty items out before it counts them: only the items are at fault.
+        # pydantic omits faulty items before it counts: only the items are at fault.
         echo = finding["type"] == "too_short" and any(
             other[: len(path)] == path and len(other) > len(path) for other in paths
         )
@@ -50,7 +50,7 @@ def user_error(document: Document, error: ValidationError) -> UserError:
 
 
 def nearest(word: str, words: list[str] | tuple[str, ...]) -> str | None:
-    """The word most like the given one, if any is much like it."""
+    """The word most like the given one, if one is close enough."""
     matches = get_close_matches(word.lower(), words, n=1, cutoff=0.6)
     return matches[0] if matches else None
 
@@ -60,11 +60,11 @@ def _path_of(finding: ErrorDetails) -> KeyPath:
     if path[:1] == ("data",) and len(path) > 1:
         path = (path[0], *path[2:])  # pydantic names the source there
         if path[1:2] == ("label",):
-            path = path[:2]  # and the branches of text | whole number
+            path = path[:2]  # and here the branches of text | whole number
         elif path[1:2] in (("features",), ("ignore",)):
             path = path[:3]
     if path[:2] == ("learning", "halve_rate_every"):
-        path = path[:2]  # the branches of whole number | auto
+        path = path[:2]  # here the branches of whole number | auto
     if finding["type"].startswith("union_tag"):
         path = (*path, "source")
     if finding["type"] == "missing" and path and isinstance(path[-1], int):

@@ -50,15 +50,15 @@ def sections() -> dict[str, type[Section]]:
 
 
 def section_at(path: KeyPath, data: Any) -> type[Section] | None:  # noqa: ANN401
-    """The section that fills the mapping at a path; None where no section stands.
+    """The section for the mapping at a path; None if there is none.
 
     Args:
-        path: where the mapping stands.
-        data: the file's plain values, which say which source's keys `data` takes.
+        path: the path of the mapping.
+        data: the file's plain values, which determine the source whose keys `data` takes.
     """
     section: type[Section] | None = ModelSpec
     for part in path:
-        if isinstance(part, int):  # list items: `section` is their section already
+        if isinstance(part, int):  # list items: `section` is already theirs
             continue
         if section is None or part not in section.model_fields:
             return None
@@ -82,7 +82,7 @@ def field_at(path: KeyPath, data: Any) -> FieldInfo | None:  # noqa: ANN401
 
 
 def choices(field: FieldInfo) -> tuple[str, ...]:
-    """The texts a field with a closed set of values takes, else ()."""
+    """The values of a field that takes a fixed set of texts, else ()."""
     annotation = _without_none(field.annotation)
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
@@ -121,7 +121,7 @@ def _alternative(annotation: object) -> str:
 
 
 def default_text(field: FieldInfo) -> str | None:
-    """A field's default as one writes it in YAML; None if the key is required or has none."""
+    """A field's default as written in YAML; None if the key is required or has none."""
     if field.is_required() or field.default is None or isinstance(field.default, Section):
         return None
     text: str = yaml.safe_dump(field.default, default_flow_style=True, width=1000)

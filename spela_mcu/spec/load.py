@@ -1,4 +1,4 @@
-"""model.yaml to ModelSpec: the first stage, and the only one that knows lines of the file."""
+"""Reads model.yaml into a ModelSpec: the first stage, and the only one that knows its lines."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def load_spec(path: Path) -> ModelSpec:
 
     Raises:
         UserError: the file cannot be read or says something impossible; `UserErrors` if it
-            says several such things. Whether the data fit is for `load_dataset` to find.
+            says several such things. Whether the data fit is checked by `load_dataset`.
     """
     document = read_document(path)
     try:
@@ -53,12 +53,12 @@ def load_spec(path: Path) -> ModelSpec:
 
 
 def check_against_data(spec: ModelSpec, dataset: LabelledData, path: Path | None = None) -> None:
-    """Checks what only the data can tell.
+    """Checks what depends on the data.
 
     Args:
         spec: the model.
-        dataset: anything that knows its number of classes and its training samples.
-        path: the model.yaml, to name lines in errors.
+        dataset: anything with a number of classes and training samples.
+        path: the model.yaml, so that errors can name lines.
 
     Raises:
         UserError: a layer is too narrow for its embeddings, or more is to be learned than the chip
@@ -79,7 +79,7 @@ def check_against_data(spec: ModelSpec, dataset: LabelledData, path: Path | None
 
 
 def located(error: UserError, path: Path) -> UserError:
-    """The error with file and line filled in, where it names a key of model.yaml and no file."""
+    """The error with file and line added, if it names a key of model.yaml and no file."""
     if error.file is not None or error.key is None:
         return error
     return _at(error, read_document(path))
@@ -106,7 +106,7 @@ def _anchored(data: Data, directory: Path) -> Data:
 
 
 def _unused_keys(spec: ModelSpec) -> list[UserError]:
-    """Keys that are given but change nothing: the user believes something that is not so."""
+    """Notices about keys that are given but have no effect."""
     faults = []
     network, learning = spec.network, spec.learning
     if "margin" in network.model_fields_set and network.loss != "margin":

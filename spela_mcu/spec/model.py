@@ -19,21 +19,21 @@ MAX_LAYERS = 16
 MAX_EPOCHS = 100_000
 
 UINT32_MAX = 2**32 - 1
-"""Seeds and counts of samples: the chip holds them in 32 bits."""
+"""Limit of seeds and sample counts: the chip holds them in 32 bits."""
 
 FLOAT32_MAX = 3.4028234663852886e38
-"""Raw inputs are scaled in float32."""
+"""Limit of raw inputs, which are scaled in float32."""
 
 WHITESPACE = "whitespace"
-"""The delimiter of tables whose cells are apart by runs of spaces and tabs."""
+"""The delimiter of tables whose cells are separated by runs of spaces and tabs."""
 
 UNTRAINED_RATE = 0.2
 TRAINED_RATE = 0.02
-"""Learning rates on the device: far enough from random weights, near enough to trained ones."""
+"""Default learning rates on the device: large for random weights, small for trained ones."""
 
 Loss = Literal["margin", "cosine", "log_cosine"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
-"""What a layer learns by. spela.h numbers them as SPELA_LOSS_<NAME>."""
+"""The local losses. spela.h numbers them as SPELA_LOSS_<NAME>."""
 
 
 class Section(BaseModel):
@@ -46,7 +46,7 @@ class Section(BaseModel):
 
 
 class DataSection(Section):
-    """What every data source shares: the split and the scaling of inputs."""
+    """What all data sources share: the split and the scaling of inputs."""
 
     test_fraction: float = Field(0.2, gt=0, lt=1, description="share of samples kept for testing")
     validation_fraction: float = Field(
@@ -304,7 +304,7 @@ class Network(Section):
     seed: int = Field(0, ge=0, le=UINT32_MAX, description="seed of weights and embeddings")
 
     def has_bias(self, inputs: int) -> bool:
-        """Whether samples of so many inputs get a constant one as well."""
+        """Whether samples with this many inputs get a constant one as well."""
         return inputs < NARROW_INPUTS if self.bias is None else self.bias
 
     @field_validator("input_shape", "classes", "layers", mode="before")
@@ -410,14 +410,14 @@ class Learning(Section):
     )
 
     def for_samples(self, samples: int) -> Learning:
-        """The same with a number of samples in place of ``auto``.
+        """The same section with a number of samples in place of ``auto``.
 
         Args:
-            samples: of the training part; `epochs` times as many are to be learned.
+            samples: of the training part; each is learned `epochs` times.
         """
         if self.halve_rate_every != "auto":
             return self
-        # Held for rate_halvings intervals, then halved once an interval: twice as many in all.
+        # Held for rate_halvings intervals, then halved once per interval: twice as many in all.
         intervals = 2 * self.rate_halvings
         every = max(self.epochs * samples // intervals, 1) if intervals else 0
         return self.model_copy(update={"halve_rate_every": every})
@@ -427,7 +427,7 @@ class Learning(Section):
         """Samples between two halvings; 0: none.
 
         Raises:
-            ValueError: it is ``auto`` still; see `for_samples`.
+            ValueError: it is still ``auto``; see `for_samples`.
         """
         if self.halve_rate_every == "auto":
             raise ValueError("halve_rate_every: auto needs the number of training samples")
@@ -490,7 +490,7 @@ class Verify(Section):
 
 
 class ModelSpec(Section):
-    """A whole model.yaml."""
+    """A complete model.yaml."""
 
     name: str = Field(
         pattern=r"^[a-z][a-z0-9_]{0,30}$",

@@ -29,7 +29,7 @@ def key_tables() -> str:
 
 
 def updated(page: str) -> str:
-    """The page with the tables between its two marks brought up to date."""
+    """The page with the tables between its two markers updated."""
     head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
     return f"{head}{BEGIN}\n\n{key_tables()}\n{END}{tail}"

@@ -1,4 +1,4 @@
-"""What the validators of `spela_mcu.spec.model` share."""
+"""Shared by the validators of `spela_mcu.spec.model`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pydantic_core import PydanticCustomError
 
 
 def impossible(reason: str, mend: str, key: str = "") -> PydanticCustomError:
-    """An error of a validator.
+    """The error that a validator raises.
 
     Args:
         reason: what is wrong.
         mend: what to do about it.
-        key: the key inside the section at fault, where a validator sees the whole section.
+        key: the key at fault inside the section, if the validator sees the whole section.
     """
-    # The texts go in the context, so that braces in a user's value are never taken for a format.
+    # The texts go into the context, so that braces in a user's value are never taken for a format.
     context = {"reason": reason, "mend": mend, "key": key}
     return PydanticCustomError("impossible", "{reason}", context)

@@ -18,7 +18,7 @@ def write_starter(directory: Path) -> Path:
     """Writes a commented model.yaml that works as it is, and the JSON Schema next to it.
 
     Args:
-        directory: where to write; made if it does not exist.
+        directory: where to write; created if it does not exist.
 
     Returns:
         The path of the model.yaml.
@@ -40,7 +40,7 @@ def write_starter(directory: Path) -> Path:
         try:
             _write(model, files("spela_mcu.spec").joinpath("starter.yaml").read_text("utf-8"))
         except OSError:
-            schema.unlink()  # left alone, it would have the next attempt refused
+            schema.unlink()  # left in place, it would make the next attempt fail
             raise
     except OSError as error:
         raise UserError(
