@@ -1,4 +1,4 @@
-"""Who is measured: our runtime, and peers in checkouts that the user names by their paths."""
+"""The contenders: our runtime, and peers in checkouts whose paths the user gives."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Shape:
 
     @property
     def defines(self) -> tuple[str, ...]:
-        """The shape as the C sees it."""
+        """The shape as macros for the C."""
         widths = {"INPUTS": self.inputs, "HIDDEN": self.hidden, "OUTPUTS": self.outputs}
         return (*(f"{name}={width}" for name, width in widths.items()), f"CLASSES={CLASSES}")
 
@@ -73,13 +73,13 @@ class Shape:
 
 
 class Contender(ABC):
-    """Somebody who infers, and perhaps learns.
+    """A library that infers, and perhaps learns.
 
     Attributes:
-        name: in tables.
-        folder: that all its sources, and nobody else's, have in their paths.
-        learns: whether it does.
-        number: what its numbers are.
+        name: as shown in tables.
+        folder: a directory that is in the path of all its sources, and of no others.
+        learns: whether it learns.
+        number: the type of its numbers.
     """
 
     name: str
@@ -89,11 +89,11 @@ class Contender(ABC):
 
     @abstractmethod
     def version(self) -> str:
-        """Which state of its sources this is."""
+        """The version of its sources."""
 
     @abstractmethod
     def program(self, shape: Shape, directory: Path) -> Program:
-        """Its C for a network; what is generated goes to `directory`."""
+        """Its C for a network; generated files go to `directory`."""
 
     def runs_on(self, core: str) -> bool:
         """Whether it is measured on a core."""
@@ -101,10 +101,10 @@ class Contender(ABC):
 
     @abstractmethod
     def check(self, machine: Machine, shape: Shape, sample: NDArray[np.int64]) -> None:
-        """Makes sure that after a first inference, of `sample`, the machine holds its result.
+        """Checks that after a first inference, of `sample`, the machine holds the right result.
 
         Raises:
-            UserError: it holds another: what was measured is not this network.
+            UserError: it holds another: something else than this network was measured.
         """
 
 
@@ -142,11 +142,11 @@ class Spela(Contender):
         )
 
     def check(self, machine: Machine, shape: Shape, sample: NDArray[np.int64]) -> None:
-        """See `Contender`; that our runtime is right is what `spela-mcu verify` shows."""
+        """See `Contender`; `spela-mcu verify` shows that our runtime is right."""
 
 
 class _Peer(Contender):
-    """Somebody else's library, in a checkout."""
+    """A peer's library, in a checkout."""
 
     needed: tuple[str, ...]
     repository: str
@@ -235,11 +235,11 @@ class CmsisNn(_Peer):
         return ("Include",)
 
     def check(self, machine: Machine, shape: Shape, sample: NDArray[np.int64]) -> None:
-        """See `Contender`; its requantisation is a product with 2^-10, rounded."""
+        """See `Contender`; it requantises by a rounded product with 2^-10."""
         hidden, output = drawn_weights(shape)
         expected = np.clip(_requantized(hidden @ sample), 0, 127)
         found = np.frombuffer(_read(machine, "benchmark_hidden", shape.hidden), np.int8)
-        # One: CMSIS-NN rounds twice, half away from zero, and how is for it to say.
+        # A tolerance of one: CMSIS-NN rounds twice, halves away from zero, in its own way.
         first_is_right = np.abs(found - expected).max() <= 1
         expected = np.clip(_requantized(output @ found.astype(np.int64)), -128, 127)
         found = np.frombuffer(_read(machine, "benchmark_output", shape.outputs), np.int8)
@@ -264,7 +264,7 @@ class Aifes(_Peer):
     )
 
     def runs_on(self, core: str) -> bool:
-        """On cores with a floating-point unit; without one it is several times slower."""
+        """On cores with a floating-point unit: without one it is several times slower."""
         return core in FLOAT_UNITS
 
     def _sources(self) -> list[Path]:
@@ -287,13 +287,13 @@ class Aifes(_Peer):
         expected = np.exp(sums - sums.max())
         expected /= expected.sum()
         found = np.frombuffer(_read(machine, "benchmark_output", 4 * shape.outputs), np.float32)
-        # AIfES has an exponential of its own, quick and right to some percent.
+        # AIfES has its own exponential, quick and accurate to a few percent.
         if not np.allclose(found, expected, rtol=0.1, atol=1e-6):
             raise self._differs()
 
 
 def draws(seed: int, n: int) -> NDArray[np.int64]:
-    """The numbers of draw() in benchmarks/c/main.c: a generator, its upper byte."""
+    """The numbers of draw() in benchmarks/c/main.c: the upper byte of a generator's states."""
     values, state = np.empty(n, np.int64), seed
     for index in range(n):
         state = (state * 1664525 + 1013904223) % 2**32
@@ -303,7 +303,7 @@ def draws(seed: int, n: int) -> NDArray[np.int64]:
 
 
 def drawn_weights(shape: Shape) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Of CMSIS-NN's layers: [hidden, inputs] and [outputs, hidden]."""
+    """The weights of CMSIS-NN's layers: [hidden, inputs] and [outputs, hidden]."""
     flat = draws(WEIGHT_SEED, shape.macs)
     split = shape.hidden * shape.inputs
     return (

@@ -1,4 +1,4 @@
-"""What `spela-mcu bench` says of a model on every core that is simulated here.
+"""The results of `spela-mcu bench` for a model on every core that can be simulated here.
 
 From the repository's root:
 
@@ -24,7 +24,7 @@ from spela_mcu.progress import progress_bars
 
 
 def tables(found: list[Bench]) -> tuple[Table, ...]:
-    """Instructions and memory, a row a core."""
+    """Instructions and memory, one row per core."""
 
     def per_mac(one: Bench, cost: Cost | None) -> str:
         return "" if cost is None else f"{cost.per_mac(one.macs):.2f}"

@@ -16,12 +16,12 @@ from spela_mcu.firmware.toolchain import Optimization
 from spela_mcu.simulators.base import Call, Machine, SimulationError
 
 INFERENCES, LEARNING_STEPS = 2, 2
-"""Calls counted, after one that is not: their cost hardly differs."""
+"""Calls counted, after a first one that is not; their cost hardly differs."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """Instructions of one call, the mean of several, in all and by function."""
+    """Instructions of one call, as the mean of several: in total and by function."""
 
     instructions: float
     functions: Mapping[str, float]
@@ -29,20 +29,20 @@ class Count:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a contender takes for a network on a core.
+    """What a network costs a contender on a core.
 
     Attributes:
-        contender, version, number: who, in which state, computing with what.
+        contender, version, number: its name, its version, and the type of its numbers.
         infer: one inference.
         learn: one learning step that updates every weight; None: it does not learn.
         weight_bytes: its parameters.
         infer_bytes, learn_bytes: RAM beyond them, to infer and to learn; the stack, and
-            descriptions of layers, not included.
-        stack_bytes: the most that was in use of the stack.
-        text_bytes: its code that was linked, the C library's not included.
-        active: units that were not zero in the last step counted; 0 if not known.
+            descriptions of layers not included.
+        stack_bytes: the most stack in use.
+        text_bytes: its linked code, without the C library's.
+        active: units that were not zero in the last counted step; 0 if unknown.
         float_unit: whether it was compiled for the core's floating-point unit.
-        compiler, simulator, optimization: with what.
+        compiler, simulator, optimization: what it was built and run with.
     """
 
     contender: str
@@ -75,14 +75,14 @@ def measure(
     tools: Tools,
     directory: Path,
 ) -> Measurement:
-    """Builds a contender's program and counts what it does.
+    """Builds a contender's program and counts its instructions.
 
     Args:
         contender: who.
         shape: the network.
-        core: where; `place_for` says in what.
+        core: the core to run on; `place_for` chooses the simulator.
         tools: what builds it.
-        directory: for what is made.
+        directory: for generated files.
 
     Raises:
         UserError: nothing simulates the core, or it does not build or compute what it should.
@@ -100,7 +100,7 @@ def measure(
         if contender.learns:
             _step(machine, b"L")
             learn = _counted(machine, "benchmark_learn", b"L", LEARNING_STEPS)
-            _step(machine, b"I")  # the contender looks back on the step before
+            _step(machine, b"I")  # the contender keeps values of the previous step
         facts = build.read_elf().by_name["benchmark_facts"].address
         weights, infer_bytes, learn_bytes, active = struct.unpack(
             "<4I", machine.read_memory(facts, 16)

@@ -34,10 +34,10 @@ MEASURED = tuple(core for core in CORES if core != "cortex-m0")  # an M0+ stands
 
 
 def contenders(cmsis_nn: Path | None, aifes: Path | None) -> tuple[Contender, ...]:
-    """Ours, and those whose checkouts are given.
+    """Our runtime, and the peers whose checkouts are given.
 
     Raises:
-        UserError: a directory is no checkout of the peer.
+        UserError: a directory is not a checkout of the peer.
     """
     peers: list[Contender] = []
     if cmsis_nn is not None:
@@ -52,7 +52,7 @@ class Comparison:
 
     Args:
         names: the contenders', ours first.
-        found: in the order in which they are to be shown.
+        found: in the order shown.
     """
 
     def __init__(self, names: tuple[str, ...], found: tuple[Measurement, ...]) -> None:
@@ -101,7 +101,7 @@ class Comparison:
         return Table(title, tuple(heads), tuple(rows), words=3)
 
     def _memory(self) -> Table:
-        """On the core that most contenders run on, the first of them."""
+        """On the core that most contenders run on; of several, the first."""
         cases = list(self._by_case)
         core, _, level = max(cases, key=lambda case: len(self._by_case[case]))
         rows = []
@@ -148,7 +148,7 @@ def _count(one: Measurement, *, learn: bool) -> Count | None:
 
 
 def simulated(cores: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Those of the cores that can be simulated here, and why the others cannot."""
+    """The cores that can be simulated here, and why the others cannot."""
     kept, reasons = [], []
     for core in cores:
         try:

@@ -1,4 +1,4 @@
-"""A contender's C, built for a core and run there: one counted call a request."""
+"""A contender's C, built for a core and run there: one counted call per request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from spela_mcu.simulators.choice import counting_simulator, simulator_named
 C_DIRECTORY = Path(__file__).parent / "c"
 TIMEOUT_S = 120
 UNICORN_BOARD = "mps2-an386"
-"""Its memory map serves every core in Unicorn: instructions do not depend on it."""
+"""Its memory map serves every core in Unicorn: instruction counts do not depend on it."""
 
 FLOAT_UNITS: Final[dict[str, str]] = {
     "cortex-m4": "fpv4-sp-d16",
@@ -38,16 +38,16 @@ FLOAT_UNITS: Final[dict[str, str]] = {
 
 @dataclass(frozen=True)
 class Program:
-    """What a contender is made of, beside the program that drives it.
+    """What a contender is made of, besides the program that drives it.
 
     Attributes:
         sources: C files.
         includes: directories of headers.
         defines: NAME=VALUE.
-        own: our C, compiled as we ship it; else a peer's, as its users compile it: warnings are
-            not ours to judge, and the C library, and the compiler's knowledge of it, are there.
+        own: our C, compiled as we ship it; else a peer's, compiled as its users do: its warnings do
+            not count, and it has the C library and the compiler's built-in knowledge of it.
         needs_float: compiled for the core's floating-point unit, where it can have one.
-        stack_bytes: reserved for the stack, generously: how much of it is used is measured.
+        stack_bytes: reserved for the stack, generously: what is used of it is measured.
     """
 
     sources: tuple[Path, ...]
@@ -60,7 +60,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Place:
-    """Where programs run: a board, real or of Unicorn's, and what simulates it."""
+    """Where programs run: a board, real or Unicorn's, and its simulator."""
 
     board: Board
     simulator: Simulator
@@ -76,7 +76,7 @@ class Tools:
 
 @dataclass(frozen=True)
 class _View:
-    """A program as the templates of ports see it."""
+    """A program for the ports' templates."""
 
     board: Board
     stack_bytes: int
@@ -87,7 +87,7 @@ def place_for(core: str) -> Place:
     """Where a core's programs run: in Unicorn if it knows the core, else on a board in QEMU.
 
     Raises:
-        UserError: nothing that is installed simulates it with counts.
+        UserError: no installed simulator can count instructions on it.
     """
     unicorn = simulator_named("unicorn")
     model = load_board(UNICORN_BOARD)
@@ -99,7 +99,7 @@ def place_for(core: str) -> Place:
         return Place(model.model_copy(update=changes), unicorn)
     board = board_for(model, core, "auto")
     simulator = counting_simulator(board, "auto")
-    assert simulator is not None  # board_for made sure
+    assert simulator is not None  # board_for has made sure
     return Place(board, simulator)
 
 
@@ -109,12 +109,12 @@ def build_program(
     """Compiles and links a program.
 
     Args:
-        name: of the ELF file.
-        program: what of.
-        place: where it is to run.
+        name: the name of the ELF file.
+        program: what it is made of.
+        place: where it will run.
         tools: what builds it.
-        directory: for what is made; sources that are already compiled there in the same way are
-            not compiled again. Nothing but this function may write there.
+        directory: for generated files; sources already compiled there in the same way are not
+            recompiled. Nothing else may write there.
 
     Raises:
         UserError: it does not compile, or the C library is wanted and missing.
@@ -134,7 +134,7 @@ def build_program(
         drivers.append(ports / "memory.c")
     flags = _with_float(compiler.compile_flags(board, optimization), program, board)
     if not program.own:
-        # Without the compiler's knowledge of memcpy, a peer's loads of a word become calls.
+        # Without the compiler's built-in memcpy, a peer's word loads become calls.
         flags += ["-fhosted", "-w"]
     defines = [f"-D{define}" for define in program.defines]
     includes = [f"-I{path}" for path in (C_DIRECTORY, port, ports, application, *program.includes)]
@@ -161,10 +161,10 @@ def build_program(
 
 
 def check_c_library(compiler: Compiler) -> None:
-    """Makes sure that a peer's C can be compiled and linked.
+    """Checks that a peer's C can be compiled and linked.
 
     Raises:
-        UserError: the compiler brings no C library for the chip.
+        UserError: the compiler has no C library for the chip.
     """
     mend = "Debian, Ubuntu: apt install gcc-arm-none-eabi libnewlib-arm-none-eabi"
     if compiler.name != "gcc":
@@ -185,7 +185,7 @@ def _with_float(flags: tuple[str, ...], program: Program, board: Board) -> list[
 def _project(
     name: str, directory: Path, board: Board, optimization: Optimization
 ) -> ProjectDirectory:
-    """What a simulator wants to know of a program: its board."""
+    """What a simulator needs to know about a program: its board."""
     return ProjectDirectory(
         path=directory,
         name=name,

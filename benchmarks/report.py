@@ -1,4 +1,4 @@
-"""What a benchmark found, on the terminal, as JSON, or as a section of a Markdown file."""
+"""A benchmark's results on the terminal, as JSON, or as a section of a Markdown file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its first `words` columns hold words, the others numbers."""
+    """A table whose first `words` columns hold words, the others numbers."""
 
     title: str
     heads: tuple[str, ...]
@@ -45,13 +45,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Report:
-    """What a benchmark found.
+    """The results of a benchmark.
 
     Attributes:
         name: of its section in a Markdown file.
-        command: that makes it, without what only this machine has.
-        conditions: with what it was measured, a line each.
-        tables: what was found.
+        command: the command that produces them, without paths of this machine.
+        conditions: the conditions of the measurement, one per line.
+        tables: the results.
         data: the same, and more, as plain data.
     """
 
@@ -71,7 +71,7 @@ class Report:
         """Prints it, as tables or JSON, and puts it into a Markdown file if one is given.
 
         Raises:
-            UserError: the file has no place for it.
+            UserError: the file has no section for it.
         """
         if markdown is not None:
             write_section(markdown, self.name, self.markdown())
@@ -90,7 +90,7 @@ def write_section(file: Path, name: str, text: str) -> None:
     Args:
         file: a Markdown file; made, with the section alone, if there is none.
         name: the section's, in its markers.
-        text: what is to stand there.
+        text: the new content.
 
     Raises:
         UserError: the file has not exactly one such section.
@@ -145,7 +145,7 @@ def _section(file: Path, name: str) -> str:
 
 
 class Benchmark(click.Command):
-    """A command that tells errors as spela-mcu does."""
+    """A command that reports errors as spela-mcu does."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's
         """See click."""

@@ -31,12 +31,12 @@ SHAPES = tuple(
         (1024, 256), (1024, 512),
     )
 )  # fmt: skip
-"""From 2 thousand to half a million weights."""
+"""From two thousand to half a million weights."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """Instructions = fixed + per_mac * MACs, with the least squares of relative residuals.
+    """Instructions = fixed + per_mac * MACs, by least squares of relative residuals.
 
     Attributes:
         worst: the largest residual, as a share of what was measured.
@@ -47,12 +47,12 @@ class Line:
     worst: float
 
     def at(self, macs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Instructions that the line says."""
+        """Instructions that the line predicts."""
         return self.fixed + self.per_mac * macs
 
 
 def fit(macs: NDArray[np.float64], instructions: NDArray[np.float64]) -> Line:
-    """The line through some points; relative, so that small networks count as large ones do."""
+    """The line through some points; relative, so that small networks count like large ones."""
     matrix = np.column_stack((np.ones_like(macs), macs)) / instructions[:, None]
     (fixed, per_mac), *_ = np.linalg.lstsq(matrix, np.ones_like(macs), rcond=None)
     residuals = (fixed + per_mac * macs) / instructions - 1

@@ -1,8 +1,7 @@
 """How quick this machine is: generating a large model, and learning on the host.
 
-The only figures that are times, so they are of the machine they are taken on: compare ratios.
-Times are of the processor, which hardly depend on what else the machine does.
-From the repository's root:
+These figures alone are times, and so depend on the machine they are taken on: compare ratios. They
+are processor times, which hardly depend on what else the machine does. From the repository's root:
 
     python -m benchmarks.speed
 """
@@ -54,11 +53,11 @@ target:
 
 @dataclass(frozen=True)
 class Generation:
-    """What `spela-mcu generate` took for a model: its whole process.
+    """What `spela-mcu generate` took for a model, as a whole process.
 
     Attributes:
-        seconds: of the processor, all threads; `elapsed_seconds`: of the clock on the wall.
-        memory_bytes: resident, at most.
+        seconds: processor time of all threads; `elapsed_seconds`: wall-clock time.
+        memory_bytes: the most resident memory.
     """
 
     weights: int
@@ -70,7 +69,7 @@ class Generation:
 
 @dataclass(frozen=True)
 class Learning:
-    """How quickly a network learns on this machine: the best of some rounds."""
+    """How fast a network learns on this machine: the best of several rounds."""
 
     engine: str
     samples_per_second: float

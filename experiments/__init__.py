@@ -1,1 +1,1 @@
-"""Experiments whose figures stand in docs/: run from the root of the repository."""
+"""Experiments whose figures are in docs/; run them from the root of the repository."""

@@ -1,4 +1,4 @@
-"""The same network learned by backpropagation, to stand beside."""
+"""The same network learned by backpropagation, for comparison."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEARNING_RATE, MOMENTUM = 0.05, 0.9
 
 
 def backprop_accuracy(dataset: Dataset, widths: list[int], epochs: int, seed: int) -> float:
-    """Share of the test part that a ReLU network with a softmax readout classifies rightly.
+    """Share of the test part that a ReLU network with a softmax readout classifies correctly.
 
     Args:
         dataset: its train part is learned.

@@ -1,4 +1,4 @@
-"""A trained network meets data that changed, and learns on the chip: accuracy as it does."""
+"""A trained network meets changed data and learns on the chip: its accuracy as it does."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ DRIFTS: dict[str, Callable[[Pictures, np.random.Generator], Pictures]] = {
 
 
 def drift(task: Task) -> dict[str, float]:
-    """Pictures that drift: % right before, and on drifted test samples as drifted ones are learned.
+    """Drifting pictures: % correct before, and on drifted test samples as drifted ones are learned.
 
-    Options: `drift`, one of DRIFTS. What is learned on the chip was not in the training.
+    Options: `drift`, one of DRIFTS. The samples learned on the chip were not in the training part.
     """
     spec, dataset = prepared(task)
     changes = DRIFTS[task.options["drift"]]
     rng = np.random.default_rng(task.seed)
-    # Half of the test part is learned from, so that no drifted sample was seen before the drift.
+    # Half of the test part is learned, so that no drifted sample was seen before the drift.
     rows = rng.permutation(len(dataset.test))
     half = len(rows) // 2
     stream, test = (Split(dataset.test.x[r], dataset.test.y[r]) for r in np.split(rows, [half]))
@@ -74,7 +74,7 @@ def drift(task: Task) -> dict[str, float]:
 
     def drifted(split: Split) -> Split:
         raw = split.x / dataset.scaling.scale + dataset.scaling.offset
-        full = 1 / dataset.scaling.scale[0]  # what scaling takes to 1
+        full = 1 / dataset.scaling.scale[0]  # the value that is scaled to 1
         pictures = changes((raw / full).reshape(-1, *dataset.input_shape), rng) * full
         return Split(apply_scaling(pictures.reshape(len(split), -1), dataset.scaling), split.y)
 
@@ -119,7 +119,7 @@ _networks: dict[str, FloatNetwork] = {}
 
 
 def _trained(spec: ModelSpec, dataset: Dataset) -> IntegerNetwork:
-    """The integer network that starts from a trained float one; rows of a seed share that."""
+    """The integer network that starts from a trained float one, which all rows of a seed share."""
     training = spec.training.model_copy(update={"seed": spec.network.seed})
     seeded = spec.model_copy(update={"training": training})
     embeddings = float_embeddings(seeded, dataset.classes)

@@ -1,7 +1,7 @@
-"""Stochastic rounding with a random number for every weight: beside it the shared dither stands.
+"""Stochastic rounding with a random number for every weight, to compare the shared dither with.
 
-The product draws one number an input, shared by all units of a layer (docs/arithmetic.md,
-section 5). This variant exists for that comparison alone.
+The product draws one number per input, shared by all units of a layer (docs/arithmetic.md, section
+5). This variant exists only for that comparison.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from spela_mcu.fixed_point.network import (
 
 
 class IndependentDitherNetwork(IntegerNetwork):
-    """An `IntegerNetwork` but for step 7 of learning: `d[j][i]` instead of `d[i]`.
+    """An `IntegerNetwork`, except for step 7 of learning: `d[j][i]` instead of `d[i]`.
 
     The numbers come from numpy's PCG64, so that neighbouring weights share nothing.
     """

@@ -1,4 +1,4 @@
-"""Learned from scratch: a network's accuracy on the test part after its stream of samples."""
+"""Learning from scratch: a network's accuracy on the test part after its stream of samples."""
 
 from __future__ import annotations
 
@@ -35,22 +35,21 @@ from spela_mcu.spec.load import load_spec
 from spela_mcu.spec.model import ModelSpec
 
 SAMPLES_AT_ONCE = 4096
-"""Samples copied per call: bounds the memory, not the result."""
+"""Samples copied per call: bounds the memory; the result does not depend on it."""
 
 FUSED = "all exits"
-"""Column of the class whose cosines, summed over the exits, are greatest."""
+"""Column for answers by the greatest sum of cosines over the exits."""
 
 
 def learn(task: Task) -> dict[str, float]:
-    """Lets a network learn and tests it: % of right answers per exit, and of all exits together.
+    """Has a network learn and tests it: % of correct answers per exit, and of all exits together.
 
     Options: `by`, who learns: chip (the firmware's C), per_weight (numpy, a random number for
     every weight), float (like the chip, sample by sample), batches (the float reference's
-    training) or backprop; `share` of the training samples; `epochs`; `embeddings`: first, to take
-    the first arrangement drawn instead of the best; `shift`: pictures are shifted at random by
-    at most so many pixels (chip, per_weight and float); `power`: pictures' values, of 0 to 1, are
-    taken to it before their means come off; `rate_shifts`: a layer each, halvings of its rate
-    (chip).
+    training) or backprop; `share` of the training samples; `epochs`; `embeddings`: first, for the
+    first arrangement drawn instead of the best; `shift`: pictures are shifted at random by at most
+    this many pixels (chip, per_weight and float); `power`: pictures' values, 0 to 1, are raised to
+    it before their means are subtracted; `rate_shifts`: one per layer, halvings of its rate (chip).
     """
     spec, dataset = prepared(task)
     by, epochs = task.options["by"], task.options.get("epochs", spec.learning.epochs)
@@ -86,9 +85,9 @@ def learn(task: Task) -> dict[str, float]:
 
 
 def powered(dataset: Dataset, power: float) -> Dataset:
-    """Pictures whose values, of 0 to 1, were taken to a power before their means came off.
+    """Pictures whose values, 0 to 1, are raised to a power before their means are subtracted.
 
-    On a chip whose camera gives bytes, that is a table of 256 entries.
+    On a chip whose camera gives bytes, this is a table of 256 entries.
     """
     zero = dataset.scaling.offset * dataset.scaling.scale  # a raw 0 is at -zero
 
@@ -107,7 +106,7 @@ def powered(dataset: Dataset, power: float) -> Dataset:
 
 
 def _first_embeddings(spec: ModelSpec, plan: FixedPointPlan) -> FixedPointPlan:
-    """The plan without the choice among arrangements of embeddings."""
+    """The plan without choosing among arrangements of embeddings."""
     layers = []
     for layer in plan.layers:
         rng = np.random.default_rng(layer.seed)
@@ -117,7 +116,7 @@ def _first_embeddings(spec: ModelSpec, plan: FixedPointPlan) -> FixedPointPlan:
 
 
 def _with_rate_shifts(plan: FixedPointPlan, shifts: list[int]) -> FixedPointPlan:
-    """The plan with each layer's rate halved so many times; doubled for negative ones."""
+    """The plan with each layer's rate halved this many times; negative numbers double it."""
     layers = []
     for layer, shift in zip(plan.layers, shifts, strict=True):
         learner = replace(layer.learner, rate_shift=layer.learner.rate_shift + shift)
@@ -161,7 +160,7 @@ class Stream:
     """The training samples in the order in which a chip learns them.
 
     Attributes:
-        shift: pictures are shifted by at most so many pixels each way, anew each time.
+        shift: pictures are shifted by at most this many pixels each way, anew each time.
     """
 
     dataset: Dataset
@@ -197,7 +196,7 @@ class Stream:
 
 
 def _float_alike(spec: ModelSpec, plan: FixedPointPlan, stream: Stream) -> FloatNetwork:
-    """A float network that learns the chip's stream from the chip's weights at its rates."""
+    """A float network that learns the chip's stream, from the chip's weights and at its rates."""
     embeddings = float_embeddings(spec, plan.classes)
     network = FloatNetwork.untrained(spec.network, plan.inputs, plan.classes, embeddings)
     start = IntegerNetwork.untrained(plan).initial
@@ -213,8 +212,8 @@ def _float_alike(spec: ModelSpec, plan: FixedPointPlan, stream: Stream) -> Float
 def _trained_in_batches(spec: ModelSpec, stream: Stream) -> FloatNetwork:
     """The float reference's training over all epochs: the weights of the last, not of the best.
 
-    The best is of equals the last; and a network finds the same in a validation sample of zeros
-    (class 0, with no cosine at all) after every epoch.
+    On a tie the best is the last; and the one validation sample, of zeros, gives the same answer
+    after every epoch (class 0, without any cosine).
     """
     training = spec.training.model_copy(
         update={"epochs": stream.epochs, "patience": stream.epochs, "seed": stream.seed}
@@ -234,7 +233,7 @@ def exit_cosines(
 ) -> NDArray[np.float64]:
     """Every exit's cosines [exits, n, classes] for samples [n, inputs].
 
-    Sums, activations and scores are the chip's; only their division by the length is in float.
+    Sums, activations and scores are the chip's; only the division by the length is in float.
     """
     values, exits = first_inputs(plan, samples), []
     for layer, matrix in zip(plan.layers, weights, strict=True):
@@ -249,7 +248,7 @@ def exit_cosines(
 def shares(
     cosines: NDArray[np.float64] | NDArray[np.float32], labels: NDArray[np.int64]
 ) -> dict[str, float]:
-    """% of right answers from cosines [exits, n, classes]: first exit, last exit, all summed."""
+    """% of correct answers from cosines [exits, n, classes]: first exit, last exit, sum of all."""
     answers = {"exit 0": cosines[0], "last exit": cosines[-1], FUSED: cosines.sum(axis=0)}
     return {
         name: 100 * float((values.argmax(axis=1) == labels).mean())

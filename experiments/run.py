@@ -1,6 +1,6 @@
 """Runs studies: every table of docs/accuracy.md, from the repository's root.
 
-python -m experiments.run              # what there is, and how much of it is measured
+python -m experiments.run              # lists the studies and how much of each is measured
 python -m experiments.run mnist drift  # these studies; what is measured is not repeated
 python -m experiments.run --all
 python -m experiments.tables           # the tables into docs/accuracy.md

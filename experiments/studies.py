@@ -17,7 +17,7 @@ CLUSTERS = "experiments/models/clusters.yaml"
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: what it differs in from the study's model."""
+    """One row of a table: how it differs from the study's model."""
 
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
@@ -29,9 +29,9 @@ class Study:
     """One table.
 
     Attributes:
-        model: the model.yaml from which the rows start.
-        seeds: runs a row.
-        reference: the row against which the others stand, seed by seed; None for none.
+        model: the model.yaml that the rows vary.
+        seeds: runs per row.
+        reference: the row that the others are compared with, seed by seed; None: no comparison.
         measure: see `experiments.run.MEASURES`.
     """
 
@@ -112,7 +112,7 @@ def _narrow(function: str, *units: int) -> tuple[Row, ...]:
 
 
 def _worn(samples: int) -> tuple[Row, ...]:
-    """After so many random labels: relu and leaky_relu, without and with weight decay."""
+    """After a number of random labels: relu and leaky_relu, without and with weight decay."""
     return tuple(
         Row(
             f"{samples:,} random labels, {activation}{', weight decay' if decays else ''}",
@@ -147,7 +147,7 @@ _PAPER = {**_WIDE, "training.learning_rate": 2.5, "training.decay": 0.9}
 
 
 def _few_shot(samples: int) -> tuple[Row, ...]:
-    """1 % and 5 % of so many training samples, five passes; SPELA's rate halves after each pass."""
+    """1 % and 5 % of `samples` training ones, five passes; SPELA's rate halves after each pass."""
     learners = {
         "margin, int8": ({}, {"by": "chip"}),
         "cosine, float": ({"network.loss": "cosine"}, {"by": "float"}),
@@ -310,4 +310,4 @@ STUDIES: dict[str, Study] = {
         seeds=10, measure="wearer",
     ),
 }  # fmt: skip
-"""By the name that the command takes; the cheap ones of them take seconds a run."""
+"""By the name that the command takes; the cheap ones take seconds per run."""

@@ -18,13 +18,13 @@ DOCUMENT = Path("docs/accuracy.md")
 _PLACE = re.compile(r"(<!-- study: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 BASE_COLUMN = "last exit"
-"""The column in which rows stand against a study's reference."""
+"""The column that compares rows with a study's reference."""
 
 
 def study_table(name: str, study: Study, records: list[Record]) -> str:
     """A study's rows: the mean over its seeds ± the standard deviation of one run, in %.
 
-    Results of tasks that the study does not hold (any more) are left out.
+    Results of tasks that are not, or no longer, part of the study are left out.
     """
     wanted = {task.key: task for task in study.tasks(name)}
     values: dict[str, dict[int, dict[str, float]]] = defaultdict(dict)

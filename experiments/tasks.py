@@ -1,4 +1,4 @@
-"""What is measured, one run at a time, and the file that remembers what was."""
+"""The runs to measure, and the file that keeps their results."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Task:
-    """One run: everything that decides its result, but for the code.
+    """One run: everything that determines its result, except the code.
 
     Attributes:
         study: the study it belongs to.
         row: its row in the study's table.
         measure: what is done, a name in `experiments.run.MEASURES`.
         model: a model.yaml, relative to the repository's root.
-        model_digest: of that file, so that a changed one is measured anew.
+        model_digest: digest of that file, so that a changed one is measured anew.
         settings: values at dotted keys that replace model.yaml's.
         options: further arguments of the measure.
         seed: of weights, embeddings and order.
@@ -46,20 +46,20 @@ class Task:
 
     @property
     def key(self) -> str:
-        """Equal for tasks that would give the same result in the same place."""
+        """Equal for tasks with the same result in the same place of a table."""
         return json.dumps(asdict(self), sort_keys=True)
 
 
 @dataclass(frozen=True)
 class Record:
-    """A task and what came of it: values by their column."""
+    """A task and its result: values by column."""
 
     task: Task
     values: dict[str, float]
 
 
 def results_file(study: str, directory: Path = RESULTS) -> Path:
-    """Where a study's results are kept, one JSON object a line."""
+    """The file of a study's results, one JSON object per line."""
     return directory / f"{study}.jsonl"
 
 
@@ -82,7 +82,7 @@ def read_records(file: Path) -> list[Record]:
 
 
 def append_record(file: Path, record: Record, command: str) -> None:
-    """Adds a result with the command and the versions that it came from."""
+    """Adds a result with the command and the versions that produced it."""
     versions = {
         "spela_mcu": __version__,
         "python": platform.python_version(),
@@ -105,7 +105,7 @@ def changed(spec: ModelSpec, settings: dict[str, Any]) -> ModelSpec:
     """The spec with other values at dotted keys.
 
     Raises:
-        UserError: there is no such key, or the value is not one for it.
+        UserError: there is no such key, or it does not take the value.
     """
     sections = spec.model_dump()
     for key, value in settings.items():

@@ -18,7 +18,7 @@ FEW, MANY = 1000, 8000
 
 
 def silent(task: Task) -> dict[str, float]:
-    """How much of a narrow network is silent after learning, and what that costs, in %.
+    """How much of a narrow network is silent after learning, and its accuracy, in %.
 
     Options: `by`: chip or float.
     """
@@ -37,7 +37,7 @@ def silent(task: Task) -> dict[str, float]:
 
 
 def worn(task: Task) -> dict[str, float]:
-    """What a network still learns after many samples with random labels: % of right answers.
+    """What a network still learns after many samples with random labels: % of correct answers.
 
     Options: `by`: chip or float; `random`: samples with random labels before the true ones.
     """
@@ -80,7 +80,7 @@ class _Learner:
         labels: NDArray[np.int64],
         rng: np.random.Generator | None = None,
     ) -> None:
-        """Learns samples in an order; with a generator, each time with another random label."""
+        """Learns samples in a given order; with a generator, each time with a new random label."""
         if len(order) == 0:
             return
         y = labels[order] if rng is None else rng.integers(0, self._plan.classes, len(order))
@@ -90,7 +90,7 @@ class _Learner:
             self._float.learn_online(split.x[order], y, np.full(len(order), self._rate))
 
     def accuracy(self, split: Split) -> float:
-        """% of right answers at the last exit."""
+        """% of correct answers at the last exit."""
         if self._float is None:
             return 100 * self._chip.score(quantize_inputs(split.x), split.y)
         return 100 * self._float.accuracy(split.x, split.y)[-1]

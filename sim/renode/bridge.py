@@ -1,14 +1,14 @@
 """Serves spela-mcu from within Renode: included by the monitor, run by its IronPython (2.7).
 
-It connects to the port of this host that the environment names, so that Renode itself listens on
-none. Requests are: a count of fields (u32), then every field as its length (u32) and its bytes, the
-first the name of a function below. Answers are a byte, 0 if all went well and 1 for an error, then
-length (u32) and bytes.
+It connects to the local port that the environment names, so that Renode itself listens on none. A
+request is a count of fields (u32), then every field as its length (u32) and its bytes; the first is
+the name of a function below. An answer is a byte, 0 for success or 1 for an error, then length
+(u32) and bytes.
 
 Renode polls a terminal only between quanta of virtual time, and waits 100 ms whenever the emulation
-starts. So bytes go into and out of the UART directly, and time runs only within a request: from
-the first byte of it to the last of the answer, where the core is halted. A board that waits costs
-nothing, and what it executes does not depend on how fast the host is.
+starts. So bytes go into and out of the UART directly, and time runs only within a request: from its
+first byte to the last of the answer, where the core is halted. A waiting board costs nothing, and
+what it executes does not depend on the speed of the host.
 """
 
 import clr
@@ -31,8 +31,8 @@ from Antmicro.Renode.UserInterface import CommandInteractionEater
 QUANTUM = TimeInterval.FromMicroseconds(10000)
 MIPS = 100
 
-# An access to an address where there is nothing: Renode warns, reads 0 and goes on. Tags are for
-# what a board has, and Renode does not model.
+# An access to an unmapped address: Renode warns, reads 0 and goes on. Tags stand for what a board
+# has but Renode does not model.
 STRAY = " non existing peripheral at "
 TAG = "(tag: "
 ABORT = "CPU abort"
@@ -44,7 +44,7 @@ def emulation():
 
 
 class Board(object):
-    """A machine whose UART is at our end; it runs only when something is asked of it."""
+    """A machine whose UART we hold; it runs only during a request."""
 
     def __init__(self, machine, uart):
         self.machine = machine
@@ -83,7 +83,7 @@ class Board(object):
         self.sent.append(byte)
 
     def warn(self, name, message):
-        """Something that Renode logs about the board."""
+        """A message that Renode logs about the board."""
         if self.running and (ABORT in message or STRAY in message and TAG not in message):
             self.problem = self.problem or message
             self.stop()
@@ -91,7 +91,7 @@ class Board(object):
 
 
 class Warnings(LoggerBackend):
-    """Hands warnings and errors on to the board that they are about."""
+    """Passes warnings and errors on to the board that they concern."""
 
     def Log(self, entry):
         board = boards.get(entry.MachineName)
@@ -100,7 +100,7 @@ class Warnings(LoggerBackend):
 
 
 class Counter(object):
-    """Instructions of every outermost call of some functions, from first to return."""
+    """Instructions of every outermost call of some functions, from entry to return."""
 
     def __init__(self, cpu, entries):
         self.cpu = cpu
@@ -126,7 +126,7 @@ class Counter(object):
         self.hook(self.back, self.leave)
 
     def leave(self, cpu, address):
-        # Recursion would pass here with a deeper stack.
+        # A recursive call would pass here with a deeper stack.
         if not self.inside or self.cpu.GetRegister(13).RawValue != self.stack:
             return
         self.counts += [self.entry, self.cpu.ExecutedInstructions - self.start]
@@ -169,7 +169,7 @@ def do_monitor(command):
 
 
 def do_open(name, uart):
-    """Takes a machine's UART."""
+    """Takes over a machine's UART."""
     found, machine = emulation().TryGetMachine(text(name))
     if not found:
         raise ValueError("there is no machine " + text(name))
@@ -182,7 +182,7 @@ def do_close(name):
 
 
 def do_send(name, data):
-    """Puts bytes into the receiver, behind those not read yet."""
+    """Puts bytes into the receiver, after those not read yet."""
     board = boards[text(name)]
     write = board.uart.WriteChar
     for byte in data:
@@ -227,7 +227,7 @@ def do_count(name, entries):
 
 
 def do_counts(name):
-    """The calls since the last time: entry and instructions of each."""
+    """The calls since the last request: entry and instructions of each."""
     counter = boards[text(name)].counter
     counts, counter.counts = counter.counts, []
     return words(counts)
