@@ -89,11 +89,11 @@ def write_section(file: Path, name: str, text: str) -> None:
 
     Args:
         file: a Markdown file; made, with the section alone, if there is none.
-        name: the section's, in its markers.
+        name: the section's name in its markers.
         text: the new content.
 
     Raises:
-        UserError: the file has not exactly one such section.
+        UserError: the file does not have exactly one such section.
     """
     begin, end = _markers(name)
     section = f"{begin}\n\n{text}\n{end}"
@@ -112,12 +112,12 @@ def read_rows(file: Path, name: str, title: str, heads: tuple[str, ...]) -> list
 
     Args:
         file: the Markdown file.
-        name: the section's, in its markers.
+        name: the section's name in its markers.
         title: the table's.
         heads: the table's; with others, it is another table.
 
     Raises:
-        UserError: the file has not exactly one such section.
+        UserError: the file does not have exactly one such section.
     """
     _, _, rest = _section(file, name).partition(f"{title}:\n\n")
     lines = rest.partition("\n\n")[0].splitlines()

@@ -126,7 +126,7 @@ def check_directory(directory: Path) -> None:
     A full one that may not be written to is left to its writer, which may find all done.
 
     Raises:
-        UserError: something else stands in its place, or the disk does not let it.
+        UserError: something else is in its place, or the disk refuses.
         OSError: it cannot be looked at.
     """
     try:
@@ -178,7 +178,7 @@ def make_directory(directory: Path) -> None:
     """Makes a directory and its parents; a link to a directory counts as one.
 
     Raises:
-        UserError: something else stands in its place, or the disk does not let it.
+        UserError: something else is in its place, or the disk refuses.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)

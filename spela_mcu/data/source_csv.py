@@ -28,7 +28,7 @@ def read(data: CsvData, share_read: ShareRead | None = None) -> RawData:
     that are all whole numbers are integers, else texts.
 
     Args:
-        data: what the model says of the file.
+        data: the model's section for the file.
         share_read: told from time to time how much of the file has been read.
 
     Raises:
@@ -138,7 +138,7 @@ def _labels(
     """Labels as whole numbers if all of them are, else as texts.
 
     Args:
-        data: what the model says of the file.
+        data: the model's section for the file.
         texts: the distinct labels.
         lines: the line of each row.
         codes: the index of each row's label in `texts`.

@@ -39,7 +39,7 @@ class ModelSource:
         table_bytes: constant data in flash, exactly (except class names and the self-test's
             vectors, which are linked only if used).
         selftest_bytes: bytes of these vectors.
-        class_names: one a class.
+        class_names: one per class.
         digest: CRC-32 of all tables and parameters.
         infer_macs: multiply-accumulates of an inference at the last exit.
     """
@@ -130,7 +130,7 @@ def model_source(
     Args:
         name: a C identifier in lower case.
         network: its initial weights go to flash.
-        class_names: one a class.
+        class_names: one per class.
         scaling: how raw values become int8.
         drawn: the weights are the untrained ones, which the chip draws from the seed by itself.
         inference_only: weights stay in flash and are never learned.
