@@ -199,6 +199,7 @@ def _project(
         digest=0,
         infer_macs=0,
         weights="int8",
+        batch=1,
         files={},
     )
 

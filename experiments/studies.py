@@ -138,6 +138,9 @@ _FORMATS = (
     Row("int16", _INT16),
     Row("int8, nearest", _NEAREST),
 )
+_SUMMED = tuple(
+    Row(f"int8, {batch} updates summed", {"learning.batch": batch}) for batch in (8, 16)
+)
 _PER_WEIGHT = Row("int8, a random number a weight", options={"by": "per_weight"})
 
 _FROM_NOTHING = {"learning.start": "untrained", "learning.learning_rate": 0.2}
@@ -169,6 +172,7 @@ STUDIES: dict[str, Study] = {
         "Fashion-MNIST, 784-128-34, int8 learned from scratch beside float", FASHION,
         (
             *_FORMATS,
+            *_SUMMED,
             Row("int8, square roots", options=_ROOTS),
             Row("float, square roots", options={"by": "float", **_ROOTS}),
         ),
@@ -180,6 +184,7 @@ STUDIES: dict[str, Study] = {
             Row(_INT8, _WIDE),
             Row("float", _WIDE, {"by": "float"}),
             Row("int8, square roots", _WIDE, _ROOTS),
+            Row("int8, 16 updates summed, square roots", {**_WIDE, "learning.batch": 16}, _ROOTS),
             Row("float, square roots", _WIDE, {"by": "float", **_ROOTS}),
             Row("the paper's loss, float, in batches",
                 {**_PAPER, "network.loss": "cosine", "data.scaling": "global"},
@@ -195,7 +200,8 @@ STUDIES: dict[str, Study] = {
     "mnist": Study(
         "10,000 digits of MNIST, 784-128-34, int8 learned from scratch beside float", MNIST,
         (
-            *_FORMATS, _PER_WEIGHT,
+            *_FORMATS,
+            *_SUMMED, _PER_WEIGHT,
             Row("int8, shifted by up to a pixel", options={"shift": 1}),
             Row("float, shifted by up to a pixel", options={"by": "float", "shift": 1}),
         ),
@@ -218,7 +224,8 @@ STUDIES: dict[str, Study] = {
     ),
     "digits": Study(
         "Digits, 64-48-32, int8 learned from scratch beside float", DIGITS,
-        (*_FORMATS, _PER_WEIGHT), seeds=12, reference="float",
+        (*_FORMATS,
+            *_SUMMED, _PER_WEIGHT), seeds=12, reference="float",
     ),
     "few_shot_fashion": Study(
         "Few samples of Fashion-MNIST, 784-1000-34, 5 passes", FASHION, _few_shot(60_000), seeds=3,

@@ -6,7 +6,7 @@ both have wrong differs from this.
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 def rsr(a, s):
@@ -67,6 +67,7 @@ class Layer:
     reject_cosine: int = 0
     updates: int = 0
     halvings: int = 0
+    pending: list = field(default_factory=list)
 
     @property
     def low(self):
@@ -102,6 +103,7 @@ class Network:
     rate_halvings: int
     dither: int
     bias: bool = False
+    batch: int = 1
     samples: int = 0
     clipped: int = 0
 
@@ -131,6 +133,7 @@ class Network:
 
     def infer(self, sample):
         """Every exit's label, cosine, margin and scores."""
+        self.flush()
         x, found = self.inputs(sample), []
         for layer in self.layers:
             out = self.forward(layer, x)
@@ -188,28 +191,38 @@ class Network:
             factors = self.multipliers(layer, out, y)
             found.append(factors)
             if factors is not None:
-                self.update(layer, x, factors)
+                layer.pending.append((x, factors))
+                if len(layer.pending) == self.batch:
+                    self.apply(layer)
             x = out.h
         self.samples = min(self.samples + 1, 2**32 - 1)
         return found
 
-    def update(self, layer, x, factors):
-        """Section 5, 7 to 9."""
-        d = [2 ** (layer.U - 1)] * len(x)
+    def flush(self):
+        """What precedes every inference [5]."""
+        for layer in self.layers:
+            if layer.pending:
+                self.apply(layer)
+
+    def apply(self, layer):
+        """The layer's pending updates [5]."""
+        n = len(layer.w[0])
+        d = [2 ** (layer.U - 1)] * n
         if self.rounding == "stochastic":
-            for i in range(pad(len(x))):
+            for i in range(pad(n)):
                 self.dither = advance(self.dither)
-                if i < len(x):
+                if i < n:
                     d[i] = self.dither >> (32 - layer.U)
-        for row, factor in zip(layer.w, factors, strict=True):
-            for i, value in enumerate(x):
-                step = (factor * value + d[i]) >> layer.U
-                row[i] = clip(row[i] + step, layer.low, layer.high)
-        layer.updates += 1
-        if layer.updates == 256:
+        for j, row in enumerate(layer.w):
+            for i in range(n):
+                total = sum(factors[j] * x[i] for x, factors in layer.pending)
+                row[i] = clip(row[i] + ((total + d[i]) >> layer.U), layer.low, layer.high)
+        layer.updates += len(layer.pending)
+        layer.pending = []
+        if layer.updates >= 256:
             layer.updates = 0
             ends = sum(w in (layer.low, layer.high) for row in layer.w for w in row)
-            if 64 * ends > len(layer.w) * len(x) and layer.halvings < 15:
+            if 64 * ends > len(layer.w) * n and layer.halvings < 15:
                 layer.w = [[(w + ((w >> 1) & 1)) >> 1 for w in row] for row in layer.w]
                 layer.halvings += 1
 
@@ -219,6 +232,11 @@ class Network:
         for layer in self.layers:
             crc = zlib.crc32(struct.pack("<II", layer.updates, layer.halvings), crc)
             crc = zlib.crc32(packed(layer.w, 1 if layer.U == 16 else 2), crc)
+            if self.batch > 1:
+                crc = zlib.crc32(struct.pack("<I", len(layer.pending)), crc)
+                for x, factors in layer.pending:
+                    pair = struct.pack(f"<{len(x)}b{len(factors)}h", *x, *factors)
+                    crc = zlib.crc32(pair, crc)
         return crc
 
 

@@ -97,7 +97,8 @@ def build_application(project, directory, compiler, level="O0", change=None):
         change: (file, right, wrong): a fault to plant, in one of the project's files.
     """
     write_project(project, directory)
-    defines = runtime_defines(project.model.weights, inference_only=project.inference_only)
+    model = project.model
+    defines = runtime_defines(model.weights, model.batch, inference_only=project.inference_only)
     sources = [*directory.glob("model/*.c"), *directory.glob("application/*.c"), PORT]
     sources += runtime_sources(directory, compiler, level, defines, change)
     return compiler.compile(

@@ -52,6 +52,7 @@ def test_the_report_is_whole_and_consistent(found):
     )
     assert 0 < report["stack_bytes"] <= report["stack_bound_bytes"]
     assert report["ram_beyond_weights_bytes"] == found[0].prepared.memory.buffers
+    assert found[0].prepared.memory.pending == 0
 
 
 def test_the_inference_counted_is_a_plain_call(found):

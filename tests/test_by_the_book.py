@@ -46,6 +46,7 @@ def by_book(network):
         plan.rate_halvings,
         plan.dither_seed,
         plan.bias,
+        plan.batch,
     )
 
 
@@ -132,6 +133,7 @@ class Three:
     learning_rate=st.floats(1e-3, 10),
     rate_halvings=st.integers(0, 5),
     bias=st.booleans(),
+    batch=st.sampled_from([1, 1, 2, 3, 8, 64]),
     seed=st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=80, deadline=None)

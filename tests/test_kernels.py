@@ -30,7 +30,7 @@ BACK = 0xFF00
 """An address that the program does not reach by itself."""
 WHAT = (
     *("", "inputs", "sums", "weights", "state", "relieved", "halved", "memory of others"),
-    "registers of the caller",
+    *("registers of the caller", "kept inputs", "applied weights", "applied state"),
 )
 LINKER_SCRIPT = """\
 SECTIONS {
@@ -54,11 +54,14 @@ class Case:
     multipliers: np.ndarray
     state: int
     is_nearest: bool
+    later_inputs: np.ndarray
+    later_multipliers: np.ndarray
 
     def __repr__(self):
         rounding = "nearest" if self.is_nearest else f"dither from {self.state:#x}"
         ranges = (f"{a.min()}..{a.max()}" for a in (self.weights, self.inputs, self.multipliers))
-        return f"Case({self.weights.shape}, {self.bits}, {', '.join(ranges)}, {rounding})"
+        batch = f"{len(self.later_inputs)} applied as one"
+        return f"Case({self.weights.shape}, {self.bits}, {', '.join(ranges)}, {rounding}, {batch})"
 
     @property
     def is_int16(self):
@@ -95,7 +98,11 @@ class Case:
         while not rows_to_update or len(rows_to_update) % 2:
             rows_to_update.append((0, 0))
         head += [len(rows_to_update), self.first_state, multiplier, increment, after]
-        head += [limit, is_relieved]
+        end, rows_of_batch, applied = self.apply(relieved, after, shift, half)
+        head += [limit, is_relieved, len(self.later_inputs), len(rows_of_batch), end]
+        stride = -(-len(self.later_inputs) // 2) * 2
+        later_multipliers = np.zeros((padded(rows), stride), np.int16)
+        later_multipliers[:rows, : len(self.later_inputs)] = self.later_multipliers.T
         parts = (
             np.array(head, np.uint32).tobytes(),
             self.inputs.astype(np.int8).tobytes(),
@@ -104,16 +111,36 @@ class Case:
             np.array(rows_to_update, np.int32).tobytes(),
             pack(updated, dtype),
             pack(relieved, dtype),
+            *(one.astype(np.int8).tobytes() for one in self.later_inputs),
+            later_multipliers.tobytes(),
+            np.array(rows_of_batch, np.uint32).tobytes(),
+            pack(applied, dtype),
         )
         return b"".join(part + bytes(-len(part) % 4) for part in parts)
+
+    def apply(self, weights, state, shift, half):
+        """Several updates as one: the dither's last state, the rows, the weights."""
+        rows, columns = weights.shape
+        noise, end = self.draw(padded(columns), shift, state)
+        steps = self.later_multipliers.T @ self.later_inputs + noise[:columns] >> shift
+        listed = np.flatnonzero(self.later_multipliers.any(axis=0))
+        applied = weights.copy()
+        applied[listed] = np.clip(weights + steps, -half, half - 1)[listed]
+        stride = -(-len(self.later_inputs) // 2) * 2
+        found = listed.tolist()
+        spare = next((row for row in range(padded(rows)) if row not in found), None)
+        while not found or len(found) % 2:
+            found.append(spare)
+        places = [(row // 4 * 4 * padded(columns) + row % 4 * 4, row * stride) for row in found]
+        return end, places, applied
 
     @property
     def first_state(self):
         return 0x80000000 if self.is_nearest else self.state
 
-    def draw(self, count, shift):
+    def draw(self, count, shift, state=None):
         """The dither of each column, and the generator's last state."""
-        state, noise = self.first_state, []
+        state, noise = self.first_state if state is None else state, []
         for _ in range(count):
             if not self.is_nearest:
                 state = (state * LCG_MULTIPLIER + LCG_INCREMENT) % 2**32
@@ -149,6 +176,7 @@ def cases(draw, widths=(0, 8, 12, 16)):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     bits = draw(st.sampled_from(widths))
     half = 1 << ((bits or 8) - 1)
+    batch = draw(st.sampled_from([1, 2, 3, 4, 7, 8, 9, 16, 33, 64]))
 
     def numbers(low, high, size):
         anywhere = rng.integers(low, high + 1, size)
@@ -170,6 +198,8 @@ def cases(draw, widths=(0, 8, 12, 16)):
         multipliers=numbers(-(1 << 15), (1 << 15) - 1, rows),
         state=draw(st.integers(0, 2**32 - 1)),
         is_nearest=draw(st.booleans()),
+        later_inputs=numbers(-128, 127, (batch, columns)),
+        later_multipliers=numbers(-(1 << 15), (1 << 15) - 1, (batch, rows)),
     )
 
 
@@ -381,6 +411,26 @@ FAULTS = [
     ("mve", "vldrw.u32 q5, [sp, #64]", "vldrw.u32 q3, [sp, #64]", "registers"),
     ("mve", "vldrw.u32 q6, [sp, #80]", "vldrw.u32 q6, [sp, #96]", "registers"),
     ("mve", "vldrw.u32 q7, [sp, #96]", "vldrw.u32 q3, [sp, #96]", "registers"),
+    # Several updates as one: a tail left out, a zero that is none, a clip too many.
+    ("sse2", "_mm_packs_epi16(moved, moved)", "_mm_packs_epi16(steps, moved)", "applied weights"),
+    ("sse2", "k < batch->count; k += 2U", "k + 2U < batch->count; k += 2U", "applied weights"),
+    ("sse2", "any = _mm_or_si128(any, pair)", "any = pair", "applied weights"),
+    (
+        "sse2",
+        "inputs += 4U * batch->stride",
+        "inputs += 4U * batch->stride - 4U",
+        "applied weights",
+    ),
+    ("dsp", "(5f - 4b) / 2, (8f", "(6f - 4b) / 2, (8f", "applied weights"),
+    ("dsp", "orr     lr, lr, r5", "mov     lr, r5", "applied weights"),
+    ("dsp", "smlad   r6, r10, lr, r6", "smlad   r6, r9, lr, r6", "applied weights"),
+    ("dsp", "sxtab16 r7, r7, r4, ror #8", "sxtab16 r7, r7, r4", "applied weights"),
+    ("dsp", "ssat16  r7, #8, r7", "ssat16  r7, #9, r7", "applied weights"),
+    ("dsp", "pkhtb   r7, r7, r5, asr #16", "pkhtb   r7, r7, r5, asr #15", "applied weights"),
+    ("dsp", "str     r7, [sp, #28]", "str     r6, [sp, #28]", "applied weights|applied state"),
+    ("dsp", *an_end(44, "r4-r11", 48, "r5-r11"), "registers"),
+    ("portable", "k < batch->count; k++", "k + 1U < batch->count; k++", "applied weights"),
+    ("portable", "i < 4U * batch->count", "i < 2U * batch->count", "applied weights"),
     ("portable", "low, high)", "low + 1, high)", "weights"),
     ("portable", "saturated <= limit", "saturated < limit", "relieved"),
     ("portable", "weight + odd", "weight + 0 * odd", "halved"),
@@ -398,7 +448,9 @@ FILES = {
 def file_with(kernels, text):
     """The file of a kernel set that holds a text, once."""
     files = (
-        [FILES[kernels]] if kernels in FILES else ["spela_kernels_body.h", "spela_kernels_upkeep.h"]
+        [FILES[kernels]]
+        if kernels in FILES
+        else ["spela_kernels_body.h", "spela_kernels_batch.h", "spela_kernels_upkeep.h"]
     )
     folder = HOST if kernels == "sse2" else RUNTIME
     (found,) = (name for name in files if (folder / name).read_text().count(text) == 1)

@@ -69,7 +69,8 @@ def test_the_bound_for_any_compiler_holds_for_each():
 def test_what_fits_is_planned():
     memory = check_fit(preflight(784, (128, 34), 10), load_board(SMALL))
     assert memory.weights == 784 * 128 + 128 * 36
-    assert memory.ram == memory.weights + memory.buffers + memory.application + memory.stack
+    network = memory.weights + memory.buffers + memory.pending
+    assert memory.ram == network + memory.application + memory.stack
 
 
 def test_whether_a_model_fits_is_known_without_its_embeddings(monkeypatch, tmp_path):

@@ -237,7 +237,8 @@ def test_reset_forgets(device):
         (request(Command.INFO, data=b"x"), Status.LENGTH),
         (request(Command.RESET, data=b"x"), Status.LENGTH),
         (request(Command.COUNTERS, data=b"x"), Status.LENGTH),
-        (struct.pack("<BBH", 9, 0, 0), Status.UNKNOWN),
+        (request(Command.FLUSH, data=b"x"), Status.LENGTH),
+        (struct.pack("<BBH", 10, 0, 0), Status.UNKNOWN),
         (b"\x01\x00\x00", Status.LENGTH),
     ],
 )

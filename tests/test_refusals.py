@@ -32,6 +32,7 @@ class Model:
     classes: int = 7
     loss: int = 2
     flags: int = 0
+    batch: int = 1
     layer_count: int | None = None
 
     def is_accepted(self):
@@ -64,7 +65,7 @@ class Model:
         model = ffi.new("spela_model_t *")
         model.layers, model.classes = layers, self.classes
         model.layer_count = len(self.layers) if self.layer_count is None else self.layer_count
-        model.loss, model.flags = self.loss, self.flags
+        model.loss, model.flags, model.batch = self.loss, self.flags, self.batch
         arena = ffi.new("uint64_t[]", 1)
         status = library.spela_init(ffi.new("spela_t **"), model, arena, 0)
         assert status in (library.SPELA_ERROR_ARENA, library.SPELA_ERROR_MODEL)
@@ -94,6 +95,9 @@ def chain(*units, inputs=3, **keys):
         (Model(chain(5), loss=0), True),
         (Model(chain(5), loss=2), True),
         (Model(chain(5), loss=3), False),
+        (Model(chain(5), batch=0), False),
+        (Model(chain(5), batch=64), True),
+        (Model(chain(5), batch=65), False),
         (Model(chain(5), flags=NEAREST), True),
         (Model(chain(5), flags=BIAS), True),
         (Model(chain(2, inputs=2), flags=BIAS), True),

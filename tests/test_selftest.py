@@ -74,7 +74,7 @@ FAULTS = {
     "dither": ("spela_kernels_body.h", "(32U - SPELA_UPDATE_SHIFT)", "(33U - SPELA_UPDATE_SHIFT)"),
     "rate": ("spela_learn.c", "mantissa) >> 18", "mantissa) >> 19"),
     "best class": ("spela_learn.c", "spela_best_class(network, label)", "(uint16_t)(label == 0U)"),
-    "updates": ("spela_learn.c", "state->updates++;", "state->updates += 2U;"),
+    "updates": ("spela_learn.c", "layers[index].updates++;", "layers[index].updates += 2U;"),
     "digest": ("spela_digest.c", "0x1DB71064U", "0x1DB71065U"),
 }
 

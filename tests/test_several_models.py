@@ -27,7 +27,9 @@ STEPS = 40
 MODELS = {
     "int8_learning": toy(name="small"),
     "int8_inference": toy(name="fixed", inputs=20, classes=3, drawn=False, inference_only=True),
+    "int8_batches": toy(name="summed", layers=(9, 6), batch=3),
     "int16_learning": toy(name="fine", inputs=9, weights="int16", drawn=False),
+    "int16_batches": toy(name="slow", inputs=6, weights="int16", batch=8),
     "int16_inference": toy(name="both", weights="int16", drawn=False, inference_only=True),
 }
 """One of each kind, by what it needs of the runtime."""
@@ -96,8 +98,11 @@ BUILDS = [
     (),
     (INFERENCE_ONLY_DEFINE,),
     *(
-        runtime_defines(weights, inference_only=inference_only)
-        for weights, inference_only in product(("int8", "int16"), (False, True))
+        runtime_defines(weights, batch, inference_only=inference_only)
+        for weights, batch, inference_only in (
+            *product(("int8", "int16"), (1, 8), (False,)),
+            *product(("int8", "int16"), (1,), (True,)),
+        )
     ),
 ]
 
@@ -107,7 +112,8 @@ def test_a_runtime_that_lacks_something_is_told_by_the_linker(defines, compiler,
     runs = {
         kind
         for kind in MODELS
-        if not (INFERENCE_ONLY_DEFINE in defines and kind.endswith("learning"))
+        if not (INFERENCE_ONLY_DEFINE in defines and not kind.endswith("inference"))
+        and not ("SPELA_SINGLE_UPDATES" in defines and kind.endswith("batches"))
         and not ("SPELA_INT8_ONLY" in defines and kind.startswith("int16"))
         and not ("SPELA_INT16_ONLY" in defines and kind.startswith("int8"))
     }

@@ -90,6 +90,7 @@ def test_every_field_and_table_is_in_the_digest():
     weights[1][8, 16] ^= 1
     digests.add(digest(weights=weights))
     whole = {"classes": 6, "margin": 1, "halve_rate_every": 9, "rate_halvings": 1, "dither_seed": 7}
+    whole["batch"] = 2
     changes = [*whole.items(), ("weights", "int16"), ("rounding", "nearest"), ("loss", "cosine")]
     for name, value in changes:
         digests.add(digest(dataclasses.replace(PLAN, **{name: value})))
@@ -102,8 +103,10 @@ def test_the_digest_is_of_these_bytes():
     exit_ = ExitPlan(np.array([[3, -4], [5, 6]]), 7, exit_margin=-1, reject_cosine=9)
     learner = LearnerPlan(0x8001, -2, update_shift=16)
     layer = LayerPlan(1, 2, 8, 1.0, 3, 0x01020304, exit_, learner)
-    plan = FixedPointPlan((layer,), 2, "int8", "nearest", "margin", 0x1234, 5, 6, 0x0A0B0C0D)
-    whole = struct.pack("<IIIHhBBBB", 1, 0x0A0B0C0D, 5, 2, 0x1234, 1, 2, 2, 6)
+    plan = FixedPointPlan(
+        (layer,), 2, "int8", "nearest", "margin", 0x1234, 5, 6, 0x0A0B0C0D, batch=3
+    )
+    whole = struct.pack("<IIIHhBBBBB", 1, 0x0A0B0C0D, 5, 2, 0x1234, 1, 2, 2, 6, 3)
     one = struct.pack("<IHHBBBhhBHh", 0x01020304, 1, 2, 0, 8, 3, -1, 9, 7, 0x8001, -2)
     weights = struct.pack("<I16b", 16, 1, 0, 0, 0, -2, *[0] * 11)
     embeddings = struct.pack("<I16b", 16, 3, -4, 0, 0, 5, 6, *[0] * 10)

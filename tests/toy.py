@@ -14,7 +14,7 @@ from spela_mcu.firmware.project import FirmwareProject, generate_project
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
-from spela_mcu.spec.model import FixedPoint, Layer, ModelSpec, Network, SklearnData
+from spela_mcu.spec.model import FixedPoint, Layer, Learning, ModelSpec, Network, SklearnData
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,13 @@ def with_thresholds(plan, thresholds):
     return replace(plan, layers=layers)
 
 
-def toy_spec(layers=(17, 9), weights="int8", *, bias=False, name="toy"):
+def toy_spec(layers=(17, 9), weights="int8", *, bias=False, name="toy", batch=1):
     return ModelSpec(
         name=name,
         data=SklearnData(source="sklearn"),
         network=Network(layers=tuple(Layer(units=units) for units in layers), bias=bias),
         fixed_point=FixedPoint(weights=weights),
+        learning=Learning(batch=batch),
     )
 
 
@@ -66,9 +67,10 @@ def toy(
     thresholds=(),
     bias=False,
     name="toy",
+    batch=1,
 ):
     """13-17-9 with 5 classes: no width is a multiple of four."""
-    spec = toy_spec(layers, weights, bias=bias, name=name)
+    spec = toy_spec(layers, weights, bias=bias, name=name, batch=batch)
     plan = with_thresholds(make_plan(spec, inputs, classes), thresholds)
     network = IntegerNetwork.untrained(plan)
     scaling = InputScaling(np.zeros(inputs, np.float32), np.ones(inputs, np.float32))

@@ -162,7 +162,8 @@ static void answer_counters(frame_writer_t *writer, const spela_t *network,
 
 /* Commands that take neither a sample nor a place in the weights. */
 static bool takes_no_data(uint8_t command) {
-    return command == COMMAND_INFO || command == COMMAND_COUNTERS || command == COMMAND_RESET;
+    return command == COMMAND_INFO || command == COMMAND_COUNTERS || command == COMMAND_RESET ||
+           command == COMMAND_FLUSH;
 }
 
 static void dispatch(frame_writer_t *writer, spela_t *network, const request_t *request) {
@@ -194,6 +195,9 @@ static void dispatch(frame_writer_t *writer, spela_t *network, const request_t *
         break;
     case COMMAND_RESET:
         answer_status(writer, request, (uint32_t)spela_reset(network));
+        break;
+    case COMMAND_FLUSH:
+        answer_status(writer, request, (uint32_t)spela_flush(network));
         break;
     default:
         answer_status(writer, request, PROTOCOL_UNKNOWN);

@@ -18,6 +18,7 @@ typedef enum {
     COMMAND_COUNTERS = 6,    /**< diagnostics, and the digest of the learned state */
     COMMAND_RESET = 7,       /**< back to the initial weights */
     COMMAND_INFER_EARLY = 8, /**< a sample, by spela_infer_early */
+    COMMAND_FLUSH = 9,       /**< applies pending updates */
     COMMAND_FAULT = 127,     /**< sent by the device alone: the core took a fault */
 } command_t;
 

@@ -95,4 +95,62 @@ void spela_update_int8(int8_t *weights, const spela_shape_t *shape, spela_update
     }
 }
 
+/** Two updates' inputs to four columns, side by side: eight int16. */
+static __m128i pair_inputs(const int8_t *kept) {
+    const __m128i both = _mm_unpacklo_epi8(load_row(kept), load_row(kept + 4));
+    return LOW_TO_INT16(both);
+}
+
+/** Four int32 (sum of multiplier * input + noise) >> 16. |sum| <= 2^28. */
+static __m128i batch_steps(const int16_t *multipliers, const __m128i *pairs, uint32_t count,
+                           __m128i noise) {
+    __m128i sums = noise;
+    for (uint32_t k = 0U; k < count; k += 2U) {
+        int32_t two;
+        __builtin_memcpy(&two, multipliers + k, sizeof two);
+        const __m128i products = _mm_madd_epi16(_mm_set1_epi32(two), _mm_loadu_si128(pairs));
+        sums = _mm_add_epi32(sums, products);
+        pairs++;
+    }
+    return _mm_srai_epi32(sums, 16);
+}
+
+void spela_apply_int8(int8_t *weights, const spela_shape_t *shape, spela_batch_t *batch) {
+    const int8_t *inputs = batch->inputs;
+    __m128i *const pairs = (__m128i *)(void *)batch->scratch;
+    for (uint32_t column = 0U; column < shape->columns; column += 4U) {
+        int32_t noise[4];
+        for (uint32_t i = 0U; i < 4U; i++) {
+            batch->state = batch->state * batch->multiplier + batch->increment;
+            noise[i] = (int32_t)(batch->state >> 16);
+        }
+        const __m128i noises = _mm_loadu_si128((const __m128i *)(const void *)noise);
+        __m128i any = _mm_setzero_si128();
+        for (uint32_t k = 0U; k < batch->count; k += 2U) {
+            const __m128i pair = pair_inputs(inputs + 4U * k);
+            _mm_storeu_si128(pairs + k / 2U, pair);
+            any = _mm_or_si128(any, pair);
+        }
+        inputs += 4U * batch->stride;
+        if (_mm_movemask_epi8(_mm_cmpeq_epi16(any, _mm_setzero_si128())) == 0xFFFF) {
+            continue; /* the update of inputs that are all zero is their noise >> 16: zero */
+        }
+        int8_t *const block = weights + 4U * column;
+        for (const spela_batch_row_t *row = batch->rows; row != batch->rows_end; row += 2) {
+            int8_t *const w0 = block + row[0].offset;
+            int8_t *const w1 = block + row[1].offset;
+            const int16_t *const m0 = batch->multipliers + row[0].multipliers;
+            const int16_t *const m1 = batch->multipliers + row[1].multipliers;
+            const __m128i steps = _mm_packs_epi32(batch_steps(m0, pairs, batch->count, noises),
+                                                  batch_steps(m1, pairs, batch->count, noises));
+            const __m128i both = _mm_unpacklo_epi32(load_row(w0), load_row(w1));
+            /* |step| <= 2^12 */
+            const __m128i moved = _mm_add_epi16(LOW_TO_INT16(both), steps);
+            const __m128i clipped = _mm_packs_epi16(moved, moved);
+            store_row(w0, clipped);
+            store_row(w1, _mm_srli_epi64(clipped, 32));
+        }
+    }
+}
+
 #endif /* SPELA_SSE2_KERNELS */

@@ -104,6 +104,14 @@ void spela_answer(const spela_t *network, uint32_t index, spela_inverse_norm_t i
     result->margin = (int16_t)(margin > INT16_MAX ? INT16_MAX : margin);
 }
 
+/** Applies pending updates, where there can be any. */
+static void apply_pending(spela_t *network) {
+    (void)network;
+    if (SPELA_SUMS_UPDATES(network->model.pointer)) {
+        spela_apply_pending(network);
+    }
+}
+
 /** Answers at an exit: a number, SPELA_LAST or SPELA_EARLY (docs/arithmetic.md, section 8). */
 static spela_status_t classify(spela_t *network, const int8_t *sample, size_t inputs, uint32_t exit,
                                spela_result_t *result) {
@@ -119,6 +127,7 @@ static spela_status_t classify(spela_t *network, const int8_t *sample, size_t in
     if (result == NULL || exit > last) {
         return SPELA_ERROR_ARGUMENT;
     }
+    apply_pending(network);
     spela_read_sample(network, sample);
     for (uint32_t i = 0U;; i++) {
         const spela_layer_t *const layer = spela_layer(network, i);
@@ -154,6 +163,14 @@ spela_status_t spela_infer_early(spela_t *network, const int8_t *sample, size_t 
     return classify(network, sample, inputs, SPELA_EARLY, result);
 }
 
+spela_status_t spela_flush(spela_t *network) {
+    if (network == NULL) {
+        return SPELA_ERROR_ARGUMENT;
+    }
+    apply_pending(network);
+    return SPELA_OK;
+}
+
 const int32_t *spela_scores(const spela_t *network) {
     return network == NULL ? NULL : spela_at(network, network->scores_offset);
 }
@@ -168,6 +185,7 @@ spela_status_t spela_view(const spela_t *network, uint16_t layer, spela_layer_vi
     view->activation = spela_at(network, state->activation_offset);
     view->updates = state->updates;
     view->halvings = state->halvings;
+    view->pending = state->pending;
     return SPELA_OK;
 }
 

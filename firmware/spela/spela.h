@@ -91,12 +91,14 @@ enum {
 };
 
 /** What a runtime was built for. A model refers to the one that it needs. So if SPELA_INT8_ONLY,
- *  SPELA_INT16_ONLY or SPELA_INFERENCE_ONLY has left it out of the runtime, the linker names it.
- *  A runtime built without these macros has them all. */
+ *  SPELA_INT16_ONLY, SPELA_INFERENCE_ONLY or SPELA_SINGLE_UPDATES has left it out of the runtime,
+ *  the linker names it. A runtime built without these macros has them all. */
 extern const uint8_t spela_runtime_for_int8_inference;
 extern const uint8_t spela_runtime_for_int8_learning;
+extern const uint8_t spela_runtime_for_int8_batches;
 extern const uint8_t spela_runtime_for_int16_inference;
 extern const uint8_t spela_runtime_for_int16_learning;
+extern const uint8_t spela_runtime_for_int16_batches;
 
 /** A whole network: generated, constant. */
 typedef struct {
@@ -111,6 +113,7 @@ typedef struct {
     uint8_t loss;          /**< a spela_loss_t */
     uint8_t flags;         /**< SPELA_FLAG_* */
     uint8_t rate_halvings; /**< number of halvings, and of intervals at the full rate before */
+    uint8_t batch;         /**< updates of a layer that are summed before the sum is rounded */
 } spela_model_t;
 
 /** A network in use. It lives at the start of the arena; its members are private. */
@@ -141,8 +144,9 @@ typedef struct {
     const void *weights;      /**< packed weights, int8 or int16 */
     size_t weight_bytes;      /**< their size, padding included */
     const int8_t *activation; /**< [units] output for the last sample that reached this layer */
-    uint32_t updates;         /**< updates since the last scan for saturated weights */
+    uint32_t updates;         /**< updates applied since the last scan for saturated weights */
     uint32_t halvings;        /**< times the weights were halved */
+    uint32_t pending;         /**< updates that the weights do not show yet: see spela_flush */
 } spela_layer_view_t;
 
 /** Test vectors: samples, and what a network answers to them and learns from them. Generated. */
@@ -200,12 +204,20 @@ spela_status_t spela_infer_early(spela_t *network, const int8_t *sample, size_t 
 /**
  * Learns one labelled sample: one forward pass, each layer updated by its own loss.
  *
+ * A model with a batch above 1 sums that many updates of a layer before it rounds the sum and adds
+ * it to the weights. Inference applies what is pending first.
+ *
  * @param result  if not NULL, what the last exit said before it learned
  * @return SPELA_OK, SPELA_ERROR_ARGUMENT, SPELA_ERROR_SIZE, SPELA_ERROR_LABEL,
  *         SPELA_ERROR_READ_ONLY
  */
 spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs, uint16_t label,
                            spela_result_t *result);
+
+/** Applies pending updates now. They count for every inference without it; call it to have the
+ *  work done while nobody waits, or before weights are read with spela_view.
+ *  @return SPELA_OK, SPELA_ERROR_ARGUMENT */
+spela_status_t spela_flush(spela_t *network);
 
 /** Forgets everything learned: back to the state after spela_init.
  *  @return SPELA_OK, SPELA_ERROR_ARGUMENT */

@@ -30,6 +30,28 @@ uint32_t spela_crc_words(uint32_t crc, uint32_t first, uint32_t second) {
     return spela_crc_word(spela_crc_word(crc, first), second);
 }
 
+/** The pending updates of a layer: their number, then the inputs and multipliers of each. */
+static uint32_t crc_pending(const spela_t *network, uint32_t index, uint32_t crc) {
+    const spela_layer_t *const layer = spela_layer(network, index);
+    const uint32_t stride = spela_stride(network->model.pointer);
+    const uint32_t pending = network->layers[index].pending;
+    crc = spela_crc_word(crc, pending);
+    for (uint32_t k = 0U; k < pending; k++) {
+        const int8_t *const inputs = spela_kept(network, index) + 4U * k;
+        const int16_t *const multipliers = spela_multipliers(network, index) + k;
+        for (uint32_t i = 0U; i < layer->inputs; i++) {
+            const uint8_t input = (uint8_t)inputs[(i / 4U) * 4U * stride + i % 4U];
+            crc = spela_crc_bytes(crc, &input, 1U);
+        }
+        for (uint32_t j = 0U; j < layer->units; j++) {
+            const uint16_t multiplier = (uint16_t)multipliers[j * stride];
+            const uint8_t bytes[2] = {(uint8_t)multiplier, (uint8_t)(multiplier >> 8)};
+            crc = spela_crc_bytes(crc, bytes, sizeof bytes);
+        }
+    }
+    return crc;
+}
+
 uint32_t spela_digest(const spela_t *network) {
     if (network == NULL) {
         return 0U;
@@ -41,6 +63,9 @@ uint32_t spela_digest(const spela_t *network) {
         (void)spela_view(network, i, &view); /* i is a layer: it cannot fail */
         crc = spela_crc_words(crc, view.updates, view.halvings);
         crc = spela_crc_bytes(crc, view.weights, view.weight_bytes);
+        if (SPELA_SUMS_UPDATES(network->model.pointer)) {
+            crc = crc_pending(network, i, crc);
+        }
     }
     return ~crc;
 }

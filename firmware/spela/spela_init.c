@@ -17,6 +17,11 @@ SPELA_STATIC_ASSERT(sizeof(spela_row_update_t) == 8U, "and with this one");
 #define SPELA_UNITS_MAX           4096U
 #define SPELA_EMBEDDING_SHIFT_MAX 14U
 #define SPELA_LEAK_SHIFT_MAX      30U
+#ifdef SPELA_SINGLE_UPDATES
+#define SPELA_BATCH_MAX 1U
+#else
+#define SPELA_BATCH_MAX 64U
+#endif
 
 /* Flags that a model may have, and those that it must have, in this build. */
 #ifdef SPELA_INT8_ONLY
@@ -44,12 +49,18 @@ SPELA_STATIC_ASSERT(sizeof(spela_row_update_t) == 8U, "and with this one");
 const uint8_t spela_runtime_for_int8_inference = 1U;
 #ifndef SPELA_INFERENCE_ONLY
 const uint8_t spela_runtime_for_int8_learning = 1U;
+#ifndef SPELA_SINGLE_UPDATES
+const uint8_t spela_runtime_for_int8_batches = 1U;
+#endif
 #endif
 #endif
 #ifndef SPELA_INT8_ONLY
 const uint8_t spela_runtime_for_int16_inference = 1U;
 #ifndef SPELA_INFERENCE_ONLY
 const uint8_t spela_runtime_for_int16_learning = 1U;
+#ifndef SPELA_SINGLE_UPDATES
+const uint8_t spela_runtime_for_int16_batches = 1U;
+#endif
 #endif
 #endif
 
@@ -109,7 +120,8 @@ static bool model_is_valid(const spela_model_t *model) {
     const uint32_t flags = model->flags;
     if (model->layers == NULL || model->layer_count == 0U ||
         model->layer_count > SPELA_LAYERS_MAX || model->classes < 2U ||
-        model->loss > (uint32_t)SPELA_LOSS_MARGIN || (flags & ~SPELA_FLAGS) != 0U ||
+        model->loss > (uint32_t)SPELA_LOSS_MARGIN || model->batch < 1U ||
+        model->batch > SPELA_BATCH_MAX || (flags & ~SPELA_FLAGS) != 0U ||
         (flags & SPELA_FLAGS_DEMANDED) != SPELA_FLAGS_DEMANDED) {
         return false;
     }
@@ -170,6 +182,7 @@ static void restart(spela_t *network) {
         uint8_t *const weights = spela_at(network, state->weights_offset);
         state->updates = 0U;
         state->halvings = 0U;
+        state->pending = 0U;
         if (!SPELA_LEARNS(model)) {
             continue;
         }
@@ -192,6 +205,11 @@ static uint32_t take(uint32_t *used, uint32_t bytes) {
     return offset;
 }
 
+/** Bytes of a place for `inputs` wide inputs, at least `narrowest`. */
+static uint32_t wide_bytes(uint32_t inputs, uint32_t narrowest) {
+    return (2U * (inputs > narrowest ? inputs : narrowest) + 15U) & ~UINT32_C(15);
+}
+
 /**
  * Decides what lies where; returns how many bytes the arena needs.
  *
@@ -205,6 +223,10 @@ static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_s
         widest = units > widest ? units : widest;
     }
     const uint32_t inputs = spela_padded(model->layers[0].inputs);
+    /* Updates are kept in pairs; to apply them, a layer's inputs make room for four of each. */
+    const uint32_t kept =
+        SPELA_LEARNS(model) && SPELA_SUMS_UPDATES(model) ? spela_stride(model) : 0U;
+    const uint32_t narrowest = kept == 0U ? 0U : 4U * kept + 8U;
     uint32_t used =
         (uint32_t)sizeof(spela_t) + model->layer_count * (uint32_t)sizeof(spela_layer_state_t);
     head->scores_offset = take(&used, 4U * spela_padded(model->classes));
@@ -215,14 +237,16 @@ static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_s
     head->sums_offset = used;
     used += 4U * widest;
     head->wide_offset[0] = used;
-    used += (2U * (inputs > widest ? inputs : widest) + 15U) & ~UINT32_C(15);
+    used += wide_bytes(inputs > widest ? inputs : widest, narrowest);
     head->wide_offset[1] = used;
-    used += (2U * widest + 15U) & ~UINT32_C(15);
+    used += wide_bytes(widest, narrowest);
     for (uint32_t i = 0U; i < model->layer_count; i++) {
         const spela_layer_t *const layer = &model->layers[i];
         const uint32_t activation_offset = take(&used, layer->units);
         const uint32_t weights_offset =
             SPELA_LEARNS(model) ? take(&used, spela_weight_bytes(model, layer)) : 0U;
+        /* right behind the weights, which are whole blocks of 16: spela_multipliers finds them */
+        (void)take(&used, kept * (2U * spela_padded(layer->units) + spela_padded(layer->inputs)));
         if (states != NULL) {
             states[i].activation_offset = activation_offset;
             states[i].weights_offset = weights_offset;

@@ -15,12 +15,24 @@ void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide) {
 }
 #endif
 
+void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *kept) {
+    for (uint32_t column = 0U; column < columns; column += 4U) {
+        for (uint32_t i = 0U; i < 4U; i++) {
+            kept[i] = (int8_t)spela_input(wide, column + i);
+        }
+        kept += 4U * stride;
+    }
+}
+
 #define SPELA_WEIGHT       int8_t
 #define SPELA_NAME(x)      x##_int8
 #define SPELA_UPDATE_SHIFT 16U
 #define SPELA_BITS(shape)  8U
 #ifdef SPELA_PORTABLE_KERNELS
 #include "spela_kernels_body.h"
+#endif
+#if !defined(SPELA_SSE2_KERNELS) && !defined(SPELA_DSP_KERNELS)
+#include "spela_kernels_batch.h"
 #endif
 #include "spela_kernels_upkeep.h"
 #undef SPELA_WEIGHT
@@ -33,6 +45,7 @@ void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide) {
 #define SPELA_NAME(x)      x##_int16
 #define SPELA_UPDATE_SHIFT 8U
 #define SPELA_BITS(shape)  ((shape)->weight_bits)
+#include "spela_kernels_batch.h"
 #include "spela_kernels_body.h"
 #include "spela_kernels_upkeep.h"
 #endif

@@ -54,6 +54,26 @@ typedef struct {
     uint32_t increment;
 } spela_update_t;
 
+/** A row that pending updates change. */
+typedef struct {
+    uint32_t offset;      /**< of the row's first weight from the matrix's, in weights */
+    uint32_t multipliers; /**< of its first multiplier in the batch's */
+} spela_batch_row_t;
+
+/** Several updates of a matrix, applied as one: w[row][i] += round(sum multiplier * x[i]). */
+typedef struct {
+    const int8_t *inputs;       /**< as spela_keep laid them */
+    const int16_t *multipliers; /**< [stride] a row */
+    spela_batch_row_t *rows; /**< an even number of them, and not none; a kernel may change them */
+    spela_batch_row_t *rows_end;
+    int16_t *scratch; /**< 4 * stride + 8 values, 8-aligned */
+    uint32_t count;   /**< updates, an even number: a last one without multipliers fills the pair */
+    uint32_t stride;  /**< room for so many, an even number */
+    uint32_t state;   /**< of the dither, as in spela_update_t */
+    uint32_t multiplier;
+    uint32_t increment;
+} spela_batch_t;
+
 /** Where a row starts, in weights. */
 static inline uint32_t spela_row_offset(uint32_t row, uint32_t columns) {
     return (row / 4U) * 4U * columns + (row % 4U) * 4U;
@@ -100,6 +120,17 @@ void spela_dense_int16(const int16_t *weights, const int16_t *wide, const spela_
  *  @param update  its state advances, its other members stay */
 void spela_update_int8(int8_t *weights, const spela_shape_t *shape, spela_update_t *update);
 void spela_update_int16(int16_t *weights, const spela_shape_t *shape, spela_update_t *update);
+
+/** Keeps the inputs of one update until they are applied: four of them in each `stride` words.
+ *  @param wide  inputs as spela_widen made them
+ *  @param kept  where the update's first four go; 4-aligned */
+void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *kept);
+
+/** Adds the rounded sums of several updates to the rows listed, saturating. Draws one number a
+ *  column, column by column, whatever the inputs are. |sum| <= 2^28: up to 64 updates.
+ *  @param batch  its state is moved on, its other members stay */
+void spela_apply_int8(int8_t *weights, const spela_shape_t *shape, spela_batch_t *batch);
+void spela_apply_int16(int16_t *weights, const spela_shape_t *shape, spela_batch_t *batch);
 
 /** Halves every weight, ties to even, if more than `limit` stand at an end of their range; says
  *  whether it did. */

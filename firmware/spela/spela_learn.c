@@ -69,9 +69,12 @@ static uint32_t multiplier_shift(const spela_t *network, uint32_t index, uint32_
     return shift < 0 ? 0U : (uint32_t)shift;
 }
 
-/** Lists the rows to update with their multipliers, in pairs and at least one; returns how many. */
-static uint32_t list_rows(spela_t *network, uint32_t index, uint32_t output_shift,
-                          const spela_direction_t *direction) {
+/** Works out every unit's multiplier. They become the layer's last pending update, or, in a network
+ *  that sums no updates, a list of rows: in pairs and at least one. Returns the length of the list.
+ */
+static uint32_t find_multipliers(spela_t *network, uint32_t index, uint32_t output_shift,
+                                 const spela_direction_t *direction) {
+    const spela_model_t *const model = network->model.pointer;
     const spela_layer_t *const layer = spela_layer(network, index);
     const uint32_t columns = spela_padded(layer->inputs);
     const int8_t *const activation = spela_at(network, network->layers[index].activation_offset);
@@ -84,7 +87,7 @@ static uint32_t list_rows(spela_t *network, uint32_t index, uint32_t output_shif
 
     /* mantissas below 2^16 and up to 2^16: the product fits uint32, the rate 14 bits */
     int32_t rate = (int32_t)((layer->learner.rate_mantissa * mantissa) >> 18);
-    if (network->model.pointer->loss == (uint8_t)SPELA_LOSS_LOG_COSINE) {
+    if (model->loss == (uint8_t)SPELA_LOSS_LOG_COSINE) {
         rate = (rate * (INT32_C(0x10000000) / (2 * SPELA_ONE_Q14 - direction->projection))) >> 14;
     }
 
@@ -94,27 +97,34 @@ static uint32_t list_rows(spela_t *network, uint32_t index, uint32_t output_shif
     const uint32_t units = layer->units;
     const uint32_t leak = layer->leak_shift;
     const uint32_t scale = 14U - layer->exit.embedding_shift;
+    const uint32_t stride = spela_stride(model);
+    int16_t *pending = SPELA_SUMS_UPDATES(model)
+                           ? spela_multipliers(network, index) + network->layers[index].pending
+                           : NULL;
     uint32_t count = 0U;
     for (uint32_t j = 0U; j < units; j++) {
-        if (sums[j] <= 0 && leak == 0U) {
-            continue; /* act'(z) = 0 */
+        int32_t multiplier = 0;
+        if (sums[j] > 0 || leak != 0U) { /* else act'(z) = 0 */
+            const uint32_t shift = sums[j] > 0 ? first_shift : first_shift + leak;
+            const uint32_t at = spela_element(j);
+            const int32_t v = wrong == NULL ? target[at] : target[at] - wrong[at];
+            /* |activation * mantissa| <= 2^23; |unit| <= 2^14 */
+            const int32_t unit =
+                spela_shift_right_rounded(activation[j] * (int32_t)mantissa, 17U - exponent);
+            /* |projection * unit| < 2^30; |tangent| < 2^16.1; |tangent * rate| < 2^30.2 */
+            const int32_t tangent = v * (int32_t)(UINT32_C(1) << scale) -
+                                    spela_shift_right_rounded(projection * unit, 14U);
+            const int32_t exact =
+                shift > SPELA_LARGEST_SHIFT ? 0 : spela_shift_right_rounded(tangent * rate, shift);
+            multiplier = spela_clip(exact, INT16_MIN, INT16_MAX);
+            if (multiplier != exact) {
+                count_up(&network->counters.multipliers_clipped);
+            }
         }
-        const uint32_t shift = sums[j] > 0 ? first_shift : first_shift + leak;
-        const uint32_t at = spela_element(j);
-        const int32_t v = wrong == NULL ? target[at] : target[at] - wrong[at];
-        /* |activation * mantissa| <= 2^23; |unit| <= 2^14 */
-        const int32_t unit =
-            spela_shift_right_rounded(activation[j] * (int32_t)mantissa, 17U - exponent);
-        /* |projection * unit| < 2^30; |tangent| < 2^16.1; |tangent * rate| < 2^30.2 */
-        const int32_t tangent =
-            v * (int32_t)(UINT32_C(1) << scale) - spela_shift_right_rounded(projection * unit, 14U);
-        const int32_t exact =
-            shift > SPELA_LARGEST_SHIFT ? 0 : spela_shift_right_rounded(tangent * rate, shift);
-        const int32_t multiplier = spela_clip(exact, INT16_MIN, INT16_MAX);
-        if (multiplier != exact) {
-            count_up(&network->counters.multipliers_clipped);
-        }
-        if (multiplier != 0) {
+        if (pending != NULL) {
+            *pending = (int16_t)multiplier;
+            pending += stride;
+        } else if (multiplier != 0) {
             rows[count].offset = spela_row_offset(j, columns);
             rows[count].multiplier = multiplier;
             count++;
@@ -128,39 +138,146 @@ static uint32_t list_rows(spela_t *network, uint32_t index, uint32_t output_shif
     return count;
 }
 
-static void update_layer(spela_t *network, uint32_t index, uint32_t count) {
+/** The dither's generator: its state, and how it goes on. */
+typedef struct {
+    uint32_t state;
+    uint32_t multiplier;
+    uint32_t increment;
+} spela_dither_t;
+
+/** Nearest rounding is the same generator standing still at one half. */
+static spela_dither_t dither(const spela_t *network) {
+    const bool nearest = spela_has_flag(network->model.pointer, (uint32_t)SPELA_FLAG_ROUND_NEAREST);
+    const spela_dither_t still = {UINT32_C(0x80000000), 1U, 0U};
+    const spela_dither_t drawing = {network->dither_state, SPELA_LCG_MULTIPLIER,
+                                    SPELA_LCG_INCREMENT};
+    return nearest ? still : drawing;
+}
+
+/** Moves the dither on to the state after an update. */
+static void move_dither(spela_t *network, uint32_t state) {
+    if (!spela_has_flag(network->model.pointer, (uint32_t)SPELA_FLAG_ROUND_NEAREST)) {
+        network->dither_state = state;
+    }
+}
+
+/** Looks, once in so many updates, for weights at an end of their range. */
+static void scan_layer(spela_t *network, uint32_t index) {
     const spela_model_t *const model = network->model.pointer;
     const spela_layer_t *const layer = spela_layer(network, index);
-    const spela_shape_t shape = spela_weight_shape(layer);
-    const spela_row_update_t *const rows = spela_at(network, network->rows_offset);
-    spela_layer_state_t *const state = &network->layers[index];
-    void *const weights = spela_at(network, state->weights_offset);
-
-    spela_update_t update = {spela_wide(network, index), rows, rows + count, 0U, 0U, 0U};
-    if (spela_has_flag(model, (uint32_t)SPELA_FLAG_ROUND_NEAREST)) {
-        update.state = UINT32_C(0x80000000);
-        update.multiplier = 1U;
-        SPELA_KERNEL(model, spela_update, weights, &shape, &update);
-    } else {
-        update.state = network->dither_state;
-        update.multiplier = SPELA_LCG_MULTIPLIER;
-        update.increment = SPELA_LCG_INCREMENT;
-        SPELA_KERNEL(model, spela_update, weights, &shape, &update);
-        network->dither_state = update.state;
-    }
-
-    count_up(&network->counters.layer_updates);
-    state->updates++;
-    if (state->updates == SPELA_SCAN_INTERVAL) {
-        state->updates = 0U;
+    spela_layer_state_t *const layer_state = &network->layers[index];
+    if (layer_state->updates >= SPELA_SCAN_INTERVAL) {
+        layer_state->updates = 0U;
         /* The layer's scale is free: once too many weights saturate, all are halved, and so is, by
          * multiplier_shift, the scale of its later updates. Sizes are below 2^28. */
+        const spela_shape_t shape = spela_weight_shape(layer);
         const uint32_t limit = (uint32_t)layer->units * layer->inputs / SPELA_SATURATED_SHARE;
-        if ((state->halvings < SPELA_HALVINGS_MAX ||
+        if ((layer_state->halvings < SPELA_HALVINGS_MAX ||
              spela_has_flag(model, (uint32_t)SPELA_FLAG_WEIGHT_DECAY)) &&
-            SPELA_KERNEL(model, spela_relieve, weights, &shape, limit)) {
-            count_up(&state->halvings);
+            SPELA_KERNEL(model, spela_relieve, spela_at(network, layer_state->weights_offset),
+                         &shape, limit)) {
+            count_up(&layer_state->halvings);
             count_up(&network->counters.halvings);
+        }
+    }
+}
+
+static void update_layer(spela_t *network, uint32_t index, uint32_t count) {
+    const spela_shape_t shape = spela_weight_shape(spela_layer(network, index));
+    const spela_row_update_t *const rows = spela_at(network, network->rows_offset);
+    const spela_dither_t noise = dither(network);
+    spela_update_t update = {spela_wide(network, index), rows,           rows + count, noise.state,
+                             noise.multiplier,           noise.increment};
+    SPELA_KERNEL(network->model.pointer, spela_update,
+                 spela_at(network, network->layers[index].weights_offset), &shape, &update);
+    move_dither(network, update.state);
+    network->layers[index].updates++;
+}
+
+/** Lists the rows for which any pending update has a multiplier, in pairs and at least one; returns
+ *  how many. An odd number of updates is filled up by one that changes nothing. */
+static uint32_t list_batch_rows(spela_t *network, uint32_t index, uint32_t pending) {
+    const spela_layer_t *const layer = spela_layer(network, index);
+    const uint32_t columns = spela_padded(layer->inputs);
+    const uint32_t stride = spela_stride(network->model.pointer);
+    spela_batch_row_t *const rows = spela_at(network, network->rows_offset);
+    int16_t *multipliers = spela_multipliers(network, index);
+    uint32_t count = 0U;
+    uint32_t spare = layer->units; /* a row without multipliers: of the padding, or found below */
+    for (uint32_t j = 0U; j < layer->units; j++) {
+        int32_t any = 0;
+        for (uint32_t k = 0U; k < pending; k++) {
+            any |= multipliers[k];
+        }
+        if (pending % 2U != 0U) {
+            multipliers[pending] = 0;
+        }
+        if (any != 0) {
+            rows[count].offset = spela_row_offset(j, columns);
+            rows[count].multipliers = j * stride;
+            count++;
+        } else {
+            spare = j;
+        }
+        multipliers += stride;
+    }
+    /* An odd count is that of an odd number of units, which are padded, or leaves a row out. */
+    while (count == 0U || count % 2U != 0U) {
+        rows[count].offset = spela_row_offset(spare, columns);
+        rows[count].multipliers = spare * stride;
+        count++;
+    }
+    return count;
+}
+/** Applies a layer's pending updates, one or more. */
+static void apply_layer(spela_t *network, uint32_t index) {
+    spela_layer_state_t *const state = &network->layers[index];
+    const spela_shape_t shape = spela_weight_shape(spela_layer(network, index));
+    const uint32_t pending = state->pending;
+    const uint32_t count = list_batch_rows(network, index, pending);
+    spela_batch_row_t *const rows = spela_at(network, network->rows_offset);
+    const spela_dither_t noise = dither(network);
+    spela_batch_t batch = {spela_kept(network, index),
+                           spela_multipliers(network, index),
+                           rows,
+                           rows + count,
+                           spela_wide(network, index), /* the layer has no more use for it */
+                           (pending + 1U) & ~UINT32_C(1),
+                           spela_stride(network->model.pointer),
+                           noise.state,
+                           noise.multiplier,
+                           noise.increment};
+    SPELA_KERNEL(network->model.pointer, spela_apply, spela_at(network, state->weights_offset),
+                 &shape, &batch);
+    move_dither(network, batch.state);
+    state->pending = 0U;
+    state->updates = (uint16_t)(state->updates + pending); /* < 256 + 64 */
+}
+
+/** Lets a layer learn from the sample that it has just answered. */
+static void learn_layer(spela_t *network, uint32_t index, uint32_t output_shift,
+                        const spela_direction_t *direction) {
+    const spela_model_t *const model = network->model.pointer;
+    spela_layer_state_t *const state = &network->layers[index];
+    const uint32_t count = find_multipliers(network, index, output_shift, direction);
+    count_up(&network->counters.layer_updates);
+    if (!SPELA_SUMS_UPDATES(model)) {
+        update_layer(network, index, count);
+        return;
+    }
+    spela_keep(spela_wide(network, index), spela_padded(spela_layer(network, index)->inputs),
+               spela_stride(model), spela_kept(network, index) + 4U * state->pending);
+    state->pending++;
+    if (state->pending == model->batch) {
+        apply_layer(network, index);
+    }
+}
+
+void spela_apply_pending(spela_t *network) {
+    for (uint32_t i = 0U; i < network->model.pointer->layer_count; i++) {
+        if (network->layers[i].pending != 0U) {
+            apply_layer(network, i);
+            scan_layer(network, i);
         }
     }
 }
@@ -191,7 +308,8 @@ spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs
             count_up(&network->counters.silent);
         }
         if (find_direction(network, i, inverse, label, &direction)) {
-            update_layer(network, i, list_rows(network, i, output.shift, &direction));
+            learn_layer(network, i, output.shift, &direction);
+            scan_layer(network, i);
         }
     }
     count_up(&network->counters.samples);

@@ -11,8 +11,9 @@
 typedef struct {
     uint32_t weights_offset; /**< 0: the weights stay in flash */
     uint32_t activation_offset;
-    uint32_t updates; /**< since the last scan for saturated weights */
     uint32_t halvings;
+    uint16_t updates; /**< applied since the last scan for saturated weights */
+    uint16_t pending; /**< not applied yet */
 } spela_layer_state_t;
 
 /** Offsets and a padded pointer instead of pointers: the arena has one size on every machine, and
@@ -61,6 +62,13 @@ static inline bool spela_has_flag(const spela_model_t *model, uint32_t flag) {
 #define SPELA_LEARNS(model) (!spela_has_flag((model), (uint32_t)SPELA_FLAG_INFERENCE_ONLY))
 #endif
 
+/** Whether updates are summed before they are rounded; spela_init sees to it as well. */
+#if defined(SPELA_INFERENCE_ONLY) || defined(SPELA_SINGLE_UPDATES)
+#define SPELA_SUMS_UPDATES(model) false
+#else
+#define SPELA_SUMS_UPDATES(model) ((model)->batch > 1U)
+#endif
+
 /* Whether weights are int16: as the model says, or fixed in a build for one width (spela_init
  * checks that the model has it), so that no kernel of the other width is called at any
  * optimisation level. */
@@ -104,6 +112,11 @@ static inline int16_t *spela_wide(const spela_t *network, uint32_t index) {
     return spela_at(network, network->wide_offset[index % 2U]);
 }
 
+/** Room for the updates of a batch, in pairs. */
+static inline uint32_t spela_stride(const spela_model_t *model) {
+    return (model->batch + 1U) & ~UINT32_C(1);
+}
+
 /** Bytes of a layer's weights, padding included. */
 static inline uint32_t spela_weight_bytes(const spela_model_t *model, const spela_layer_t *layer) {
     (void)model;
@@ -111,11 +124,29 @@ static inline uint32_t spela_weight_bytes(const spela_model_t *model, const spel
            (SPELA_IS_INT16(model) ? 2U : 1U);
 }
 
+/** A layer's pending updates lie behind its weights: their multipliers int16 [units,
+ * padded][stride], then what spela_keep keeps of their inputs, int8 [inputs, padded /
+ * 4][stride][4]. */
+static inline int16_t *spela_multipliers(const spela_t *network, uint32_t index) {
+    const spela_model_t *const model = network->model.pointer;
+    return spela_at(network, network->layers[index].weights_offset +
+                                 spela_weight_bytes(model, spela_layer(network, index)));
+}
+
+static inline int8_t *spela_kept(const spela_t *network, uint32_t index) {
+    const uint32_t units = spela_padded(spela_layer(network, index)->units);
+    return (int8_t *)(spela_multipliers(network, index) +
+                      units * spela_stride(network->model.pointer));
+}
+
 /** How many inputs a sample has. */
 static inline uint32_t spela_sample_inputs(const spela_model_t *model) {
     return (uint32_t)model->layers[0].inputs -
            (spela_has_flag(model, (uint32_t)SPELA_FLAG_BIAS) ? 1U : 0U);
 }
+
+/** Applies all pending updates. */
+void spela_apply_pending(spela_t *network);
 
 /** SPELA_OK when the sample may be read. */
 spela_status_t spela_check_sample(const spela_t *network, const int8_t *sample, size_t inputs);

@@ -30,6 +30,8 @@ FUNCTIONS_SHOWN = 6
 TITLES = {
     "infer": "inference",
     "learn": "learning step, every layer updated",
+    "learn_keeping": "  a step that keeps its updates",
+    "learn_applying": "  a step that applies a batch",
     "learn_average": "learning step, mean of the second epoch",
 }
 

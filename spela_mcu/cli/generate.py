@@ -53,7 +53,7 @@ def command(
     write_project(project, directory)
     if as_json:
         memory = prepared.memory
-        parts = ("code", "tables", "weights", "buffers", "application", "stack")
+        parts = ("code", "tables", "weights", "buffers", "pending", "application", "stack")
         print_json(
             {
                 "directory": str(directory),
@@ -87,6 +87,7 @@ def memory_table(memory: MemoryPlan) -> Table:
         ("RAM", memory.ram, ram, ""),
         ("  weights", memory.weights, ram, ""),
         ("  buffers of the network", memory.buffers, ram, ""),
+        ("  pending updates", memory.pending, ram, ""),
         ("  application", memory.application, ram, ""),
         ("  stack", memory.stack, ram, ""),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,9 @@ from spela_mcu.simulators.cycles import estimate_cycles
 
 COUNTED_FIRST, COUNTED_SECOND = 16, 200
 """Learning steps whose instructions are counted: at the start, and spread over the second epoch."""
+
+BATCHES_FIRST = 4
+"""Batches counted at the start, where updates are summed."""
 
 INFERENCES = 8
 """Test samples whose inference is counted: their cost hardly depends on the sample."""
@@ -62,7 +65,10 @@ class Bench:
 
     Attributes:
         infer: one spela_infer.
-        learn: one spela_learn that updates every layer; None if no counted step did.
+        learn: one spela_learn that updates every layer; None if no counted step did. With updates
+            summed, the mean over steps that keep theirs and steps that apply all.
+        learn_keeping: of these, one that applies nothing; None unless updates are summed.
+        learn_applying: of these, one that applies the updates of a layer or more.
         learn_average: one spela_learn, over the stream's second epoch.
         text_bytes: code of the runtime (spela/), inference and learning.
         text_bytes_inference_only: the same for a project that only infers.
@@ -75,6 +81,8 @@ class Bench:
     simulator: str
     infer: Cost
     learn: Cost | None
+    learn_keeping: Cost | None
+    learn_applying: Cost | None
     learn_average: Cost
     text_bytes: int
     text_bytes_inference_only: int
@@ -94,7 +102,8 @@ class Bench:
 
     def costs(self) -> dict[str, Cost]:
         """The measured calls by name."""
-        costs = {"infer": self.infer, "learn": self.learn, "learn_average": self.learn_average}
+        names = ("infer", "learn", "learn_keeping", "learn_applying", "learn_average")
+        costs: dict[str, Cost | None] = {name: getattr(self, name) for name in names}
         return {name: cost for name, cost in costs.items() if cost is not None}
 
     def to_json(self) -> dict[str, object]:
@@ -109,9 +118,10 @@ class Bench:
             "compiler": f"{self.build.compiler.name} {self.build.compiler.version}",
             "optimization": self.build.optimization,
             "weights": self.prepared.plan.weights,
+            "batch": self.prepared.plan.batch,
             "infer_macs": self.macs,
         }
-        for name in ("infer", "learn", "learn_average"):
+        for name in ("infer", "learn", "learn_keeping", "learn_applying", "learn_average"):
             cost = costs.get(name)
             report[f"{name}_instructions"] = None if cost is None else round(cost.instructions)
             report[f"{name}_instructions_per_mac"] = (
@@ -193,19 +203,27 @@ def bench(
         whole, second = _learn(prepared, machine, device, progress)
         stack_bytes = machine.stack_high_water_bytes()
 
-    def cost(calls: Iterable[Call]) -> Cost:
+    def cost(calls: Sequence[Call]) -> Cost:
         return _mean(calls, build)
+
+    def cost_if_any(calls: Sequence[Call]) -> Cost | None:
+        return cost(calls) if calls else None
+
+    applying = [call for call in whole if _applies(call)]
+    keeping = [call for call in whole if not _applies(call)] if applying else []
 
     return Bench(
         prepared=prepared,
         build=build,
         simulator=str(simulator),
         infer=cost(inferences),
-        learn=cost(whole) if whole else None,
+        learn=cost_if_any(whole),
+        learn_keeping=cost_if_any(keeping),
+        learn_applying=cost_if_any(applying),
         learn_average=cost(second),
         text_bytes=runtime_text_bytes(build.elf),
         text_bytes_inference_only=runtime_text_bytes(inference_only.elf),
-        ram_beyond_weights_bytes=prepared.memory.buffers,
+        ram_beyond_weights_bytes=prepared.memory.buffers + prepared.memory.pending,
         stack_bytes=stack_bytes,
         stack_bound_bytes=worst_case_stack(elf).bytes,
     )
@@ -219,8 +237,11 @@ def _learn(
     epoch = len(train)
     order = learning_stream(epoch, 2 * epoch, prepared.spec.network.seed)
     samples = quantize_inputs(train.x)
-    counted = {*range(min(COUNTED_FIRST, epoch))}
-    counted |= set(np.linspace(epoch, 2 * epoch - 1, COUNTED_SECOND, dtype=int).tolist())
+    batch = prepared.plan.batch
+    # Whole batches, so that the steps that apply them have their share in the means.
+    counted = {*range(min(max(COUNTED_FIRST, BATCHES_FIRST * batch), epoch))}
+    starts = np.linspace(epoch, 2 * epoch - batch, -(-COUNTED_SECOND // batch), dtype=int)
+    counted |= {step for start in starts.tolist() for step in range(start, start + batch)}
     layers = len(prepared.plan.layers)
     whole: list[Call] = []
     second: list[Call] = []
@@ -240,8 +261,12 @@ def _learn(
     return whole, second
 
 
-def _mean(calls: Iterable[Call], build: Build) -> Cost:
-    kept = list(calls)
+def _applies(call: Call) -> bool:
+    """Whether a learning step applied updates that had been kept."""
+    return any(name.startswith("spela_apply_int") for name in call.functions)
+
+
+def _mean(kept: Sequence[Call], build: Build) -> Cost:
     functions: Counter[str] = Counter()
     blocks: Counter[tuple[int, int]] = Counter()
     for call in kept:

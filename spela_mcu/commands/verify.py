@@ -234,7 +234,8 @@ def verify(
 
         def on_step(step: int) -> None:
             counter.before(step + 1)
-            curve.measure(step + 1)
+            if curve.measure(step + 1):
+                reference.flush()  # as inference made the device do
             progress("learning", step + 1, learn_steps)
 
         counter.before(0)
@@ -244,6 +245,8 @@ def verify(
         counter.stop()
         inferences: list[Call] = []
         if not not_counted:
+            device.flush()
+            reference.flush()
             with machine.counting("spela_infer") as inferences:
                 device.infer_last(test[0])
         inference = compare_inference(
@@ -325,12 +328,13 @@ class _Curve:
         self._enabled = checkpoints > 0
         self.points: list[CurvePoint] = []
 
-    def measure(self, steps: int) -> None:
-        """Takes a point if one is due after this many steps."""
+    def measure(self, steps: int) -> bool:
+        """Takes a point if one is due after this many steps; says whether it did."""
         if not self._enabled or steps not in self._at:
-            return
+            return False
         test, samples = self._prepared.test_samples()
         labels = np.array(
             [[answer.label for answer in self._device.infer(sample)] for sample in samples]
         )
         self.points.append(CurvePoint(steps, accuracies(test.y == labels.T)))
+        return True

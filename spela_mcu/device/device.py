@@ -107,6 +107,10 @@ class Device:
         """Diagnostics, and the digest of the learned state."""
         return parse_counters(self._ask(Command.COUNTERS))
 
+    def flush(self) -> None:
+        """Applies all pending updates; inference does so by itself."""
+        self._ask(Command.FLUSH)
+
     def reset(self) -> None:
         """Forgets everything learned."""
         self._ask(Command.RESET)

@@ -32,6 +32,7 @@ class Command(IntEnum):
     COUNTERS = 6
     RESET = 7
     INFER_EARLY = 8
+    FLUSH = 9
     FAULT = 127
 
 

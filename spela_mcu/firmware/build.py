@@ -161,7 +161,9 @@ class _Job:
             )
         self._compiler = compiler
         self._project = project
-        defines = runtime_defines(project.weights, inference_only=project.inference_only)
+        defines = runtime_defines(
+            project.weights, project.batch, inference_only=project.inference_only
+        )
         self._compile = (
             *compiler.command,
             *compiler.compile_flags(project.board, optimization),

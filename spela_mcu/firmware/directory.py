@@ -34,6 +34,7 @@ class ProjectDirectory:
     optimization: Optimization
     inference_only: bool
     weights: str
+    batch: int
     inputs: int
     classes: int
     class_names: tuple[str, ...]
@@ -66,6 +67,7 @@ def read_project(directory: Path) -> ProjectDirectory:
         optimization=manifest.optimization,
         inference_only=manifest.inference_only,
         weights=manifest.model.weights,
+        batch=manifest.model.batch,
         inputs=manifest.model.inputs,
         classes=manifest.model.classes,
         class_names=manifest.model.class_names,

@@ -12,7 +12,7 @@ from spela_mcu.cores import CORES, CodeSize, CompilerName
 from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.boot import boot_bytes
 from spela_mcu.firmware.toolchain import CompilerChoice, Optimization
-from spela_mcu.fixed_point.arena import arena_bytes, buffer_bytes
+from spela_mcu.fixed_point.arena import arena_bytes, buffer_bytes, pending_bytes
 from spela_mcu.fixed_point.layout import rounded_up
 from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.fixed_point.structures import table_bytes
@@ -25,6 +25,9 @@ STACK_BYTES = 512 + FAULT_STACK_BYTES
 
 VECTOR_STACK_BYTES = 128
 """Added if there are vector registers: functions that use them save eight for their caller."""
+
+BATCH_STACK_BYTES = 128
+"""Added if updates are summed: inference applies them, on top of its own stack."""
 
 CODE_BYTES: dict[CodeSize, dict[CompilerName, dict[Optimization, tuple[int, int]]]] = {
     "armv6-m": {
@@ -64,6 +67,11 @@ CODE_BYTES: dict[CodeSize, dict[CompilerName, dict[Optimization, tuple[int, int]
 tests/measure_code.py, which prints this table, with headroom for other versions of the compilers;
 tests/test_build.py compares them with linked programs."""
 
+BATCH_CODE_BYTES: dict[Optimization, int] = {
+    "O0": 2800, "O1": 2000, "O2": 2000, "O3": 5500, "Os": 1800,
+}  # fmt: skip
+"""Added by summing updates (learning.batch), by any compiler on any core; measured alike."""
+
 FRAME_HEAD_BYTES = 8
 """Bytes of the frame buffer beyond a sample: head and CRC (APPLICATION_FRAME_BYTES in
 firmware/)."""
@@ -85,13 +93,15 @@ class NetworkMemory:
     Attributes:
         inputs: width of a sample.
         arena_bytes: RAM: the whole arena.
-        buffer_bytes: RAM: the part of the arena that is not weights.
+        buffer_bytes: RAM: the part of the arena that is neither weights nor pending updates.
+        pending_bytes: RAM: the part that keeps updates until they are applied.
         table_bytes: flash: embeddings, initial weights, parameters.
     """
 
     inputs: int
     arena_bytes: int
     buffer_bytes: int
+    pending_bytes: int
     table_bytes: int
 
 
@@ -101,7 +111,7 @@ class MemoryPlan:
 
     Attributes:
         code: upper bound, a chip's own boot included.
-        tables, weights, buffers, stack: exact.
+        tables, weights, buffers, pending, stack: exact.
         application: exact, including the port's driver.
     """
 
@@ -110,6 +120,7 @@ class MemoryPlan:
     tables: int
     weights: int
     buffers: int
+    pending: int
     application: int
     stack: int
 
@@ -121,7 +132,7 @@ class MemoryPlan:
     @property
     def ram(self) -> int:
         """RAM needed, exactly."""
-        return self.weights + self.buffers + self.application + self.stack
+        return self.weights + self.buffers + self.pending + self.application + self.stack
 
     @property
     def flash_lacking(self) -> int:
@@ -153,6 +164,7 @@ def network_memory(
         inputs=plan.inputs,
         arena_bytes=arena_bytes(plan, inference_only=inference_only),
         buffer_bytes=buffer_bytes(plan, inference_only=inference_only),
+        pending_bytes=pending_bytes(plan, inference_only=inference_only),
         table_bytes=table_bytes(plan, weights_in_flash=weights_in_flash),
     )
 
@@ -174,23 +186,31 @@ def plan_memory(
         optimization: the optimisation level.
         inference_only: the learning runtime is left out.
     """
+    sums_updates = network.pending_bytes > 0
     names: tuple[CompilerName, ...] = ("gcc", "zig") if compiler == "auto" else (compiler,)
     bounds = CODE_BYTES[CORES[board.core].code_size]
     whole = application_bytes(network.arena_bytes, network.inputs)
     return MemoryPlan(
         board=board,
-        code=boot_bytes(board) + max(bounds[name][optimization][inference_only] for name in names),
+        code=boot_bytes(board)
+        + max(bounds[name][optimization][inference_only] for name in names)
+        + (BATCH_CODE_BYTES[optimization] if sums_updates else 0),
         tables=network.table_bytes,
-        weights=network.arena_bytes - network.buffer_bytes,
+        weights=network.arena_bytes - network.buffer_bytes - network.pending_bytes,
         buffers=network.buffer_bytes,
+        pending=network.pending_bytes,
         application=whole - network.arena_bytes + PORT_BYTES.get(board.uart.driver, 0),
-        stack=stack_bytes(board),
+        stack=stack_bytes(board, sums_updates=sums_updates),
     )
 
 
-def stack_bytes(board: Board) -> int:
+def stack_bytes(board: Board, *, sums_updates: bool) -> int:
     """What the linker script reserves for the stack."""
-    return STACK_BYTES + (VECTOR_STACK_BYTES if board.mve else 0)
+    return (
+        STACK_BYTES
+        + (VECTOR_STACK_BYTES if board.mve else 0)
+        + (BATCH_STACK_BYTES if sums_updates else 0)
+    )
 
 
 def application_bytes(arena_bytes: int, inputs: int) -> int:

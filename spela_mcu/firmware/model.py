@@ -35,6 +35,7 @@ class ModelSource:
         header, source, selftest: the texts of its three files.
         quantizer: texts of the files that turn raw values into inputs, by name.
         weights: their width, ``int8`` or ``int16``.
+        batch: updates of a layer that are summed before the sum is rounded.
         arena_bytes: RAM that the network needs, exactly.
         table_bytes: constant data in flash, exactly (except class names and the self-test's
             vectors, which are linked only if used).
@@ -50,6 +51,7 @@ class ModelSource:
     selftest: str
     quantizer: dict[str, str]
     weights: str
+    batch: int
     inputs: int
     classes: int
     class_names: tuple[str, ...]
@@ -159,7 +161,7 @@ def model_source(
         layer_members=tuple(
             tuple(_layer_members(index, layer)) for index, layer in enumerate(made.layers)
         ),
-        runtime=f"spela_runtime_for_{plan.weights}_{'inference' if inference_only else 'learning'}",
+        runtime=f"spela_runtime_for_{plan.weights}_{_use(plan, inference_only=inference_only)}",
         members=tuple(
             (field.name, _literal(field, made.scalars[field.name]))
             for field in MODEL_FIELDS
@@ -175,6 +177,7 @@ def model_source(
         selftest=render("model_selftest.c.j2", m=view),
         quantizer=quantizer_files(name, scaling, input_names or numbered_names(plan.inputs)),
         weights=plan.weights,
+        batch=plan.batch,
         inputs=plan.inputs,
         classes=plan.classes,
         class_names=class_names,
@@ -189,6 +192,13 @@ def model_source(
 
 def _array_name(index: int, field: str) -> str:
     return f"layer{index}_{field.rpartition('.')[2]}"
+
+
+def _use(plan: FixedPointPlan, *, inference_only: bool) -> str:
+    """What the model asks of a runtime: the least that serves it."""
+    if inference_only:
+        return "inference"
+    return "learning" if plan.batch == 1 else "batches"
 
 
 def _table(plan: FixedPointPlan, index: int, field: str, content: bytes) -> Table:

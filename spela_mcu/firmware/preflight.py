@@ -75,6 +75,9 @@ def _remedies(preflight: Preflight, board: Board) -> list[str]:
     int8 = dataclasses.replace(preflight, plan=dataclasses.replace(preflight.plan, weights="int8"))
     if preflight.plan.weights == "int16" and int8.memory(board).fits:
         remedies.append("set fixed_point.weights: int8")
+    batch = _largest_batch(preflight, board)
+    if batch is not None:
+        remedies.append(f"sum fewer updates (learning.batch: {batch})")
     widest, units = _widest_that_fits(preflight, board)
     if units is not None:
         remedies.append(f"give layer {widest} at most {units} units (network.layers[{widest}])")
@@ -88,6 +91,15 @@ def _remedies(preflight: Preflight, board: Board) -> list[str]:
     if boards:
         remedies.append(f"choose a larger board: {', '.join(boards)}")
     return remedies
+
+
+def _largest_batch(preflight: Preflight, board: Board) -> int | None:
+    """The most updates that can be summed; None if it does not fit even without any summed."""
+    for batch in range(preflight.plan.batch - 1, 0, -1):
+        smaller = dataclasses.replace(preflight.plan, batch=batch)
+        if dataclasses.replace(preflight, plan=smaller).memory(board).fits:
+            return batch
+    return None
 
 
 def _widest_that_fits(preflight: Preflight, board: Board) -> tuple[int, int | None]:

@@ -23,6 +23,7 @@ LICENCE = "LICENSE"
 
 INCLUDE_DIRECTORIES = ("model", "spela", "application", "port")
 INFERENCE_ONLY_DEFINE = "SPELA_INFERENCE_ONLY"
+SINGLE_UPDATES_DEFINE = "SPELA_SINGLE_UPDATES"
 WIDTH_DEFINES = {"int8": "SPELA_INT8_ONLY", "int16": "SPELA_INT16_ONLY"}
 """Macros that leave out the kernels for weights of the other width."""
 
@@ -93,16 +94,20 @@ class _View:
 
     @property
     def stack_bytes(self) -> int:
-        return stack_bytes(self.board)
+        sums_updates = self.model.batch > 1 and not self.inference_only
+        return stack_bytes(self.board, sums_updates=sums_updates)
 
     @property
     def defines(self) -> tuple[str, ...]:
-        return runtime_defines(self.model.weights, inference_only=self.inference_only)
+        model = self.model
+        return runtime_defines(model.weights, model.batch, inference_only=self.inference_only)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The runtime's sources as CMakeLists.txt lists them."""
-        return (self.model.weights, *(() if self.inference_only else ("learning",)))
+        """What the model needs of the runtime, in the words of CMakeLists.txt."""
+        if self.inference_only:
+            return (self.model.weights,)
+        return (self.model.weights, "learning", *(("batches",) if self.model.batch > 1 else ()))
 
     @property
     def renode_uart(self) -> str:
@@ -114,14 +119,17 @@ class _View:
         return " ".join(core_flags("gcc", self.board))
 
 
-def runtime_defines(weights: str, *, inference_only: bool) -> tuple[str, ...]:
+def runtime_defines(weights: str, batch: int = 1, *, inference_only: bool) -> tuple[str, ...]:
     """Macros for compiling the runtime and everything that includes its headers.
 
     Args:
         weights: the width of the model's weights, ``int8`` or ``int16``.
+        batch: updates of a layer that the model sums; for 1, sums are left out.
         inference_only: the learning runtime is left out.
     """
-    return (WIDTH_DEFINES[weights], *((INFERENCE_ONLY_DEFINE,) if inference_only else ()))
+    if inference_only:
+        return WIDTH_DEFINES[weights], INFERENCE_ONLY_DEFINE
+    return (WIDTH_DEFINES[weights], *((SINGLE_UPDATES_DEFINE,) if batch == 1 else ()))
 
 
 def generate_project(
@@ -204,6 +212,7 @@ def _manifest(view: _View, files: dict[str, str]) -> str:
         model=ModelFacts(
             digest=model.digest,
             weights=model.weights,
+            batch=model.batch,
             inputs=model.inputs,
             classes=model.classes,
             class_names=model.class_names,

@@ -24,9 +24,21 @@ def weight_bytes(plan: FixedPointPlan) -> int:
     return sum(padded(layer.units) * padded(layer.inputs) * width for layer in plan.layers)
 
 
+def pending_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
+    """Bytes in which layers keep updates until they are applied; they are kept in pairs."""
+    if plan.batch == 1 or inference_only:
+        return 0
+    kept = rounded_up(plan.batch, 2)
+    return sum(
+        _taken(kept * (2 * padded(layer.units) + padded(layer.inputs))) for layer in plan.layers
+    )
+
+
 def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
-    """Bytes of the arena beyond weights: the instance, activations, sums, scores, inputs."""
+    """Bytes of instance, activations, sums, scores and inputs: of neither weights nor updates."""
     widest = padded(max(layer.units for layer in plan.layers))
+    sums_updates = plan.batch > 1 and not inference_only
+    narrowest = 4 * rounded_up(plan.batch, 2) + 8 if sums_updates else 0
     rows = 4 if inference_only else ROW_UPDATE_BYTES  # the list of rows takes the sums' place
     return (
         INSTANCE_BYTES
@@ -34,8 +46,8 @@ def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
         + _taken(4 * padded(plan.classes))
         + rows * widest
         # layers' inputs, which are the previous activation: two buffers that take turns
-        + rounded_up(2 * max(padded(plan.layers[0].inputs), widest), WIDE_UNIT_BYTES)
-        + rounded_up(2 * widest, WIDE_UNIT_BYTES)
+        + rounded_up(2 * max(padded(plan.layers[0].inputs), widest, narrowest), WIDE_UNIT_BYTES)
+        + rounded_up(2 * max(widest, narrowest), WIDE_UNIT_BYTES)
         + sum(_taken(layer.units) for layer in plan.layers)
     )
 
@@ -43,4 +55,5 @@ def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
 def arena_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
     """Bytes of the arena that spela_init asks for, exactly."""
     weights = 0 if inference_only else weight_bytes(plan)
-    return buffer_bytes(plan, inference_only=inference_only) + weights
+    pending = pending_bytes(plan, inference_only=inference_only)
+    return buffer_bytes(plan, inference_only=inference_only) + pending + weights

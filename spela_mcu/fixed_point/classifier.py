@@ -41,6 +41,10 @@ class Classifier(ABC):
         """Learns a checked sample; returns the last exit's answer from before."""
 
     @abstractmethod
+    def flush(self) -> None:
+        """Applies all pending updates; inference does so by itself."""
+
+    @abstractmethod
     def reset(self) -> None:
         """Forgets everything learned."""
 

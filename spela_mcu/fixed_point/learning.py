@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spela_mcu.fixed_point.arithmetic import (
     ONE_Q14,
@@ -133,22 +134,41 @@ class UpdateCount:
     saturated: int
 
 
-def update(
-    layer: LayerPlan, weights: Int64, inputs: Int64, factors: Int64, noise: Int64
+@dataclass(frozen=True, eq=False)
+class PendingUpdate:
+    """An update of a layer that is not applied yet: dw[j, i] = factors[j] * inputs[i].
+
+    Attributes:
+        inputs: int64 [inputs] in [-128, 127].
+        factors: int64 [units], each within int16.
+    """
+
+    inputs: Int64
+    factors: Int64
+
+    def to_bytes(self) -> bytes:
+        """As the digest of the learned state takes it."""
+        return self.inputs.astype(np.int8).tobytes() + self.factors.astype("<i2").tobytes()
+
+
+def apply(
+    layer: LayerPlan, weights: Int64, pending: list[PendingUpdate], noise: Int64
 ) -> UpdateCount:
-    """Adds the rounded update to `weights` [units, inputs] in place, saturating.
+    """Adds the rounded sum of updates to `weights` [units, inputs] in place, saturating.
 
     Only weights with a nonzero factor and a nonzero input change: for the others the update is
     noise >> shift = 0.
     """
-    rows, columns = np.flatnonzero(factors), np.flatnonzero(inputs)
+    inputs = np.stack([one.inputs for one in pending])
+    factors = np.stack([one.factors for one in pending])
+    rows, columns = np.flatnonzero(factors.any(axis=0)), np.flatnonzero(inputs.any(axis=0))
     where: Any = rows  # whole rows are copied faster, as long as most of their content is needed
     made = len(rows) * len(columns)
-    if 2 * len(columns) < len(inputs):
+    if 2 * len(columns) < inputs.shape[1]:
         where = np.ix_(rows, columns)
-        inputs, noise = inputs[columns], noise[columns]
-    # int32 holds |factor * input + noise| < 2^22 + 2^16
-    steps = np.multiply.outer(factors[rows].astype(np.int32), inputs.astype(np.int32))
+        inputs, noise = inputs[:, columns], noise[columns]
+    # int32 holds |sum + noise| < 2^28 + 2^16
+    steps = _sums(factors[:, rows], inputs)
     steps += noise.astype(np.int32)
     steps >>= layer.learner.update_shift
     moved = weights[where] + steps
@@ -159,3 +179,15 @@ def update(
         to_zero=made - int(np.count_nonzero(steps)),
         saturated=int(np.count_nonzero(moved != clipped)),
     )
+
+
+def _sums(factors: Int64, inputs: Int64) -> NDArray[np.int32]:
+    """`factors`.T @ `inputs`, exactly: [units, inputs] from [pending, units], [pending, inputs]."""
+    if len(factors) == 1:
+        product: NDArray[np.int32] = np.multiply.outer(
+            factors[0].astype(np.int32), inputs[0].astype(np.int32)
+        )
+        return product
+    # float32 would not do: sums have up to 29 bits
+    sums: NDArray[np.float64] = factors.astype(np.float64).T @ inputs.astype(np.float64)
+    return sums.astype(np.int32)

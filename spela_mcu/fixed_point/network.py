@@ -20,7 +20,14 @@ from spela_mcu.fixed_point.arithmetic import (
 )
 from spela_mcu.fixed_point.classifier import Classifier
 from spela_mcu.fixed_point.layout import pack
-from spela_mcu.fixed_point.learning import Output, best_class, dither, multipliers, update
+from spela_mcu.fixed_point.learning import (
+    Output,
+    PendingUpdate,
+    apply,
+    best_class,
+    dither,
+    multipliers,
+)
 from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
 
 SCAN_INTERVAL = 256
@@ -39,13 +46,15 @@ class LayerState:
 
     Attributes:
         weights: int64 [units, inputs].
-        updates: updates since the last scan for saturated weights.
+        updates: updates applied since the last scan for saturated weights.
         halvings: number of times the weights were halved.
+        pending: updates that are not applied yet, fewer than the plan's batch.
     """
 
     weights: Int64
     updates: int = 0
     halvings: int = 0
+    pending: list[PendingUpdate] = field(default_factory=list)
 
 
 @dataclass
@@ -167,6 +176,7 @@ class IntegerNetwork(Classifier):
         return Output(activation, layer.exit.embedding @ activation.values)
 
     def _infer(self, sample: NDArray[np.int8]) -> tuple[ExitAnswer, ...]:
+        self.flush()
         values = first_inputs(self.plan, sample)
         answers = []
         for index, layer in enumerate(self.plan.layers):
@@ -176,6 +186,7 @@ class IntegerNetwork(Classifier):
         return tuple(answers)
 
     def _predict_exits(self, samples: NDArray[np.int8]) -> NDArray[np.int64]:
+        self.flush()
         values = first_inputs(self.plan, samples)
         labels = np.empty((len(self.plan.layers), len(values)), np.int64)
         for index, (layer, state) in enumerate(zip(self.plan.layers, self.layers, strict=True)):
@@ -215,19 +226,33 @@ class IntegerNetwork(Classifier):
         factors = multipliers(plan, layer, output, label, rate_shift)
         if factors is None:
             return
-        noise, self.dither_state = dither(plan, layer, self.dither_state)
-        done = update(layer, state.weights, inputs, factors.values, noise)
+        self.counts[index].layer_updates += 1
+        self.counts[index].multipliers_clipped += factors.clipped
+        state.pending.append(PendingUpdate(inputs, factors.values))
+        if len(state.pending) == plan.batch:
+            self._apply(index)
+
+    def flush(self) -> None:
+        """Applies all pending updates; inference does so by itself."""
+        for index, state in enumerate(self.layers):
+            if state.pending:
+                self._apply(index)
+
+    def _apply(self, index: int) -> None:
+        """Applies a layer's pending updates, one or more, and looks for saturated weights."""
+        layer, state = self.plan.layers[index], self.layers[index]
+        noise, self.dither_state = dither(self.plan, layer, self.dither_state)
+        done = apply(layer, state.weights, state.pending, noise)
         counts = self.counts[index]
-        counts.layer_updates += 1
         counts.updates_made += done.made
         counts.updates_rounded_to_zero += done.to_zero
         counts.updates_saturated += done.saturated
-        counts.multipliers_clipped += factors.clipped
-        state.updates += 1
-        if state.updates == SCAN_INTERVAL:
+        state.updates += len(state.pending)
+        state.pending = []
+        if state.updates >= SCAN_INTERVAL:
             state.updates = 0
             if self.saturated(index) * SATURATED_SHARE > state.weights.size and (
-                plan.weight_decay or state.halvings < HALVINGS_MAX
+                self.plan.weight_decay or state.halvings < HALVINGS_MAX
             ):
                 state.weights = halve(state.weights)
                 state.halvings = min(state.halvings + 1, COUNTER_MAX)
@@ -265,6 +290,10 @@ class IntegerNetwork(Classifier):
         for index, state in enumerate(self.layers):
             crc = zlib.crc32(np.array([state.updates, state.halvings], "<u4").tobytes(), crc)
             crc = zlib.crc32(self.packed_weights(index), crc)
+            if self.plan.batch > 1:
+                crc = zlib.crc32(np.array([len(state.pending)], "<u4").tobytes(), crc)
+                for update in state.pending:
+                    crc = zlib.crc32(update.to_bytes(), crc)
         return crc
 
 

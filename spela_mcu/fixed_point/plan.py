@@ -120,6 +120,7 @@ class FixedPointPlan:
         dither_seed: first state of the generator of stochastic rounding.
         weight_decay: halving a layer's weights does not adjust its integer rate.
         bias: the first layer's last input is not the sample's but the constant `INPUT_MAX`.
+        batch: updates of a layer that are summed before the sum is rounded.
     """
 
     layers: tuple[LayerPlan, ...]
@@ -133,6 +134,7 @@ class FixedPointPlan:
     dither_seed: int
     bias: bool = False
     weight_decay: bool = False
+    batch: int = 1
 
     @property
     def inputs(self) -> int:
@@ -287,6 +289,7 @@ def _plan(
         dither_seed=derived_seed(spec.network.seed, -1),
         bias=bias,
         weight_decay=spec.learning.weight_decay,
+        batch=spec.learning.batch,
     )
 
 

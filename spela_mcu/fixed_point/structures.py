@@ -73,6 +73,7 @@ MODEL_FIELDS = (
     Field("loss", "uint8"),
     Field("flags", "uint8"),
     Field("rate_halvings", "uint8"),
+    Field("batch", "uint8"),
 )
 """spela_model_t."""
 
@@ -156,6 +157,7 @@ def model_structure(
         | FLAG_BIAS * plan.bias
         | FLAG_WEIGHT_DECAY * plan.weight_decay,
         "rate_halvings": plan.rate_halvings,
+        "batch": plan.batch,
     }
     return ModelStructure({"digest": _digest(scalars, layers)} | scalars, layers)
 

@@ -236,6 +236,10 @@ class HostNetwork(Classifier):
         )
         return int(self._result.label)
 
+    def flush(self) -> None:
+        """Applies all pending updates; inference does so by itself."""
+        self._check(self._library.spela_flush(self._network))
+
     def reset(self) -> None:
         """Forgets everything learned."""
         self._check(self._library.spela_reset(self._network))

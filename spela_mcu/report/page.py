@@ -223,6 +223,7 @@ def _memory(found: Measurements) -> Table:
         ("RAM, measured", f"{build.ram_bytes:,}", _of(build.ram_bytes, board.ram.bytes)),
         ("RAM: weights", f"{memory.weights:,}", _of(memory.weights, board.ram.bytes)),
         ("RAM: buffers", f"{memory.buffers:,}", _of(memory.buffers, board.ram.bytes)),
+        ("RAM: pending updates", f"{memory.pending:,}", _of(memory.pending, board.ram.bytes)),
         ("RAM: application", f"{memory.application:,}", _of(memory.application, board.ram.bytes)),
         ("RAM: stack reserved", f"{memory.stack:,}", _of(memory.stack, board.ram.bytes)),
         ("stack used at most", f"{found.verification.stack_bytes:,}", ""),

@@ -433,6 +433,14 @@ class Learning(Section):
             raise ValueError("halve_rate_every: auto needs the number of training samples")
         return self.halve_rate_every
 
+    batch: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="updates of a layer that are summed exactly before the sum is rounded: "
+        "8 or 16 make less noise, and take RAM",
+    )
+
     @property
     def first_rate(self) -> float:
         """The learning rate of the first sample."""

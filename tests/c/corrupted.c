@@ -121,6 +121,7 @@ static void draw_model(void) {
     model.loss = (uint8_t)below(3U);
     model.flags = (uint8_t)below(32U);
     model.rate_halvings = (uint8_t)below(16U);
+    model.batch = (uint8_t)(below(2U) == 0U ? 1U : below(66U));
     for (uint32_t i = 0U; i < model.layer_count; i++) {
         spela_layer_t *const layer = &layers[i];
         layer->seed = below(UINT32_MAX);

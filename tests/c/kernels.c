@@ -23,7 +23,10 @@ enum {
     RELIEVED = 5,
     HALVED = 6,
     STRAY = 7,
-    REGISTERS = 8
+    REGISTERS = 8,
+    KEPT_INPUTS = 9,
+    APPLIED = 10,
+    APPLIED_STATE = 11
 };
 
 typedef struct {
@@ -33,7 +36,9 @@ typedef struct {
 } guarded_t;
 
 /* What precedes a case's arrays: the inputs, the weights, the sums expected, the rows to update,
- * the weights expected after that, and those after relieving. Each begins at a word. */
+ * the weights expected after that, and those after relieving; then, of the updates that are applied
+ * as one, the inputs of each, the multipliers of each row, the rows, and the weights expected. Each
+ * begins at a word. */
 typedef struct {
     uint32_t rows;
     uint32_t columns;
@@ -47,12 +52,19 @@ typedef struct {
     uint32_t state_after;
     uint32_t limit;
     uint32_t is_relieved;
+    uint32_t batch; /* updates applied as one */
+    uint32_t batch_rows;
+    uint32_t state_in_the_end;
 } case_t;
 
 static guarded_t wide __attribute__((aligned(16)));
 static guarded_t weights __attribute__((aligned(16)));
 static guarded_t sums __attribute__((aligned(16)));
 static guarded_t inputs __attribute__((aligned(16)));
+static guarded_t kept __attribute__((aligned(16)));
+static guarded_t multipliers __attribute__((aligned(16)));
+static guarded_t rows __attribute__((aligned(16)));
+static guarded_t scratch __attribute__((aligned(16)));
 
 uint32_t run_cases(const uint32_t *words);
 
@@ -200,6 +212,69 @@ static bool keeps_registers(uintptr_t function, uintptr_t a, uintptr_t b, uintpt
 
 #endif
 
+/* Keeps updates, applies them as one, and looks at what became of the weights. */
+static uint32_t run_batch(const case_t *it, const spela_shape_t *shape, const uint32_t **words) {
+    const uint32_t weight_bytes = it->rows * it->columns * (it->is_int16 != 0U ? 2U : 1U);
+    const uint32_t stride = (it->batch + 1U) / 2U * 2U;
+    const uint32_t kept_bytes = it->columns * stride;
+    const uint32_t multiplier_bytes = 2U * it->rows * stride;
+    const uint32_t row_bytes = 8U * it->batch_rows;
+    const uint32_t scratch_bytes = 2U * (4U * stride + 8U);
+    int8_t *const w = (int8_t *)weights.data;
+    int16_t *const w16 = (int16_t *)(void *)weights.data;
+    int16_t *const x = (int16_t *)(void *)wide.data;
+    bool keeps = true;
+    for (uint32_t i = 0U; i < kept_bytes; i++) {
+        kept.data[i] = GUARDED; /* the place that fills a pair may hold anything */
+    }
+    for (uint32_t k = 0U; k < it->batch; k++) {
+        const int8_t *const given = (const int8_t *)take(words, it->inputs);
+        spela_widen(given, it->inputs, x);
+        keeps = CALL4(spela_keep, x, it->columns, stride, (int8_t *)kept.data + 4U * k) && keeps;
+        for (uint32_t i = 0U; i < it->columns; i++) {
+            const int8_t is = (int8_t)kept.data[i / 4U * 4U * stride + 4U * k + i % 4U];
+            if (is != (i < it->inputs ? given[i] : 0)) {
+                return KEPT_INPUTS;
+            }
+        }
+    }
+    copy(multipliers.data, take(words, multiplier_bytes), multiplier_bytes);
+    copy(rows.data, take(words, row_bytes), row_bytes);
+    guard(&kept, kept_bytes);
+    guard(&multipliers, multiplier_bytes);
+    guard(&rows, row_bytes);
+    guard(&scratch, scratch_bytes);
+    spela_batch_row_t *const first = (spela_batch_row_t *)(void *)rows.data;
+    spela_batch_t batch = {(const int8_t *)kept.data,
+                           (const int16_t *)(const void *)multipliers.data,
+                           first,
+                           first + it->batch_rows,
+                           (int16_t *)(void *)scratch.data,
+                           stride,
+                           stride,
+                           it->state_after,
+                           it->multiplier,
+                           it->increment};
+    if (it->is_int16 != 0U) {
+        keeps = CALL3(spela_apply_int16, w16, shape, &batch) && keeps;
+    } else {
+        keeps = CALL3(spela_apply_int8, w, shape, &batch) && keeps;
+    }
+    if (!equal(weights.data, take(words, weight_bytes), weight_bytes)) {
+        return APPLIED;
+    }
+    if (batch.state != it->state_in_the_end || batch.rows != first || batch.count != stride) {
+        return APPLIED_STATE;
+    }
+    const bool is_clean = is_guarded(&kept, kept_bytes) && is_guarded(&rows, row_bytes) &&
+                          is_guarded(&multipliers, multiplier_bytes) &&
+                          is_guarded(&scratch, scratch_bytes) && is_guarded(&weights, weight_bytes);
+    if (!is_clean) {
+        return STRAY;
+    }
+    return keeps ? AGREE : REGISTERS;
+}
+
 static uint32_t run_case(const uint32_t **words) {
     const case_t *const it = (const case_t *)(const void *)take(words, sizeof(case_t));
     const spela_shape_t shape = {it->rows, it->columns, it->weight_bits};
@@ -265,7 +340,7 @@ static uint32_t run_case(const uint32_t **words) {
     if (!is_clean) {
         return STRAY;
     }
-    return keeps ? AGREE : REGISTERS;
+    return keeps ? run_batch(it, &shape, words) : REGISTERS;
 }
 
 /* words: how many cases, then the cases. Returns 0, or for the first case that disagrees its number

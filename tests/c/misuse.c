@@ -209,7 +209,7 @@ static void misuse_learn(spela_t *network, const int8_t *sample) {
 }
 
 static void misuse_views(spela_t *network) {
-    const spela_layer_view_t view_before = {NULL, 7U, NULL, 7U, 7U};
+    const spela_layer_view_t view_before = {NULL, 7U, NULL, 7U, 7U, 7U};
     const spela_counters_t counters_before = {7U, 7U, 7U, 7U, 7U};
     spela_layer_view_t view = view_before;
     spela_counters_t counters = counters_before;
@@ -222,7 +222,8 @@ static void misuse_views(spela_t *network) {
     REFUSED(spela_reset(NULL), SPELA_ERROR_ARGUMENT);
     CHECK(view.weights == view_before.weights && view.weight_bytes == view_before.weight_bytes &&
           view.activation == view_before.activation && view.updates == view_before.updates &&
-          view.halvings == view_before.halvings);
+          view.halvings == view_before.halvings && view.pending == view_before.pending);
+    REFUSED(spela_flush(NULL), SPELA_ERROR_ARGUMENT);
     CHECK(memcmp(&counters, &counters_before, sizeof counters) == 0);
     CHECK(spela_scores(NULL) == NULL);
     CHECK(spela_digest(NULL) == 0U);
