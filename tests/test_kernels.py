@@ -412,7 +412,7 @@ FAULTS = [
     ("mve", "vldrw.u32 q6, [sp, #80]", "vldrw.u32 q6, [sp, #96]", "registers"),
     ("mve", "vldrw.u32 q7, [sp, #96]", "vldrw.u32 q3, [sp, #96]", "registers"),
     # Several updates as one: a tail left out, a zero that is none, a clip too many.
-    ("sse2", "_mm_packs_epi16(moved, moved)", "_mm_packs_epi16(steps, moved)", "applied weights"),
+    ("sse2", "_mm_packs_epi16(moved, moved)", "_mm_packs_epi16(moves, moved)", "applied weights"),
     ("sse2", "k < batch->count; k += 2U", "k + 2U < batch->count; k += 2U", "applied weights"),
     ("sse2", "any = _mm_or_si128(any, pair)", "any = pair", "applied weights"),
     (

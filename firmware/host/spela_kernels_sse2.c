@@ -141,11 +141,11 @@ void spela_apply_int8(int8_t *weights, const spela_shape_t *shape, spela_batch_t
             int8_t *const w1 = block + row[1].offset;
             const int16_t *const m0 = batch->multipliers + row[0].multipliers;
             const int16_t *const m1 = batch->multipliers + row[1].multipliers;
-            const __m128i steps = _mm_packs_epi32(batch_steps(m0, pairs, batch->count, noises),
+            const __m128i moves = _mm_packs_epi32(batch_steps(m0, pairs, batch->count, noises),
                                                   batch_steps(m1, pairs, batch->count, noises));
             const __m128i both = _mm_unpacklo_epi32(load_row(w0), load_row(w1));
             /* |step| <= 2^12 */
-            const __m128i moved = _mm_add_epi16(LOW_TO_INT16(both), steps);
+            const __m128i moved = _mm_add_epi16(LOW_TO_INT16(both), moves);
             const __m128i clipped = _mm_packs_epi16(moved, moved);
             store_row(w0, clipped);
             store_row(w1, _mm_srli_epi64(clipped, 32));
