@@ -421,7 +421,6 @@ FAULTS = [
         "inputs += 4U * batch->stride - 4U",
         "applied weights",
     ),
-    ("dsp", "(5f - 4b) / 2, (8f", "(6f - 4b) / 2, (8f", "applied weights"),
     ("dsp", "orr     lr, lr, r5", "mov     lr, r5", "applied weights"),
     ("dsp", "smlad   r6, r10, lr, r6", "smlad   r6, r9, lr, r6", "applied weights"),
     ("dsp", "sxtab16 r7, r7, r4, ror #8", "sxtab16 r7, r7, r4", "applied weights"),
