@@ -1,0 +1,74 @@
+"""ADD of two feature maps, or of a constant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spela_mcu.backbone.operator import ElementwiseOperator
+from spela_mcu.backbone.requantize import multiply
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Addend:
+    """How a summand is brought to the common scale: scaled((value + offset) << LEFT_SHIFT).
+
+    Attributes:
+        offset: minus its zero point.
+        multiplier, shift: see `requantize.Multiplier`; shift <= 0.
+    """
+
+    LEFT_SHIFT: ClassVar[int] = 20
+
+    offset: int
+    multiplier: int
+    shift: int
+
+    def scaled(self, values: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Integers in the common scale; less than 2^28 in magnitude."""
+        shifted = (values.astype(np.int64) + self.offset) << self.LEFT_SHIFT
+        return multiply(shifted, self.multiplier, self.shift)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Add(ElementwiseOperator):
+    """The sum of two feature maps; shift <= 0.
+
+    Attributes:
+        addends: how each of the two is scaled, in the order of the step's sources.
+    """
+
+    addends: tuple[Addend, Addend]
+
+    def forward(self, *maps: NDArray[np.int8]) -> NDArray[np.int8]:
+        """The scaled sum of both."""
+        first, second = (addend.scaled(m) for addend, m in zip(self.addends, maps, strict=True))
+        return self.finish(first + second)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AddConstant(ElementwiseOperator):
+    """A feature map plus a constant; shift <= 0.
+
+    Attributes:
+        addend: how the feature map is scaled.
+        constant: int32, already scaled: [channels], the same for each position, or [elements].
+            Element i of the output takes constant[i % len(constant)].
+    """
+
+    addend: Addend
+    constant: NDArray[np.int32]
+
+    @property
+    def table_bytes(self) -> int:
+        """The constant."""
+        return self.constant.nbytes
+
+    def forward(self, *maps: NDArray[np.int8]) -> NDArray[np.int8]:
+        """The scaled sum."""
+        (features,) = maps
+        flat = self.addend.scaled(features).reshape(-1, len(self.constant))
+        return self.finish(flat + self.constant).reshape(features.shape)

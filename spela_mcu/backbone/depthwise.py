@@ -1,0 +1,53 @@
+"""DEPTHWISE_CONV_2D."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spela_mcu.backbone.operator import WeightedOperator
+from spela_mcu.backbone.window import Window
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Depthwise(WeightedOperator):
+    """A convolution of each channel by itself.
+
+    Attributes:
+        window: its taps.
+        weights: int8 [window rows, window columns, output channels].
+        channel_multiplier: output channels for each input channel; output channel c sees input
+            channel c // channel_multiplier.
+    """
+
+    window: Window
+    channel_multiplier: int
+
+    @property
+    def folded_bias(self) -> NDArray[np.int32]:
+        """See `WeightedOperator.folded_bias`."""
+        return self._folded(self.weights.astype(np.int64).sum((0, 1)))
+
+    @property
+    def macs(self) -> int:
+        """Every weight once for each output position."""
+        return self.weights.size * self.output.positions
+
+    @property
+    def lead(self) -> int:
+        """From the window's movement."""
+        return self.window.lead(self.input, self.output)
+
+    def forward(self, *maps: NDArray[np.int8]) -> NDArray[np.int8]:
+        """The sum over the taps, one after the other."""
+        (features,) = maps
+        offset = self.offset_inputs(features)
+        taps = self.window.taps(self.window.padded(offset, self.output, 0), self.output)
+        shape = (*taps.shape[:3], self.input.channels, self.channel_multiplier)
+        sums = np.zeros(shape, self.exact_type)
+        for row, column in np.ndindex(*self.window.size):
+            weights = self.weights[row, column].reshape(shape[3:]).astype(self.exact_type)
+            sums += taps[:, :, :, row, column, :, None] * weights
+        return self.finish(sums.reshape(len(features), *self.output))

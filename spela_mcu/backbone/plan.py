@@ -1,0 +1,111 @@
+"""The frozen part of a model as the chip runs it: lowered operators and where their maps lie."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+
+import numpy as np
+
+from spela_mcu.backbone.graph import Shape
+from spela_mcu.backbone.operator import LoweredOperator
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A feature map.
+
+    Attributes:
+        name: of the tensor in the .tflite; that before a RESHAPE, if both are the same bytes.
+        scale, zero_point: real value = scale * (integer - zero point); scale is a float32.
+        offset: of its first byte in the arena; a multiple of `ALIGNMENT`.
+    """
+
+    name: str
+    shape: Shape
+    scale: float
+    zero_point: int
+    offset: int
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """An operator with its place in the graph.
+
+    Attributes:
+        sources: the activations that it reads, as indices in `BackbonePlan.activations`.
+        target: the activation that it writes.
+    """
+
+    operator: LoweredOperator
+    sources: tuple[int, ...]
+    target: int
+
+
+@dataclass(frozen=True, eq=False)
+class BackbonePlan:
+    """All that a frozen backbone computes, from a sample to features.
+
+    Attributes:
+        cut: name of the tensor that holds the features, as in the .tflite.
+        activations: the first is the sample, the last one the features; one for each step between.
+        steps: in the order in which they run; none for what moves no byte, such as RESHAPE.
+        arena_bytes: all activations together, at their offsets.
+    """
+
+    cut: str
+    activations: tuple[Activation, ...]
+    steps: tuple[Step, ...]
+    arena_bytes: int
+
+    @property
+    def sample(self) -> Activation:
+        """What goes in."""
+        return self.activations[0]
+
+    @property
+    def features(self) -> Activation:
+        """What comes out."""
+        return self.activations[self.steps[-1].target]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one sample."""
+        return sum(step.operator.macs for step in self.steps)
+
+    @property
+    def table_bytes(self) -> int:
+        """Bytes of weights and other constant tables in flash, without structures and padding."""
+        return sum(step.operator.table_bytes for step in self.steps)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all that the features depend on, in hexadecimal; not over names or memory.
+
+        Equal digests: equal features for equal samples.
+        """
+        content = hashlib.sha256()
+        for step in self.steps:
+            for part in (step.sources, step.target, step.operator):
+                for piece in _pieces(part):
+                    content.update(piece)
+        return content.hexdigest()
+
+
+def _pieces(value: object) -> Iterator[bytes]:
+    """A value of a lowered operator as bytes that no other value has."""
+    if isinstance(value, np.ndarray):
+        yield f"{value.dtype.str}{value.shape}".encode()
+        yield np.ascontiguousarray(value).tobytes()
+    elif is_dataclass(value):
+        yield type(value).__name__.encode()
+        for field in fields(value):
+            yield f"|{field.name}=".encode()
+            yield from _pieces(getattr(value, field.name))
+    elif isinstance(value, tuple):
+        yield f"({len(value)}".encode()
+        for item in value:
+            yield from _pieces(item)
+    else:
+        yield f"{value!r},".encode()

@@ -1,0 +1,94 @@
+"""A window that moves over a feature map: what convolutions and pools have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from spela_mcu.backbone.graph import Shape
+from spela_mcu.backbone.operator import POSITIONS_AT_ONCE
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+class Pair(NamedTuple):
+    """Something for rows and for columns."""
+
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """Output position (y, x) sees input rows y * stride - padding + dilation * (0 ... size - 1).
+
+    Attributes:
+        size: rows and columns of the window, before dilation.
+        stride: steps of the input from one output position to the next.
+        dilation: distance of the window's taps.
+        padding: rows above and columns to the left of the input that the first window covers.
+            What it covers below and to the right follows from the shapes.
+    """
+
+    size: Pair
+    stride: Pair
+    dilation: Pair
+    padding: Pair
+
+    @property
+    def reach(self) -> Pair:
+        """Rows and columns from the first tap to the last."""
+        return Pair(
+            (self.size.height - 1) * self.dilation.height + 1,
+            (self.size.width - 1) * self.dilation.width + 1,
+        )
+
+    @property
+    def is_point(self) -> bool:
+        """Whether each output position sees the input position of the same place alone."""
+        return self.reach == (1, 1) and self.stride == (1, 1)
+
+    def padded(self, maps: NDArray[Scalar], output: Shape, fill: float) -> NDArray[Scalar]:
+        """Maps [samples, rows, columns, channels] with all that the windows cover around them."""
+        after = [
+            max(0, (count - 1) * stride + reach - padding - size)
+            for count, stride, reach, padding, size in zip(
+                output[:2], self.stride, self.reach, self.padding, maps.shape[1:3], strict=True
+            )
+        ]
+        around = ((0, 0), (self.padding.height, after[0]), (self.padding.width, after[1]), (0, 0))
+        if not any(map(any, around)):
+            return maps
+        return np.pad(maps, around, constant_values=fill)
+
+    def taps(self, padded: NDArray[Scalar], output: Shape) -> NDArray[Scalar]:
+        """A view [samples, rows, columns, window rows, window columns, channels], not writable."""
+        samples, row, column, channel = padded.strides
+        return as_strided(
+            padded,
+            (len(padded), output.height, output.width, *self.size, padded.shape[3]),
+            (
+                samples,
+                row * self.stride.height,
+                column * self.stride.width,
+                row * self.dilation.height,
+                column * self.dilation.width,
+                channel,
+            ),
+            writeable=False,
+        )
+
+    def lead(self, source: Shape, output: Shape) -> int:
+        """See `LoweredOperator.lead`."""
+        rows, columns = np.divmod(np.arange(output.positions), output.width)
+        first_row = np.maximum(rows * self.stride.height - self.padding.height, 0)
+        first_column = np.maximum(columns * self.stride.width - self.padding.width, 0)
+        needed = (first_row * source.width + first_column) * source.channels
+        # The first column of a later row may lie before this position's.
+        needed = np.minimum.accumulate(needed[::-1])[::-1]
+        written = np.minimum(np.arange(output.positions) + POSITIONS_AT_ONCE, output.positions)
+        return max(0, int((written * output.channels - needed).max()))
