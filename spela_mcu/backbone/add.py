@@ -8,8 +8,16 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from spela_mcu.backbone.elementwise import (
+    ElementwiseFields,
+    element_constant,
+    elementwise_fields,
+    map_and_constant,
+)
+from spela_mcu.backbone.graph import Tensor
 from spela_mcu.backbone.operator import ElementwiseOperator
 from spela_mcu.backbone.requantize import multiply
+from spela_mcu.backbone.view import CONVERT_AGAIN, OperatorView
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -72,3 +80,44 @@ class AddConstant(ElementwiseOperator):
         (features,) = maps
         flat = self.addend.scaled(features).reshape(-1, len(self.constant))
         return self.finish(flat + self.constant).reshape(features.shape)
+
+
+def lower(view: OperatorView) -> Add | AddConstant:
+    """ADD in integers."""
+    first, second = view.tensor(0), view.tensor(1)
+    twice = 2 * max(view.quantization(first)[0], view.quantization(second)[0])
+    shape = view.shape(view.target)
+    if first.data is None and second.data is None:
+        if not view.shape(first) == view.shape(second) == shape:
+            raise view.fault("it adds feature maps of different shapes")
+        return Add(
+            input=shape,
+            output=shape,
+            addends=(_addend(view, first, twice), _addend(view, second, twice)),
+            **_sum_fields(view, twice),
+        )
+    source, other = map_and_constant(view)
+    constant = _addend(view, view.tensor(other), twice).scaled(element_constant(view, other))
+    return AddConstant(
+        input=shape,
+        output=shape,
+        addend=_addend(view, view.tensor(source), twice),
+        constant=constant.astype(np.int32),
+        **_sum_fields(view, twice),
+    )
+
+
+def _addend(view: OperatorView, tensor: Tensor, twice: float) -> Addend:
+    scale, zero_point = view.quantization(tensor)
+    factor = view.multiplier(scale / twice, 255 << Addend.LEFT_SHIFT)
+    return Addend(offset=-zero_point, multiplier=factor.multiplier, shift=factor.shift)
+
+
+def _sum_fields(view: OperatorView, twice: float) -> ElementwiseFields:
+    scale, _ = view.quantization(view.target)
+    real = twice / ((1 << Addend.LEFT_SHIFT) * scale)
+    # Summands are below 2^27, since their factors are at most 1/2.
+    fields = elementwise_fields(view, real, 1 << 28)
+    if real >= 1 or fields["shift"] > 0:
+        raise view.fault(f"its output's scale, {scale:g}, is far too small", CONVERT_AGAIN)
+    return fields

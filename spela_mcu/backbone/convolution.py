@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.backbone.operator import WeightedOperator
-from spela_mcu.backbone.window import Window
+from spela_mcu.backbone.view import CONVERT_AGAIN, OperatorView
+from spela_mcu.backbone.weights import INPUT, weighted_fields, weights_of
+from spela_mcu.backbone.window import Pair, Window, window_of
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,3 +43,28 @@ class Convolution(WeightedOperator):
         columns = offset.reshape(len(features) * self.output.positions, -1)
         rows = self.weights.reshape(self.output.channels, -1).astype(self.exact_type)
         return self.finish(columns @ rows.T).reshape(len(features), *self.output)
+
+
+def lower(view: OperatorView) -> Convolution:
+    """CONV_2D in integers."""
+    source, output = view.shape(view.source(INPUT)), view.shape(view.target)
+    weights = weights_of(view, rank=4, axis=0)
+    channels, height, width, depth = weights.data.shape
+    if depth != source.channels:
+        if source.channels % depth == 0:
+            raise view.fault(f"it is a convolution of {source.channels // depth} groups")
+        raise view.fault(
+            f"its weights have {depth} input channels, its input {source.channels}", CONVERT_AGAIN
+        )
+    if channels != output.channels:
+        raise view.fault(
+            f"its weights have {channels} output channels, its output {output.channels}",
+            CONVERT_AGAIN,
+        )
+    return Convolution(
+        input=source,
+        output=output,
+        window=window_of(view, Pair(height, width), dilated=True),
+        weights=weights.data,
+        **weighted_fields(view, weights),
+    )

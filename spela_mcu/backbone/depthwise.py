@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.backbone.operator import WeightedOperator
-from spela_mcu.backbone.window import Window
+from spela_mcu.backbone.view import CONVERT_AGAIN, OperatorView
+from spela_mcu.backbone.weights import INPUT, weighted_fields, weights_of
+from spela_mcu.backbone.window import Pair, Window, window_of
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -51,3 +53,25 @@ class Depthwise(WeightedOperator):
             weights = self.weights[row, column].reshape(shape[3:]).astype(self.exact_type)
             sums += taps[:, :, :, row, column, :, None] * weights
         return self.finish(sums.reshape(len(features), *self.output))
+
+
+def lower(view: OperatorView) -> Depthwise:
+    """DEPTHWISE_CONV_2D in integers."""
+    source, output = view.shape(view.source(INPUT)), view.shape(view.target)
+    weights = weights_of(view, rank=4, axis=3)
+    one, height, width, channels = weights.data.shape
+    multiplier = view.option("depth_multiplier")
+    if one != 1 or channels != output.channels or channels != multiplier * source.channels:
+        raise view.fault(
+            f"weights of the shape {list(weights.data.shape)} and a channel multiplier of "
+            f"{multiplier} do not lead from {source.channels} channels to {output.channels}",
+            CONVERT_AGAIN,
+        )
+    return Depthwise(
+        input=source,
+        output=output,
+        window=window_of(view, Pair(height, width), dilated=True),
+        channel_multiplier=multiplier,
+        weights=weights.data[0],
+        **weighted_fields(view, weights),
+    )

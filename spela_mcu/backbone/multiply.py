@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spela_mcu.backbone.elementwise import (
+    element_constant,
+    elementwise_fields,
+    map_and_constant,
+)
 from spela_mcu.backbone.operator import ElementwiseOperator
+from spela_mcu.backbone.view import OperatorView
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,3 +39,21 @@ class MultiplyConstant(ElementwiseOperator):
         (features,) = maps
         flat = (features.astype(np.int64) + self.input_offset).reshape(-1, len(self.factor))
         return self.finish(flat * self.factor).reshape(features.shape)
+
+
+def lower(view: OperatorView) -> MultiplyConstant:
+    """MUL by a constant in integers."""
+    source, other = map_and_constant(view)
+    scale, zero_point = view.quantization(view.tensor(source))
+    constant_scale, constant_zero_point = view.quantization(view.tensor(other))
+    output_scale, _ = view.quantization(view.target)
+    # In the order of the inputs, as it is rounded.
+    first, second = (scale, constant_scale) if source == 0 else (constant_scale, scale)
+    shape = view.shape(view.target)
+    return MultiplyConstant(
+        input=shape,
+        output=shape,
+        input_offset=-zero_point,
+        factor=element_constant(view, other).astype(np.int16) - np.int16(constant_zero_point),
+        **elementwise_fields(view, first * second / output_scale, 255 * 255),
+    )

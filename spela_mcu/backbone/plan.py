@@ -19,14 +19,14 @@ class Activation:
     Attributes:
         name: of the tensor in the .tflite; that before a RESHAPE, if both are the same bytes.
         scale, zero_point: real value = scale * (integer - zero point); scale is a float32.
-        offset: of its first byte in the arena; a multiple of `ALIGNMENT`.
+        offset: of its first byte in the arena, a multiple of `ALIGNMENT`; 0 before it is placed.
     """
 
     name: str
     shape: Shape
     scale: float
     zero_point: int
-    offset: int
+    offset: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.backbone.operator import LoweredOperator
 from spela_mcu.backbone.requantize import INT8_MIN
-from spela_mcu.backbone.window import Scalar, Window
+from spela_mcu.backbone.view import CONVERT_AGAIN, OperatorView
+from spela_mcu.backbone.window import Pair, Scalar, Window, window_of
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,3 +68,36 @@ class MaxPool(_Pool):
         """The maximum over the taps."""
         (features,) = maps
         return self.clamp(self.taps(features, INT8_MIN).max((3, 4)))
+
+
+PoolType = TypeVar("PoolType", bound=_Pool)
+
+
+def lower_average(view: OperatorView) -> AveragePool:
+    """AVERAGE_POOL_2D in integers."""
+    return _lower(AveragePool, view)
+
+
+def lower_max(view: OperatorView) -> MaxPool:
+    """MAX_POOL_2D in integers."""
+    return _lower(MaxPool, view)
+
+
+def _lower(pool: type[PoolType], view: OperatorView) -> PoolType:
+    source, target = view.source(), view.target
+    scale, zero_point = view.quantization(source)
+    output_scale, output_zero_point = view.quantization(target)
+    if abs(scale - output_scale) > 1e-6 or zero_point != output_zero_point:
+        raise view.fault("it changes the scale", CONVERT_AGAIN)
+    size = Pair(view.option("filter_height"), view.option("filter_width"))
+    window = window_of(view, size, dilated=False)
+    if view.shape(source).channels != view.shape(target).channels:
+        raise view.fault("it changes the number of channels", CONVERT_AGAIN)
+    least, greatest = view.activation_range
+    return pool(
+        input=view.shape(source),
+        output=view.shape(target),
+        window=window,
+        activation_min=least,
+        activation_max=greatest,
+    )

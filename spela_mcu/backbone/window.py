@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 
 from spela_mcu.backbone.graph import Shape
 from spela_mcu.backbone.operator import POSITIONS_AT_ONCE
+from spela_mcu.backbone.view import CONVERT_AGAIN, OperatorView
+
+MOST: Final = 255
+"""Of every number of a window."""
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -92,3 +96,45 @@ class Window:
         needed = np.minimum.accumulate(needed[::-1])[::-1]
         written = np.minimum(np.arange(output.positions) + POSITIONS_AT_ONCE, output.positions)
         return max(0, int((written * output.channels - needed).max()))
+
+
+def window_of(view: OperatorView, size: Pair, *, dilated: bool) -> Window:
+    """The window of an operator, from its options and shapes.
+
+    Args:
+        view: the operator.
+        size: rows and columns of the window.
+        dilated: its options hold a dilation.
+
+    Raises:
+        UserError: it is too large, or the output's shape does not follow from it.
+    """
+    stride = Pair(view.option("stride_height"), view.option("stride_width"))
+    dilation = Pair(1, 1)
+    if dilated:
+        dilation = Pair(view.option("dilation_height"), view.option("dilation_width"))
+    window = Window(size, stride, dilation, Pair(0, 0))
+    if not all(0 < number <= MOST for number in (*size, *stride, *dilation, *window.reach)):
+        raise view.fault(
+            f"its window of {size.height} x {size.width}, strides {tuple(stride)} and dilations "
+            f"{tuple(dilation)} reaches farther than {MOST}"
+        )
+    source, output = view.shape(view.source()), view.shape(view.target)
+    padding = [0, 0]
+    for axis in (0, 1):
+        reach = window.reach[axis]
+        match view.operator.options["padding"]:
+            case "SAME":
+                count = -(-source[axis] // stride[axis])
+                padding[axis] = max(0, (count - 1) * stride[axis] + reach - source[axis]) // 2
+            case "VALID":
+                count = (source[axis] + stride[axis] - reach) // stride[axis]
+            case other:
+                raise view.fault(f"its padding is {other}", CONVERT_AGAIN)
+        if count != output[axis]:
+            raise view.fault(
+                f"its output has the shape {tuple(output)}, which does not follow from the input "
+                f"{tuple(source)}",
+                CONVERT_AGAIN,
+            )
+    return Window(size, stride, dilation, Pair(*padding))

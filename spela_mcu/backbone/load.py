@@ -1,0 +1,63 @@
+"""From a .tflite to a `BackbonePlan`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from spela_mcu.backbone.cut import FEATURES, cut_graph, nothing_computed
+from spela_mcu.backbone.lower import Lowered, lower
+from spela_mcu.backbone.memory import Layout, Lifetime, Overlap, lay_out
+from spela_mcu.backbone.plan import BackbonePlan
+
+
+def read_backbone(file: Path, cut: str = FEATURES) -> BackbonePlan:
+    """The frozen backbone that a .tflite is, up to a cut.
+
+    Args:
+        file: an int8 model of TensorFlow Lite.
+        cut: the name of the tensor that holds the features; ``features``: the input of the last
+            FULLY_CONNECTED.
+
+    Raises:
+        UserError: the file cannot be read, there is no such cut, or the backbone holds something
+            that is not supported: it is named with operator, tensor and reason.
+    """
+    from spela_mcu.backbone.read import read_graph
+
+    graph = read_graph(file)
+    part = cut_graph(graph, cut)
+    lowered = lower(part)
+    if not lowered.steps:
+        raise nothing_computed(graph, part.features)
+    return plan_backbone(graph.tensors[part.features].name, lowered)
+
+
+def plan_backbone(cut: str, lowered: Lowered) -> BackbonePlan:
+    """Lowered operators with memory for their maps."""
+    layout = _layout(lowered)
+    return BackbonePlan(
+        cut=cut,
+        activations=tuple(
+            replace(activation, offset=offset)
+            for activation, offset in zip(lowered.activations, layout.offsets, strict=True)
+        ),
+        steps=lowered.steps,
+        arena_bytes=layout.size,
+    )
+
+
+def _layout(lowered: Lowered) -> Layout:
+    last = {index: number for number, step in enumerate(lowered.steps) for index in step.sources}
+    last[lowered.steps[-1].target] = len(lowered.steps)
+    lifetimes = [
+        Lifetime(activation.shape.size, max(0, index - 1), last.get(index, index - 1))
+        for index, activation in enumerate(lowered.activations)
+    ]
+    overlaps = [
+        Overlap(source, step.target, step.operator.lead)
+        for number, step in enumerate(lowered.steps)
+        for source in set(step.sources)
+        if last[source] == number
+    ]
+    return lay_out(lifetimes, overlaps)

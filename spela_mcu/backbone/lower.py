@@ -1,0 +1,97 @@
+"""From a part of a graph to lowered operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from spela_mcu.backbone import (
+    add,
+    convolution,
+    depthwise,
+    fully_connected,
+    mean,
+    multiply,
+    pad,
+    pool,
+    rescale,
+)
+from spela_mcu.backbone.cut import Part
+from spela_mcu.backbone.operator import LoweredOperator
+from spela_mcu.backbone.plan import Activation, Step
+from spela_mcu.backbone.view import CONVERT_AGAIN, OperatorView
+
+KINDS: Final[dict[str, Callable[[OperatorView], LoweredOperator]]] = {
+    "ADD": add.lower,
+    "AVERAGE_POOL_2D": pool.lower_average,
+    "CONV_2D": convolution.lower,
+    "DEPTHWISE_CONV_2D": depthwise.lower,
+    "FULLY_CONNECTED": fully_connected.lower,
+    "MAX_POOL_2D": pool.lower_max,
+    "MEAN": mean.lower,
+    "MUL": multiply.lower,
+    "PAD": pad.lower,
+    "PADV2": pad.lower,
+    "QUANTIZE": rescale.lower_quantize,
+    "RELU": rescale.lower_relu,
+    "RELU6": rescale.lower_relu6,
+}
+"""Kinds of operators that compute, by their name in TensorFlow Lite's schema."""
+
+SAME_BYTES: Final = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+"""Kinds that give the same bytes another shape."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """A part of a graph in integers.
+
+    Attributes:
+        activations: first the sample, then what each step writes; not yet placed.
+        steps: in the order in which they run; the last one writes the features.
+    """
+
+    activations: tuple[Activation, ...]
+    steps: tuple[Step, ...]
+
+
+def lower(part: Part) -> Lowered:
+    """The operators of `part` in integers.
+
+    Raises:
+        UserError: an operator is not supported: it is named with the tensor that it writes, and
+            the reason.
+    """
+    graph = part.graph
+    numbers = {part.sample: 0}
+    activations = [_activation(OperatorView(graph, part.operators[0]), part.sample)]
+    steps: list[Step] = []
+    for operator in part.operators:
+        view = OperatorView(graph, operator)
+        if operator.kind in SAME_BYTES:
+            _check_same_bytes(view)
+            numbers[operator.outputs[0]] = numbers[operator.inputs[0]]
+            continue
+        if operator.kind not in KINDS:
+            raise view.fault("this kind of operator is not supported")
+        lowered = KINDS[operator.kind](view)
+        sources = tuple(numbers[index] for index in operator.inputs if index in numbers)
+        numbers[operator.outputs[0]] = len(activations)
+        steps.append(Step(lowered, sources, len(activations)))
+        activations.append(_activation(view, operator.outputs[0]))
+    return Lowered(tuple(activations), tuple(steps))
+
+
+def _activation(view: OperatorView, index: int) -> Activation:
+    tensor = view.graph.tensors[index]
+    scale, zero_point = view.quantization(tensor)
+    return Activation(tensor.name, view.shape(tensor), scale, zero_point)
+
+
+def _check_same_bytes(view: OperatorView) -> None:
+    source, target = view.source(), view.target
+    if view.quantization(source) != view.quantization(target):
+        raise view.fault("it changes the scale", CONVERT_AGAIN)
+    if view.shape(source).size != view.shape(target).size:
+        raise view.fault("it changes the number of elements", CONVERT_AGAIN)

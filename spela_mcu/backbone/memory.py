@@ -1,0 +1,139 @@
+"""Where feature maps lie in the arena: one planner, by lifetimes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+ALIGNMENT: Final = 4
+"""Bytes; each map begins at a multiple."""
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """A map of `size` bytes, from the step that writes it to the last that reads it, inclusive."""
+
+    size: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Two maps that live in one step only, and may share memory there.
+
+    Attributes:
+        source: a map that the step reads for the last time.
+        target: the map that it writes.
+        lead: bytes by which the target must begin before the source, unless they are apart.
+    """
+
+    source: int
+    target: int
+    lead: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The offset of each map, and the bytes of all."""
+
+    offsets: tuple[int, ...]
+    size: int
+
+
+def lay_out(maps: Sequence[Lifetime], overlaps: Sequence[Overlap]) -> Layout:
+    """Places maps so that none overwrites another that is still to be read.
+
+    Maps are placed one after the other at the lowest offset that is free. Of several orders, and
+    of those in which a map that ended highest goes first, the smallest layout is taken; the search
+    ends early at a layout that no order can better.
+    """
+    placer = _Placer(maps, overlaps)
+    least = placer.least
+    indices = range(len(maps))
+    orders = [
+        sorted(indices, key=lambda index: (-maps[index].size, index)),
+        list(indices),
+        list(reversed(indices)),
+    ]
+    best: Layout | None = None
+    for start in orders:
+        order, seen = start, set[tuple[int, ...]]()
+        while tuple(order) not in seen:
+            seen.add(tuple(order))
+            layout = placer.place(order)
+            if best is None or layout.size < best.size:
+                best = layout
+            if best.size <= least:
+                return best
+            highest = max(indices, key=lambda index: layout.offsets[index] + maps[index].size)
+            order = [highest, *(index for index in order if index != highest)]
+            if len(seen) > 2 * len(maps):
+                break
+    assert best is not None
+    return best
+
+
+class _Placer:
+    def __init__(self, maps: Sequence[Lifetime], overlaps: Sequence[Overlap]) -> None:
+        self.maps = maps
+        self.leads = {(one.source, one.target): one.lead for one in overlaps}
+        self.conflicts = [
+            [
+                other
+                for other, theirs in enumerate(maps)
+                if other != index and theirs.first <= mine.last and mine.first <= theirs.last
+            ]
+            for index, mine in enumerate(maps)
+        ]
+
+    @property
+    def least(self) -> int:
+        """Bytes that no layout can go below."""
+        needed = []
+        for step in {one.first for one in self.maps}:
+            alive = {index for index, one in enumerate(self.maps) if one.first <= step <= one.last}
+            total = sum(self.maps[index].size for index in alive)
+            pairs = [
+                (source, target, lead)
+                for (source, target), lead in self.leads.items()
+                if source in alive and target in alive
+            ]
+            # Of sources that share memory with a target, count the saving of the largest twice
+            # over at most: a bound may be too low, never too high.
+            for source, target, lead in pairs:
+                sizes = self.maps[source].size, self.maps[target].size
+                total -= max(0, sum(sizes) - max(sizes[0] + lead, sizes[1]))
+            needed.append(total)
+        return max(needed)
+
+    def place(self, order: Sequence[int]) -> Layout:
+        """Each map in turn at the lowest offset where it may lie."""
+        offsets: dict[int, int] = {}
+        for index in order:
+            placed = [other for other in self.conflicts[index] if other in offsets]
+            candidates = {0}
+            for other in placed:
+                candidates.add(offsets[other] + self.maps[other].size)
+                if (lead := self.leads.get((index, other))) is not None:
+                    candidates.add(offsets[other] + lead)
+                if (lead := self.leads.get((other, index))) is not None:
+                    candidates.add(offsets[other] - lead - (offsets[other] - lead) % ALIGNMENT)
+            offsets[index] = next(
+                at
+                for at in sorted(-(-place // ALIGNMENT) * ALIGNMENT for place in candidates)
+                if at >= 0 and all(self.apart(index, at, other, offsets[other]) for other in placed)
+            )
+        size = max(offsets[index] + one.size for index, one in enumerate(self.maps))
+        return Layout(tuple(offsets[index] for index in range(len(self.maps))), size)
+
+    def apart(self, one: int, one_at: int, other: int, other_at: int) -> bool:
+        """Whether two maps that live at the same time may lie there."""
+        if one_at + self.maps[one].size <= other_at or other_at + self.maps[other].size <= one_at:
+            return True
+        if (lead := self.leads.get((one, other))) is not None:
+            return other_at + lead <= one_at
+        if (lead := self.leads.get((other, one))) is not None:
+            return one_at + lead <= other_at
+        return False
