@@ -52,6 +52,7 @@ class Overrides:
     weights: Literal["int8", "int16"] | None = None
     start: Literal["trained", "untrained"] | None = None
     seed: int | None = None
+    batch: int | None = None
     board: str | None = None
     compiler: CompilerChoice | None = None
     optimization: Optimization | None = None
@@ -62,7 +63,7 @@ class Overrides:
             spec,
             {
                 "fixed_point": {"weights": self.weights},
-                "learning": {"start": self.start},
+                "learning": {"start": self.start, "batch": self.batch},
                 "network": {"seed": self.seed},
                 "training": {"seed": self.seed},
                 "target": {

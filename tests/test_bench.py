@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 from test_verify import write_model
 
-from spela_mcu.cli.bench import command
+from spela_mcu.cli.bench import _latency, command
 from spela_mcu.commands.bench import bench, board_for, prepare_bench
 from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
@@ -53,6 +53,26 @@ def test_the_report_is_whole_and_consistent(found):
     assert 0 < report["stack_bytes"] <= report["stack_bound_bytes"]
     assert report["ram_beyond_weights_bytes"] == found[0].prepared.memory.buffers
     assert found[0].prepared.memory.pending == 0
+
+
+def test_steps_that_keep_and_steps_that_apply(tmp_path):
+    model = write_model(
+        tmp_path, inputs=13, units=(17, 9), classes=3, samples=60, network={"loss": "cosine"}
+    )
+    prepared, simulator = prepare_bench(model, Overrides(batch=4), None, "unicorn")
+    done = bench(prepared, tmp_path / "build", simulator)
+    report = done.to_json()
+    assert report["batch"] == 4
+    keeping, applying = done.learn_keeping, done.learn_applying
+    assert done.learn.calls == keeping.calls + applying.calls
+    # almost all samples update both layers, so that every fourth applies both
+    assert applying.calls == pytest.approx(done.learn.calls / 4, abs=2)
+    mean = sum(cost.calls * cost.instructions for cost in (keeping, applying)) / done.learn.calls
+    assert done.learn.instructions == pytest.approx(mean)
+    assert report["longest_step_instructions"] >= report["learn_applying_instructions"] > mean
+    assert report["ram_beyond_weights_bytes"] > prepared.memory.buffers
+    assert "updates of a layer are summed" in _latency(done, done.longest_step)
+    assert "ms" in _latency(done, done.longest_step)
 
 
 def test_the_inference_counted_is_a_plain_call(found):

@@ -8,8 +8,9 @@ from click.testing import CliRunner
 from simulators import need_simulator
 from test_verify import write_model
 
-from spela_mcu.cli.matrix import command, markdown
+from spela_mcu.cli.matrix import TRIMMED, command, markdown
 from spela_mcu.commands.matrix import (
+    BATCHES,
     COMPILERS,
     CORES,
     SIMULATORS,
@@ -39,10 +40,11 @@ def model(tmp_path_factory):
 
 
 def columns(core, simulator):
-    """The four builds of one core in one simulator; levels take turns."""
+    """The four builds of one core in one simulator; levels and batches take turns."""
     turn = list(CORES).index(core) + SIMULATORS.index(simulator)
     for index, (compiler, weights) in enumerate(TURNS):
-        yield Column(compiler, OPTIMIZATIONS[(turn + index) % len(OPTIMIZATIONS)], weights)
+        level = OPTIMIZATIONS[(turn + index) % len(OPTIMIZATIONS)]
+        yield Column(compiler, level, BATCHES[(turn + index) % len(BATCHES)]), weights
 
 
 @pytest.mark.parametrize(
@@ -60,9 +62,9 @@ def test_every_core_in_every_simulator_is_bit_exact(model, tmp_path, core, simul
     if row.board is None:
         need_simulator(simulator)
         pytest.skip(row.absent)
-    for column in columns(core, simulator):
-        cell = run_cell(model, tmp_path, EXTENT, row, column)
-        assert cell.outcome == "bit-exact", f"{column}: {cell.reason}"
+    for column, weights in columns(core, simulator):
+        cell = run_cell(model, tmp_path, EXTENT, row, column, weights=weights)
+        assert cell.outcome == "bit-exact", f"{column}, {weights}: {cell.reason}"
         assert cell.learn_instructions > cell.infer_instructions > 401
 
 
@@ -73,7 +75,6 @@ def test_only_these_have_no_board():
 
 def test_a_planted_fault_is_a_different_cell(model, tmp_path, monkeypatch):
     row = Row("cortex-m4", "unicorn", load_board("mps2-an386"))
-    column = Column("gcc", "O2", "int8")
 
     right = Prepared.deploy
 
@@ -88,25 +89,25 @@ def test_a_planted_fault_is_a_different_cell(model, tmp_path, monkeypatch):
         return build_project(directory, find_compiler("auto"))
 
     monkeypatch.setattr(Prepared, "deploy", deploy)
-    cell = run_cell(model, tmp_path, EXTENT, row, column)
+    cell = run_cell(model, tmp_path, EXTENT, row, Column("gcc", "O2", 1), weights="int8")
     assert cell.outcome == "different"
     assert "on the device" in cell.reason
 
 
 def test_a_device_that_refuses_is_a_different_cell(model, tmp_path, monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise DeviceError(Command.LEARN, Status.DAMAGED)
 
     monkeypatch.setattr("spela_mcu.commands.matrix.compare_learning", refuse)
     row = Row("cortex-m4", "unicorn", load_board("mps2-an386"))
-    cell = run_cell(model, tmp_path, EXTENT, row, Column("gcc", "O2", "int8"))
+    cell = run_cell(model, tmp_path, EXTENT, row, Column("gcc", "O2", 1), weights="int8")
     assert (cell.outcome, "refused LEARN" in cell.reason) == ("different", True)
 
 
 def test_a_model_that_does_not_fit_is_absent_with_its_reason(tmp_path):
     model = write_model(tmp_path, inputs=200, units=(100,), classes=3, samples=60)
     row = Row("cortex-m0", "qemu", load_board("microbit"))
-    cell = run_cell(model, tmp_path / "m", EXTENT, row, Column("gcc", "O2", "int8"))
+    cell = run_cell(model, tmp_path / "m", EXTENT, row, Column("gcc", "O2", 1), weights="int8")
     assert cell.outcome == "absent"
     assert "does not fit microbit" in cell.reason
 
@@ -117,26 +118,36 @@ def test_the_table(monkeypatch, model):
         Row("cortex-m55", "unicorn", None, "no board with a cortex-m55 that unicorn knows"),
     )
     monkeypatch.setattr("spela_mcu.commands.matrix.matrix_rows", lambda: rows)
-    extent = Extent(optimizations=("O2",), learn_steps=3, samples=1)
+    extent = Extent((Column("gcc", "O2", 1), Column("zig", "O2", 3)), learn_steps=3, samples=1)
     seen = []
     cells = list(run_matrix(model, model.parent / "table", extent, lambda *step: seen.append(step)))
     assert len(cells) == 8
     assert seen[-1][1:] == (8, 8)
     text = markdown("awkward", cells, extent)
+    assert "| board | gcc O2 B1 | zig O2 B3 | note |" in text
     assert "| cortex-m4 | unicorn | mps2-an386 | == | == |  |\n" in text
     assert "| cortex-m55 | unicorn |  | -- | -- | 1 |\n" in text
     assert "1. no board with a cortex-m55 that unicorn knows" in text
 
 
+def test_batches_take_turns_over_compilers_and_levels():
+    columns = Extent().columns
+    assert len({(one.compiler, one.optimization) for one in columns}) == len(columns) == 10
+    for compiler in COMPILERS:
+        assert {one.batch for one in columns if one.compiler == compiler} == set(BATCHES)
+    assert {one.batch for one in TRIMMED.columns} == set(BATCHES)
+
+
 def test_the_command(monkeypatch, tmp_path):
     def cells(outcome):
-        where = ("cortex-m4", "unicorn", "mps2-an386", "gcc", "O2", "int8")
+        where = ("cortex-m4", "unicorn", "mps2-an386", "gcc", "O2", 3, "int8")
         return lambda *_: iter([Cell(*where, outcome, "weight[0][0] is 1")])
 
+    only = Extent((Column("gcc", "O2", 3),), ("int8",))
     model = write_model(tmp_path, inputs=5, units=(6,), classes=3, samples=60)
     for outcome, code in (("bit-exact", 0), ("different", 1), ("absent", 0)):
         monkeypatch.setattr("spela_mcu.cli.matrix.run_matrix", cells(outcome))
-        monkeypatch.setattr("spela_mcu.cli.matrix.TRIMMED", Extent(("gcc",), ("O2",), ("int8",)))
+        monkeypatch.setattr("spela_mcu.cli.matrix.TRIMMED", only)
         done = CliRunner().invoke(command, [str(model), "--trimmed", "--json"])
         assert done.exit_code == code
         assert json.loads(done.stdout)[0]["outcome"] == outcome

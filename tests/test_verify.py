@@ -15,7 +15,12 @@ from spela_mcu.errors import UserError
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.pipeline import Overrides, prepare
-from spela_mcu.proof.equality import compare_learning
+from spela_mcu.proof.equality import (
+    INTERRUPTIONS,
+    Interruptions,
+    compare_learning,
+    find_state_difference,
+)
 from spela_mcu.simulators.unicorn import UnicornSimulator
 from spela_mcu.spec.model import LOSSES
 
@@ -66,23 +71,29 @@ LEVELS = ["O0", "O1", "O2", "O3", "Os"]
 
 
 def cases() -> list:
-    """Every shape with every weight width; losses, slopes, levels and compilers take turns."""
+    """Every shape with every weight width; losses, slopes, batches, levels, compilers in turn."""
     chosen = []
+    batches = itertools.cycle([1, 3, 64, 1, 8])  # 64 are never full
     turns = itertools.cycle(itertools.product(["gcc", "zig"], LEVELS))
     rest = itertools.cycle(
         itertools.product(LOSSES, [{}, {"activation": "leaky_relu", "negative_slope": 0.25}])
     )
     for (shape, steps), weights, _ in itertools.product(SHAPES, ["int8", "int16"], range(3)):
         (compiler, level), (loss, layer) = next(turns), next(rest)
-        name = f"{shape[0]}-{'-'.join(map(str, shape[1]))}-{weights}-{loss}-{compiler}-{level}"
-        chosen.append(pytest.param(shape, steps, weights, loss, layer, compiler, level, id=name))
+        batch = next(batches)
+        widths = "-".join(map(str, (shape[0], *shape[1])))
+        name = f"{widths}-{weights}-{loss}-{batch}-{compiler}-{level}"
+        case = (shape, steps, weights, loss, layer, batch, compiler, level)
+        chosen.append(pytest.param(*case, id=name))
     return chosen
 
 
 @pytest.mark.parametrize(
-    ("shape", "steps", "weights", "loss", "layer", "compiler", "level"), cases()
+    ("shape", "steps", "weights", "loss", "layer", "batch", "compiler", "level"), cases()
 )
-def test_device_equals_reference(tmp_path, shape, steps, weights, loss, layer, compiler, level):
+def test_device_equals_reference(
+    tmp_path, shape, steps, weights, loss, layer, batch, compiler, level
+):
     try:
         find_compiler(compiler)
     except UserError as error:
@@ -96,11 +107,16 @@ def test_device_equals_reference(tmp_path, shape, steps, weights, loss, layer, c
         layer=layer,
         network={"loss": loss},
         fixed_point={"weights": weights},
+        learning={"start": "untrained", "batch": batch},
     )
     prepared = prepare(path, Overrides(compiler=compiler, optimization=level))
     build = prepared.deploy(tmp_path / "firmware")
     found = verify(prepared, build, UnicornSimulator(), learn_steps=steps, samples=20)
     assert_bit_exact(found, steps)
+    assert found.learning.interruptions == INTERRUPTIONS
+    for done in found.quantization:
+        assert done.applications <= done.updates <= batch * done.applications
+        assert done.applications == done.updates or batch > 1
     assert found.device_accuracy == found.integer_accuracy
     assert found.infer_instructions > prepared.plan.macs
     assert found.learn_instructions > found.infer_instructions
@@ -205,6 +221,108 @@ def test_a_planted_fault_is_found_and_named(tmp_path, fault):
     message = str(difference)
     assert "on the device" in message
     assert ("learning step" in message) or ("inference sample" in message)
+
+
+# Slips of the updates that wait to be summed, in the runtime around the kernels.
+BATCH_FAULTS = {
+    "an unflushed tail": (
+        "spela.c",
+        "apply_pending(network);\n    spela_read",
+        "spela_read",
+    ),
+    "a flush that does nothing": ("spela.c", "apply_pending(network);\n    return", "return"),
+    "a layer left out of a flush": (
+        "spela_learn.c",
+        "for (uint32_t i = 0U; i < network->model.pointer->layer_count; i++) {",
+        "for (uint32_t i = 0U; i < network->model.pointer->layer_count - 1U; i++) {",
+    ),
+    "applied one too early": (
+        "spela_learn.c",
+        "state->pending == model->batch",
+        "state->pending + 1U == model->batch",
+    ),
+    "kept in another's place": (
+        "spela_learn.c",
+        "4U * state->pending",
+        "4U * (state->pending / 2U)",
+    ),
+    "a skipped row that was not zero": ("spela_learn.c", "any |= multi", "any = multi"),
+    "an update of an earlier batch": ("spela_learn.c", "pending % 2U != 0U", "pending % 2U > 1U"),
+    "applied and still pending": (
+        "spela_learn.c",
+        "state->pending = 0U",
+        "state->pending = (uint16_t)(pending / 4U == 0U)",
+    ),
+    "a dither drawn twice": (
+        "spela_learn.c",
+        "move_dither(network, batch.state)",
+        "move_dither(network, batch.state * noise.multiplier + noise.increment)",
+    ),
+    "a dither not moved on": ("spela_learn.c", "move_dither(network, batch.state)", "(void)noise"),
+    "a sum counted as one update": ("spela_learn.c", "updates + pending", "updates + 1U"),
+    "pending updates left out of the digest": (
+        "spela_digest.c",
+        "crc = crc_pending(network, i, crc)",
+        "(void)crc_pending(network, i, crc)",
+    ),
+    "one pending update left out of the digest": (
+        "spela_digest.c",
+        "for (uint32_t k = 0U; k < pending",
+        "for (uint32_t k = 1U; k < pending",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def summing(tmp_path_factory):
+    """A model that sums updates, and its project."""
+    directory = tmp_path_factory.mktemp("summing")
+    learning = {"start": "untrained", "batch": 4}
+    path = write_model(directory, inputs=13, units=(9, 5), classes=3, learning=learning)
+    prepared = prepare(path)
+    prepared.deploy(directory / "firmware")
+    return prepared, directory / "firmware"
+
+
+@pytest.mark.parametrize("fault", BATCH_FAULTS)
+def test_a_fault_of_pending_updates_is_found(summing, fault):
+    prepared, directory = summing
+    name, right, wrong = BATCH_FAULTS[fault]
+    source = directory / "spela" / name
+    text = source.read_text()
+    assert text.count(right) == 1
+    try:
+        source.write_text(text.replace(right, wrong))
+        build = build_project(directory, find_compiler())
+    finally:
+        source.write_text(text)
+    found = verify(prepared, build, UnicornSimulator(), learn_steps=60, samples=5)
+    assert not found.bit_exact
+    assert "on the device" in found.difference
+
+
+def test_a_wrong_pending_update_is_named_by_a_weight(summing):
+    prepared, directory = summing
+    reference = prepared.network()
+    samples, labels = zip(*itertools.islice(prepared.learning_samples(3), 3), strict=True)
+    with UnicornSimulator().start(build_project(directory, find_compiler())) as machine:
+        device = Device(machine)
+        for sample, label in zip(samples, labels, strict=True):
+            reference.learn(sample, label)
+            device.learn(sample, label)
+        reference.layers[1].pending[0].factors[3] += 20_000
+        difference = find_state_difference(reference, device, 2)
+    assert (difference.layer, difference.what) == (1, "weight")
+    assert difference.index[0] == 3
+    assert "flushed after learning step 2, layer 1: weight[3]" in str(difference)
+
+
+def test_interruptions_are_spread_within_the_stream():
+    samples = np.zeros((1, 3), np.int8)
+    for steps in (0, 1, 2, 5, 100):
+        after = Interruptions.spread(samples, steps).after
+        assert len(after) == min(INTERRUPTIONS, max(steps - 1, 0))
+        assert all(0 < step < steps for step in after)
 
 
 def test_a_wrong_weight_is_named_with_layer_and_index(tmp_path):

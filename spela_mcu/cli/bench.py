@@ -11,6 +11,7 @@ from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stderr, stdout
 from spela_mcu.cli.options import (
+    arithmetic_options,
     build_options,
     claimed,
     json_option,
@@ -18,7 +19,7 @@ from spela_mcu.cli.options import (
     output_directory,
     simulator_option,
 )
-from spela_mcu.commands.bench import Bench, bench, prepare_bench
+from spela_mcu.commands.bench import Bench, Cost, bench, prepare_bench
 from spela_mcu.cores import CORES
 from spela_mcu.files import write_whole
 from spela_mcu.pictures.functions import draw_functions
@@ -30,8 +31,8 @@ FUNCTIONS_SHOWN = 6
 TITLES = {
     "infer": "inference",
     "learn": "learning step, every layer updated",
-    "learn_keeping": "  a step that keeps its updates",
-    "learn_applying": "  a step that applies a batch",
+    "learn_keeping": "  a step that keeps its updates for later",
+    "learn_applying": "  a step that applies the kept ones of a layer or more",
     "learn_average": "learning step, mean of the second epoch",
 }
 
@@ -42,9 +43,7 @@ TITLES = {
     "--core", type=click.Choice(CORES),
     help="A core: the model's board if it has it, else the largest one that has.",
 )  # fmt: skip
-@click.option(
-    "--weights", type=click.Choice(["int8", "int16"]), help="Other weights than model.yaml's."
-)
+@arithmetic_options
 @click.option(
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path),
     help="Directory for all that is made [default: build/bench].",
@@ -104,6 +103,8 @@ def _print(found: Bench) -> None:
         )
     stdout.print(table)
     stdout.print(f"at {board.clock_hz / 1e6:g} MHz, memory without wait states")
+    if found.longest_step is not None:
+        stdout.print(_latency(found, found.longest_step), soft_wrap=True)
     for name, cost in found.costs().items():
         parts = list(cost.functions.items())[:FUNCTIONS_SHOWN]
         shares = ", ".join(
@@ -115,4 +116,16 @@ def _print(found: Bench) -> None:
         f"learning; RAM beyond weights {found.ram_beyond_weights_bytes:,} bytes; stack "
         f"{found.stack_bytes} bytes used, {found.stack_bound_bytes} at most",
         soft_wrap=True,
+    )
+
+
+def _latency(found: Bench, longest: Cost) -> str:
+    """How long the longest step takes, in words."""
+    batch, time = found.prepared.plan.batch, longest.milliseconds(found.board.clock_hz)
+    estimated = "" if time is None else f", an estimated {time:.2f} ms,"
+    return (
+        f"{batch} updates of a layer are summed before they are applied: the longest of the steps "
+        f"counted took {longest.instructions:,.0f} instructions{estimated} "
+        f"{longest.instructions / found.learn_average.instructions:.1f} times the mean; an "
+        "inference right after learning applies what is pending first, and can take as long"
     )

@@ -1,4 +1,4 @@
-"""``spela-mcu matrix``: the proof on every core, simulator, compiler, level and weight width."""
+"""``spela-mcu matrix``: the proof on every core, simulator, compiler, level, width and batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stdout
 from spela_mcu.cli.options import claimed, json_option, model_argument
-from spela_mcu.commands.matrix import SIMULATORS, Cell, Extent, run_matrix
+from spela_mcu.commands.matrix import SIMULATORS, Cell, Column, Extent, run_matrix
 from spela_mcu.files import check_file, write_whole
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.pipeline import scratch_directory
@@ -20,7 +20,11 @@ from spela_mcu.spec.load import load_spec
 
 MARKS = {"bit-exact": "=", "different": "X", "absent": "-"}
 
-TRIMMED = Extent(optimizations=("O2",), learn_steps=30, samples=5)
+TRIMMED = Extent(
+    columns=(Column("gcc", "O2", 1), Column("gcc", "O2", 8), Column("zig", "O2", 3)),
+    learn_steps=30,
+    samples=5,
+)
 
 
 @click.command()
@@ -38,7 +42,8 @@ def command(
     """Prove MODEL (a model.yaml) on every core in every simulator that is installed.
 
     Each cell is a build that learned and inferred: '=' if all was equal, 'X' if not, '-' if there
-    was nothing to run; the first sign is for int8 weights, the second for int16.
+    was nothing to run; the first sign is for int8 weights, the second for int16. B1, B3 and B8 are
+    learning.batch, which takes turns over compilers and levels.
 
     Exits with 0 if no cell is 'X'.
     """
@@ -66,9 +71,9 @@ def _lines(cells: list[Cell], extent: Extent) -> tuple[list[list[str]], list[str
     notes: list[str] = []
     lines = []
     for (core, simulator), group in groups.items():
-        signs = {(c.compiler, c.optimization): "" for c in group}
+        signs = {cell.column: "" for cell in group}
         for cell in group:
-            signs[cell.compiler, cell.optimization] += MARKS[cell.outcome]
+            signs[cell.column] += MARKS[cell.outcome]
         reasons = dict.fromkeys(cell.reason for cell in group if cell.reason)
         for reason in reasons:
             if reason not in notes:
@@ -80,8 +85,7 @@ def _lines(cells: list[Cell], extent: Extent) -> tuple[list[list[str]], list[str
 
 
 def _headings(extent: Extent) -> list[str]:
-    columns = [f"{compiler} {level}" for compiler, level in extent.columns]
-    return ["core", "simulator", "board", *columns, "note"]
+    return ["core", "simulator", "board", *map(str, extent.columns), "note"]
 
 
 def _print(cells: list[Cell], extent: Extent) -> None:
@@ -106,20 +110,22 @@ def markdown(name: str, cells: list[Cell], extent: Extent) -> str:
         cells: all of them.
         extent: how much was run.
     """
+    columns = extent.columns
     lines, notes = _lines(cells, extent)
     rows = [_headings(extent), ["---"] * len(_headings(extent)), *lines]
     versions = [
-        *(str(find_compiler(compiler).version) for compiler in extent.compilers),
+        *(str(find_compiler(name).version) for name in dict.fromkeys(c.compiler for c in columns)),
         *(str(simulator_named(simulator)) for simulator in SIMULATORS),
     ]
     text = (
         f"# The matrix: {name} on every core, in every simulator\n\n"
         "Made by `make matrix`. Each cell is a firmware that was built, checked for instructions "
         f"that its core does not have, and run: it learned {extent.learn_steps} samples, its "
-        "learned state compared with the integer reference after each, and inferred "
-        f"{extent.samples}, every score compared. `=`: equal in every bit; `X`: not; `-`: nothing "
-        "to run, for the reason in the note. The first sign is of int8 weights, the second of "
-        f"int16.\n\n{'; '.join(versions)}.\n\n"
+        "learned state compared with the integer reference after each, inferred a few samples in "
+        f"between, and {extent.samples} at the end, every score compared. `=`: equal in every bit; "
+        "`X`: not; `-`: nothing to run, for the reason in the note. The first sign is of int8 "
+        "weights, the second of int16. B is `learning.batch`: updates summed before they are "
+        f"rounded.\n\n{'; '.join(versions)}.\n\n"
     )
     text += "".join(f"| {' | '.join(row)} |\n" for row in rows)
     return text + "".join(f"\n{number}. {note}" for number, note in enumerate(notes, 1)) + "\n"

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from spela_mcu.files import check_directory, locked
-from spela_mcu.spec.model import UINT32_MAX
+from spela_mcu.spec.model import BATCH_MAX, UINT32_MAX
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -45,6 +45,24 @@ def simulator_option(
         show_default=True,
         help=f"auto: {order}, of those that know the board.",
     )
+
+
+def arithmetic_options(function: Decorated) -> Decorated:
+    """--weights, --batch: the arithmetic of learning."""
+    for option in (
+        click.option(
+            "--batch",
+            type=click.IntRange(1, BATCH_MAX),
+            help="Another number of updates summed than model.yaml's.",
+        ),
+        click.option(
+            "--weights",
+            type=click.Choice(["int8", "int16"]),
+            help="Other weights than model.yaml's.",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 def build_options(function: Decorated) -> Decorated:

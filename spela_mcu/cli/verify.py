@@ -17,6 +17,7 @@ from spela_mcu.cli.options import (
     SEED,
     STEPS_MAX,
     Decorated,
+    arithmetic_options,
     build_options,
     claimed,
     json_option,
@@ -51,9 +52,7 @@ def require_accuracy_option(function: Decorated) -> Decorated:
     "--samples", type=COUNT, default=1000, show_default=True,
     help="Test samples, at most, whose answers are compared at every exit.",
 )  # fmt: skip
-@click.option(
-    "--weights", type=click.Choice(["int8", "int16"]), help="Other weights than model.yaml's."
-)
+@arithmetic_options
 @click.option(
     "--seed", type=SEED,
     help="Another seed of weights, embeddings and order than model.yaml's.",
@@ -168,6 +167,7 @@ def verdict(found: Verification) -> str:
     return "\n".join(
         (
             _exactness(found),
+            *_summed(found),
             _accuracy(found),
             *(f"[yellow]warning[/]: {escape(text)}" for text in found.warnings()),
         )
@@ -206,6 +206,20 @@ def _exactness(found: Verification) -> str:
             count += f", and {found.stress.steps} learned states under stress,"
         return f"[green]bit-exact[/]: {count} compared on {where}"
     return f"[red]not bit-exact[/] on {where}\n  first difference: {found.difference}"
+
+
+def _summed(found: Verification) -> tuple[str, ...]:
+    """How updates were summed, in words; nothing if each is applied at once."""
+    batch, layers = found.prepared.plan.batch, found.quantization
+    if batch == 1 or not found.learning.steps:
+        return ()
+    updates = sum(layer.updates for layer in layers)
+    sums, flushed = (sum(getattr(x, what) for x in layers) for what in ("applications", "flushed"))
+    return (
+        f"summed: {updates:,} updates of the layers in {sums:,} sums of at most {batch}, {flushed} "
+        "of them applied before they were full, since inference or a flush came between; "
+        f"{sum(found.pending)} updates were pending at the end of learning",
+    )
 
 
 def _accuracy(found: Verification) -> str:

@@ -70,6 +70,7 @@ class Bench:
         learn_keeping: of these, one that applies nothing; None unless updates are summed.
         learn_applying: of these, one that applies the updates of a layer or more.
         learn_average: one spela_learn, over the stream's second epoch.
+        longest_step: the longest of all those counted; None unless updates are summed.
         text_bytes: code of the runtime (spela/), inference and learning.
         text_bytes_inference_only: the same for a project that only infers.
         ram_beyond_weights_bytes: the part of the arena that is not weights.
@@ -84,6 +85,7 @@ class Bench:
     learn_keeping: Cost | None
     learn_applying: Cost | None
     learn_average: Cost
+    longest_step: Cost | None
     text_bytes: int
     text_bytes_inference_only: int
     ram_beyond_weights_bytes: int
@@ -119,6 +121,9 @@ class Bench:
             "optimization": self.build.optimization,
             "weights": self.prepared.plan.weights,
             "batch": self.prepared.plan.batch,
+            "longest_step_instructions": (
+                None if self.longest_step is None else round(self.longest_step.instructions)
+            ),
             "infer_macs": self.macs,
         }
         for name in ("infer", "learn", "learn_keeping", "learn_applying", "learn_average"):
@@ -200,7 +205,7 @@ def bench(
         with machine.counting("spela_infer") as inferences:
             for sample in samples:
                 device.infer_last(sample)
-        whole, second = _learn(prepared, machine, device, progress)
+        steps, whole, second = _learn(prepared, machine, device, progress)
         stack_bytes = machine.stack_high_water_bytes()
 
     def cost(calls: Sequence[Call]) -> Cost:
@@ -221,6 +226,7 @@ def bench(
         learn_keeping=cost_if_any(keeping),
         learn_applying=cost_if_any(applying),
         learn_average=cost(second),
+        longest_step=cost([max(steps, key=lambda call: call.instructions)]) if keeping else None,
         text_bytes=runtime_text_bytes(build.elf),
         text_bytes_inference_only=runtime_text_bytes(inference_only.elf),
         ram_beyond_weights_bytes=prepared.memory.buffers + prepared.memory.pending,
@@ -231,8 +237,8 @@ def bench(
 
 def _learn(
     prepared: Prepared, machine: Machine, device: Device, progress: Progress
-) -> tuple[list[Call], list[Call]]:
-    """Learns two epochs; the calls that updated every layer, and those of the second epoch."""
+) -> tuple[list[Call], list[Call], list[Call]]:
+    """Learns two epochs; the calls counted, those that updated every layer, those of epoch two."""
     train = prepared.dataset.train
     epoch = len(train)
     order = learning_stream(epoch, 2 * epoch, prepared.spec.network.seed)
@@ -243,6 +249,7 @@ def _learn(
     starts = np.linspace(epoch, 2 * epoch - batch, -(-COUNTED_SECOND // batch), dtype=int)
     counted |= {step for start in starts.tolist() for step in range(start, start + batch)}
     layers = len(prepared.plan.layers)
+    counted_steps: list[Call] = []
     whole: list[Call] = []
     second: list[Call] = []
     for step, index in enumerate(order.tolist()):
@@ -251,6 +258,7 @@ def _learn(
             before = device.counters().layer_updates
             with machine.counting("spela_learn") as calls:
                 device.learn(sample, label, digest=False)
+            counted_steps += calls
             if device.counters().layer_updates - before == layers:
                 whole += calls
             if step >= epoch:
@@ -258,7 +266,7 @@ def _learn(
         else:
             device.learn(sample, label, digest=False)
         progress("learning", step + 1, 2 * epoch)
-    return whole, second
+    return counted_steps, whole, second
 
 
 def _applies(call: Call) -> bool:

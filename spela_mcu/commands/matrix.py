@@ -1,4 +1,4 @@
-"""Proves one model on every core, simulator, compiler, optimisation level and weight width."""
+"""Proves one model on every core, simulator, compiler, level, weight width and batch."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from spela_mcu.firmware.legality import illegal_instructions
 from spela_mcu.firmware.toolchain import OPTIMIZATIONS, Optimization, find_compiler
 from spela_mcu.pipeline import Overrides, Prepared, prepare
 from spela_mcu.progress import Progress, silent
-from spela_mcu.proof.equality import compare_inference, compare_learning
+from spela_mcu.proof.equality import Interruptions, compare_inference, compare_learning
 from spela_mcu.simulators.base import Simulator
 from spela_mcu.simulators.choice import simulator_named
 
 SIMULATORS: tuple[SimulatorName, ...] = get_args(SimulatorName)
 COMPILERS: tuple[CompilerName, ...] = get_args(CompilerName)
+
+BATCHES = (1, 3, 8)
+"""Updates summed: none, an odd number of them, and the default."""
 
 Weights = Literal["int8", "int16"]
 WEIGHTS: tuple[Weights, ...] = get_args(Weights)
@@ -45,11 +48,24 @@ class Row:
 
 @dataclass(frozen=True)
 class Column:
-    """How the firmware is built."""
+    """How the firmware is built, but for the width of its weights.
+
+    Attributes:
+        batch: updates of a layer that are summed before the sum is rounded.
+    """
 
     compiler: CompilerName
     optimization: Optimization
-    weights: Weights
+    batch: int
+
+    def __str__(self) -> str:
+        return f"{self.compiler} {self.optimization} B{self.batch}"
+
+
+def all_columns() -> tuple[Column, ...]:
+    """Every compiler with every level; batches take turns."""
+    builds = itertools.product(COMPILERS, OPTIMIZATIONS)
+    return tuple(Column(*b, batch) for b, batch in zip(builds, itertools.cycle(BATCHES)))
 
 
 @dataclass(frozen=True)
@@ -61,7 +77,7 @@ class Cell:
         outcome: whether device and reference agreed in every bit, or that nothing was run.
         reason: the first difference, or why the cell is absent.
         infer_instructions, learn_instructions: of the last inference and of the last learning
-            step; None where nothing was run.
+            step, which applies nothing if updates are summed; None where nothing was run.
     """
 
     core: str
@@ -69,11 +85,17 @@ class Cell:
     board: str
     compiler: CompilerName
     optimization: Optimization
+    batch: int
     weights: Weights
     outcome: Literal["bit-exact", "different", "absent"]
     reason: str = ""
     infer_instructions: int | None = None
     learn_instructions: int | None = None
+
+    @property
+    def column(self) -> Column:
+        """How it was built."""
+        return Column(self.compiler, self.optimization, self.batch)
 
     def to_json(self) -> dict[str, object]:
         """The cell as plain data."""
@@ -85,21 +107,15 @@ class Extent:
     """How much is run.
 
     Attributes:
-        compilers, optimizations, weights: its columns.
+        columns, weights: how the firmware is built; each of both is run.
         learn_steps: samples learned in every cell; the state is compared after each.
         samples: test samples inferred after that.
     """
 
-    compilers: tuple[CompilerName, ...] = COMPILERS
-    optimizations: tuple[Optimization, ...] = OPTIMIZATIONS
+    columns: tuple[Column, ...] = all_columns()
     weights: tuple[Weights, ...] = WEIGHTS
     learn_steps: int = 100
     samples: int = 20
-
-    @property
-    def columns(self) -> tuple[tuple[CompilerName, Optimization], ...]:
-        """Compilers with their levels."""
-        return tuple(itertools.product(self.compilers, self.optimizations))
 
 
 def matrix_rows() -> tuple[Row, ...]:
@@ -139,10 +155,10 @@ def run_matrix(
     rows = matrix_rows()
     total = len(rows) * len(extent.columns) * len(extent.weights)
     cells = (
-        run_cell(model, directory, extent, row, Column(compiler, level, weights))
+        run_cell(model, directory, extent, row, column, weights=weights)
         for row in rows
         for weights in extent.weights
-        for compiler, level in extent.columns
+        for column in extent.columns
     )
     for done, cell in enumerate(cells):
         progress(f"{cell.core} in {cell.simulator}", done + 1, total)
@@ -155,6 +171,8 @@ def run_cell(
     extent: Extent,
     row: Row,
     column: Column,
+    *,
+    weights: Weights,
 ) -> Cell:
     """Builds and runs one cell; see `run_matrix`."""
 
@@ -165,13 +183,14 @@ def run_cell(
         learn: int | None = None,
     ) -> Cell:
         board = "" if row.board is None else row.board.id
-        how = (column.compiler, column.optimization, column.weights)
+        how = (column.compiler, column.optimization, column.batch, weights)
         return Cell(row.core, row.simulator, board, *how, outcome, reason, infer, learn)
 
     if row.board is None:
         return cell("absent", row.absent)
     overrides = Overrides(
-        weights=column.weights,
+        weights=weights,
+        batch=column.batch,
         start="untrained",
         board=row.board.id,
         compiler=column.compiler,
@@ -182,7 +201,7 @@ def run_cell(
         prepared = prepare(model, overrides)
     except UserError as error:
         return cell("absent", error.reason)
-    build = prepared.deploy(directory / f"{row.board.id}-{column.weights}")
+    build = prepared.deploy(directory / f"{row.board.id}-{weights}-{column.batch}")
     forbidden = illegal_instructions(build.read_elf(), row.board)
     if forbidden:
         return cell("different", f"an instruction that is not the core's: {forbidden[0]}")
@@ -200,7 +219,8 @@ def _compare(
     with simulator.start(build) as machine:
         device = Device(machine)
         stream = prepared.learning_samples(extent.learn_steps)
-        learning = compare_learning(reference, device, stream)
+        asked = Interruptions.spread(test, extent.learn_steps)
+        learning = compare_learning(reference, device, stream, interruptions=asked)
         inference = compare_inference(reference, device, test)
         with machine.counting("spela_infer", "spela_learn") as calls:
             device.infer_last(test[0])

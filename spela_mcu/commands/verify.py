@@ -23,6 +23,7 @@ from spela_mcu.proof.accuracy import (
 )
 from spela_mcu.proof.equality import (
     InferenceComparison,
+    Interruptions,
     LearningComparison,
     compare_inference,
     compare_learning,
@@ -32,8 +33,9 @@ from spela_mcu.proof.stress import Stress
 from spela_mcu.simulators.base import Call, Machine, SimulationError, Simulator
 from spela_mcu.simulators.counting import CountingError
 
-COUNTED_STEPS = 16
-"""Learning steps whose instructions are counted, spread evenly over the stream."""
+COUNTED_STEPS, COUNTED_BATCHES = 16, 4
+"""Learning steps whose instructions are counted, at least, spread evenly over the stream: as many
+steps in a row as updates are summed, so that the mean has those that apply them."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Verification:
     """What the comparison found.
 
     Attributes:
+        pending: each layer's updates that were pending at the end of learning.
         quantization: the effect of the integer format on each layer while the reference learned.
         silence: how much of each layer is silent for the test samples, after learning.
         curve: the device's learning curve, if checkpoints were asked for.
@@ -58,6 +61,7 @@ class Verification:
         not_counted: why no instructions were counted; empty if they were.
         infer_instructions: of one spela_infer; None if they were not counted.
         learn_instructions: of one spela_learn, the mean of those counted; None without learning.
+        learn_instructions_most: of the longest of them.
         stack_bytes: the most stack ever in use.
         stress: the result of stressed models of the same shape, if they were run.
     """
@@ -72,12 +76,14 @@ class Verification:
     trained: TrainedComparison | None
     integer_accuracy: Accuracies
     device_accuracy: Accuracies
+    pending: tuple[int, ...]
     quantization: tuple[LayerQuantization, ...]
     silence: tuple[LayerSilence, ...]
     curve: tuple[CurvePoint, ...]
     not_counted: str
     infer_instructions: int | None
     learn_instructions: int | None
+    learn_instructions_most: int | None
     stack_bytes: int
     stress: Stress | None = None
 
@@ -153,6 +159,7 @@ class Verification:
             "samples": self.samples,
             "score_mismatches": self.inference.score_mismatches,
             "learn_steps": self.learning.steps,
+            "interruptions": self.learning.interruptions,
             "state_mismatches": self.learning.mismatches,
             "first_difference": self.difference,
             "start": self.prepared.spec.learning.start,
@@ -178,6 +185,8 @@ class Verification:
             "balanced_accuracy": round(self.majority.balanced, 5),
             "better_than_majority": self.majority.better,
             "warnings": list(self.warnings()),
+            "batch": self.prepared.plan.batch,
+            "pending": list(self.pending),
             "quantization": [asdict(layer) for layer in self.quantization],
             "silence": [asdict(layer) for layer in self.silence],
             "stress": None if self.stress is None else self.stress.to_json(),
@@ -193,6 +202,7 @@ class Verification:
             "not_counted": self.not_counted or None,
             "infer_instructions": self.infer_instructions,
             "learn_instructions": self.learn_instructions,
+            "learn_instructions_most": self.learn_instructions_most,
             "infer_macs": self.prepared.plan.macs,
         }
 
@@ -228,9 +238,11 @@ def verify(
         if device.info().digest != prepared.source().digest:
             raise SimulationError("the build is of another model", mend="build it again")
         not_counted = _why_not_counted(machine)
-        counter = _StepCounter(machine, 0 if not_counted else learn_steps)
+        counter = _StepCounter(machine, 0 if not_counted else learn_steps, prepared.plan.batch)
         curve = _Curve(prepared, device, learn_steps, checkpoints)
         curve.measure(0)
+        # the points of a curve interrupt learning as well
+        interruptions = None if checkpoints else Interruptions.spread(test, learn_steps)
 
         def on_step(step: int) -> None:
             counter.before(step + 1)
@@ -240,9 +252,14 @@ def verify(
 
         counter.before(0)
         learning = compare_learning(
-            reference, device, prepared.learning_samples(learn_steps), on_step
+            reference,
+            device,
+            prepared.learning_samples(learn_steps),
+            on_step,
+            interruptions,
         )
         counter.stop()
+        pending = tuple(len(state.pending) for state in reference.layers)
         inferences: list[Call] = []
         if not not_counted:
             device.flush()
@@ -268,12 +285,14 @@ def verify(
         trained=compare_with_trained(prepared, inference.labels),
         integer_accuracy=accuracies(inference.reference_labels == labels),
         device_accuracy=accuracies(inference.labels == labels),
+        pending=pending,
         quantization=reference.quantization(),
         silence=silence(reference, test),
         curve=tuple(curve.points),
         not_counted=not_counted,
         infer_instructions=inferences[0].instructions if inferences else None,
         learn_instructions=counter.mean,
+        learn_instructions_most=counter.most,
         stack_bytes=stack_bytes,
     )
 
@@ -290,10 +309,11 @@ def _why_not_counted(machine: Machine) -> str:
 class _StepCounter:
     """Counts the instructions of some learning steps; counting all would take minutes."""
 
-    def __init__(self, machine: Machine, steps: int) -> None:
+    def __init__(self, machine: Machine, steps: int, batch: int) -> None:
         self._machine = machine
-        counted = np.linspace(0, steps - 1, COUNTED_STEPS if steps else 0, dtype=int)
-        self._counted = set(counted.tolist())
+        runs = max(COUNTED_STEPS // batch, COUNTED_BATCHES) if steps else 0
+        starts = np.linspace(0, max(steps - batch, 0), runs, dtype=int)
+        self._counted = {step for start in starts.tolist() for step in range(start, start + batch)}
         self._counting = False
         self.calls: list[Call] = []
 
@@ -317,6 +337,11 @@ class _StepCounter:
         if not self.calls:
             return None
         return round(sum(call.instructions for call in self.calls) / len(self.calls))
+
+    @property
+    def most(self) -> int | None:
+        """Instructions of the longest step."""
+        return max((call.instructions for call in self.calls), default=None)
 
 
 class _Curve:

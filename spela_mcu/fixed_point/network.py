@@ -62,6 +62,8 @@ class QuantizationCounts:
     """Counts of the integer format's effects on a layer's learning, since the start."""
 
     layer_updates: int = 0
+    applications: int = 0
+    flushed: int = 0
     updates_made: int = 0
     updates_rounded_to_zero: int = 0
     updates_saturated: int = 0
@@ -75,7 +77,9 @@ class LayerQuantization:
 
     Attributes:
         updates: times the layer learned.
-        rounded_to_zero: share of single weights' updates that rounding made zero.
+        applications: times that pending updates were summed, rounded and applied.
+        flushed: of these, before there were as many as the batch.
+        rounded_to_zero: share of single weights' updates, summed, that rounding made zero.
         saturated: share of them that reached the end of the weights' range.
         multipliers_clipped: update multipliers that did not fit 16 bits.
         halvings: times the layer's weights were halved.
@@ -84,6 +88,8 @@ class LayerQuantization:
     """
 
     updates: int
+    applications: int
+    flushed: int
     rounded_to_zero: float
     saturated: float
     multipliers_clipped: int
@@ -244,6 +250,8 @@ class IntegerNetwork(Classifier):
         noise, self.dither_state = dither(self.plan, layer, self.dither_state)
         done = apply(layer, state.weights, state.pending, noise)
         counts = self.counts[index]
+        counts.applications += 1
+        counts.flushed += len(state.pending) < self.plan.batch
         counts.updates_made += done.made
         counts.updates_rounded_to_zero += done.to_zero
         counts.updates_saturated += done.saturated
@@ -268,6 +276,8 @@ class IntegerNetwork(Classifier):
         return tuple(
             LayerQuantization(
                 updates=counts.layer_updates,
+                applications=counts.applications,
+                flushed=counts.flushed,
                 rounded_to_zero=counts.updates_rounded_to_zero / max(counts.updates_made, 1),
                 saturated=counts.updates_saturated / max(counts.updates_made, 1),
                 multipliers_clipped=counts.multipliers_clipped,

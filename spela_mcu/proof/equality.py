@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.device.device import Device
+from spela_mcu.device.protocol import Prediction
 from spela_mcu.fixed_point.early_exit import EarlyAnswer, infer_early
 from spela_mcu.fixed_point.layout import place
 from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
+
+INTERRUPTIONS = 8
+"""Times that learning is interrupted: twice by each kind of inference, and by a flush."""
+
+LEARNING, INTERRUPTED, INFERENCE = "learning", "inference after learning", "inference"
 
 
 @dataclass(frozen=True)
@@ -19,7 +26,7 @@ class Difference:
     """The first place where device and reference differ.
 
     Attributes:
-        phase: "learning" or "inference".
+        phase: `LEARNING`, `INTERRUPTED` or `INFERENCE`; of a state, flushed or not.
         step: index of the learning step or sample, from 0.
         layer: the layer, from 0; None if the difference is in no layer.
         what: the quantity.
@@ -37,7 +44,7 @@ class Difference:
     def __str__(self) -> str:
         place = "" if self.layer is None else f", layer {self.layer}"
         position = "".join(f"[{i}]" for i in self.index)
-        count = "step" if self.phase == "learning" else "sample"
+        count = "sample" if self.phase.endswith(INFERENCE) else "step"
         return (
             f"{self.phase} {count} {self.step}{place}: {self.what}{position} is {self.device} on "
             f"the device and {self.reference} in the reference"
@@ -50,12 +57,33 @@ class LearningComparison:
 
     Attributes:
         steps: steps compared; fewer than requested if a difference was found.
+        interruptions: times that learning was interrupted, and answers and state compared.
         mismatches: steps after which the states differed (learning stops at the first).
     """
 
     steps: int
+    interruptions: int
     mismatches: int
     difference: Difference | None
+
+
+@dataclass(frozen=True, eq=False)
+class Interruptions:
+    """Inference and flushes between learning steps, as in use: each applies what is pending.
+
+    Attributes:
+        samples: int8 [n, inputs], one or more; inferred in turn.
+        after: numbers of steps learned.
+    """
+
+    samples: NDArray[np.int8]
+    after: frozenset[int]
+
+    @classmethod
+    def spread(cls, samples: NDArray[np.int8], steps: int) -> Self:
+        """Some interruptions of a stream of `steps`, evenly, the last before its end."""
+        places = np.linspace(0, steps, INTERRUPTIONS + 2, dtype=int)[1:-1]
+        return cls(samples, frozenset(places.tolist()) - {0, steps})
 
 
 @dataclass(frozen=True)
@@ -66,7 +94,7 @@ class InferenceComparison:
         labels: the device's, int64 [exits, n].
         reference_labels: the integer reference's.
         score_mismatches: scores, cosines and labels that differ, over all samples, exits and early
-            exit.
+            exit, and the learned state at the end.
     """
 
     labels: NDArray[np.int64]
@@ -80,29 +108,86 @@ def compare_learning(
     device: Device,
     stream: Iterable[tuple[NDArray[np.int8], int]],
     on_step: Callable[[int], None] = lambda step: None,
+    interruptions: Interruptions | None = None,
 ) -> LearningComparison:
     """Has both learn the same samples [inputs] with labels; stops at the first difference."""
-    steps = 0
+    steps = made = 0
     for step, (sample, label) in enumerate(stream):
         expected = reference.learn(sample, label)
         answer = device.learn(sample, label)
         if answer.digest != reference.digest():
-            return LearningComparison(step + 1, 1, find_state_difference(reference, device, step))
+            state = find_state_difference(reference, device, step)
+            return LearningComparison(step + 1, made, 1, state)
         prediction = answer.prediction.label
         if prediction != expected:
             last = len(reference.layers) - 1
-            difference = Difference("learning", step, last, "prediction", (), expected, prediction)
-            return LearningComparison(step + 1, 1, difference)
+            difference = Difference(LEARNING, step, last, "prediction", (), expected, prediction)
+            return LearningComparison(step + 1, made, 1, difference)
         steps = step + 1
         on_step(step)
+        if interruptions is not None and steps in interruptions.after:
+            interrupted = _interrupt(reference, device, interruptions.samples, step, made)
+            made += 1
+            if interrupted is not None:
+                return LearningComparison(steps, made, 1, interrupted)
     end = find_state_difference(reference, device, steps)
-    return LearningComparison(steps, int(end is not None), end)
+    return LearningComparison(steps, made, int(end is not None), end)
+
+
+def _interrupt(
+    reference: IntegerNetwork, device: Device, samples: NDArray[np.int8], step: int, number: int
+) -> Difference | None:
+    """Has both infer or flush after a learning step; the kinds take turns."""
+    sample, last = samples[number % len(samples)], len(reference.layers) - 1
+    found: list[Difference] = []
+    match number % 4:
+        case 0:
+            pairs = zip(reference.infer(sample), device.infer(sample), strict=True)
+            for index, (ours, theirs) in enumerate(pairs):
+                found += _answer_differences(step, index, ours, theirs, INTERRUPTED)
+        case 1:
+            early = infer_early(reference, sample), device.infer_early(sample)
+            found += _early_differences(step, *early, INTERRUPTED)
+        case 2:
+            answer = reference.infer(sample)[-1], device.infer_last(sample)
+            found += _prediction_differences(step, last, *answer, INTERRUPTED)
+        case _:
+            reference.flush()
+            device.flush()
+    if found:
+        return found[0]
+    if reference.digest() != device.counters().digest:
+        return find_state_difference(reference, device, step, INTERRUPTED)
+    return None
 
 
 def find_state_difference(
-    reference: IntegerNetwork, device: Device, step: int
+    reference: IntegerNetwork, device: Device, step: int, phase: str = LEARNING
 ) -> Difference | None:
-    """Compares the whole learned state; the first difference, or None."""
+    """Compares the whole learned state; the first difference, or None.
+
+    If only what is not in the weights differs, both are flushed: a weight shows which of the
+    pending updates does.
+    """
+    difference = _weight_difference(reference, device, step, phase)
+    mine, other = reference.digest(), device.counters().digest
+    if difference is not None or mine == other:
+        return difference
+    what = "digest of the random state"
+    if reference.plan.batch > 1:
+        reference.flush()
+        device.flush()
+        flushed = _weight_difference(reference, device, step, f"flushed after {phase}")
+        if flushed is not None:
+            return flushed
+        what = "digest of the random state and the pending updates"
+    return Difference(phase, step, None, what, (), mine, other)
+
+
+def _weight_difference(
+    reference: IntegerNetwork, device: Device, step: int, phase: str
+) -> Difference | None:
+    """Compares weights, updates and halvings of every layer."""
     for index, (layer, state) in enumerate(
         zip(reference.plan.layers, reference.layers, strict=True)
     ):
@@ -110,14 +195,11 @@ def find_state_difference(
         ours = reference.packed_weights(index)
         if weights != ours:
             at, mine, other = _first_weight(ours, weights, layer.inputs, reference.plan.weight_type)
-            return Difference("learning", step, index, "weight", at, mine, other)
+            return Difference(phase, step, index, "weight", at, mine, other)
         for what in ("updates", "halvings"):
             mine, other = getattr(state, what), getattr(theirs, what)
             if mine != other:
-                return Difference("learning", step, index, what, (), mine, other)
-    mine, other = reference.digest(), device.counters().digest
-    if mine != other:  # the weights agree, so the random state or the sample count differs
-        return Difference("learning", step, None, "digest of the random state", (), mine, other)
+                return Difference(phase, step, index, what, (), mine, other)
     return None
 
 
@@ -136,7 +218,10 @@ def compare_inference(
     samples: NDArray[np.int8],
     on_sample: Callable[[int], None] = lambda sample: None,
 ) -> InferenceComparison:
-    """Has both infer samples [n, inputs]; compares every exit's answer and early exit's."""
+    """Has both infer samples [n, inputs]; compares every exit's answer and early exit's.
+
+    At the end, the learned state: inference applies what is pending, and changes nothing else.
+    """
     exits = len(reference.layers)
     labels = np.empty((exits, len(samples)), np.int64)
     expected_labels = np.empty_like(labels)
@@ -153,30 +238,38 @@ def compare_inference(
         mismatches += len(early)
         first = first or next(iter(early), None)
         on_sample(n)
+    if reference.digest() != device.counters().digest:
+        mismatches += 1
+        first = first or find_state_difference(reference, device, len(samples), INFERENCE)
     return InferenceComparison(labels, expected_labels, mismatches, first)
 
 
 def _answer_differences(
-    sample: int, layer: int, ours: ExitAnswer, theirs: ExitAnswer
+    step: int, layer: int, ours: ExitAnswer, theirs: ExitAnswer, phase: str = INFERENCE
 ) -> list[Difference]:
-    pairs: list[tuple[str, tuple[int, ...], int, int]] = [
-        ("score", (c,), int(mine), int(other))
+    scores = [
+        Difference(phase, step, layer, "score", (c,), int(mine), int(other))
         for c, (mine, other) in enumerate(zip(ours.scores, theirs.scores, strict=True))
-    ]
-    pairs += [
-        (what, (), int(getattr(ours, what)), int(getattr(theirs, what)))
-        for what in ("label", "cosine", "margin")
-    ]
-    return [
-        Difference("inference", sample, layer, what, at, mine, other)
-        for what, at, mine, other in pairs
         if mine != other
     ]
+    return scores + _prediction_differences(step, layer, ours, theirs, phase)
 
 
-def _early_differences(sample: int, ours: EarlyAnswer, theirs: EarlyAnswer) -> list[Difference]:
+def _prediction_differences(
+    step: int, layer: int, ours: ExitAnswer, theirs: ExitAnswer | Prediction, phase: str
+) -> list[Difference]:
     return [
-        Difference("inference", sample, None, f"early exit's {what}", (), mine, other)
+        Difference(phase, step, layer, what, (), mine, other)
+        for what in ("label", "cosine", "margin")
+        if (mine := int(getattr(ours, what))) != (other := int(getattr(theirs, what)))
+    ]
+
+
+def _early_differences(
+    step: int, ours: EarlyAnswer, theirs: EarlyAnswer, phase: str = INFERENCE
+) -> list[Difference]:
+    return [
+        Difference(phase, step, None, f"early exit's {what}", (), mine, other)
         for what in ("label", "exit", "cosine", "margin")
         if (mine := getattr(ours, what)) != (other := getattr(theirs, what))
     ]

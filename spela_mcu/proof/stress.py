@@ -23,7 +23,7 @@ from spela_mcu.fixed_point.network import IntegerNetwork, LayerQuantization, fir
 from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
 from spela_mcu.pipeline import Overrides, Prepared
 from spela_mcu.progress import Progress, silent
-from spela_mcu.proof.equality import Difference, compare_inference, compare_learning
+from spela_mcu.proof.equality import Difference, Interruptions, compare_inference, compare_learning
 from spela_mcu.simulators.base import Simulator
 from spela_mcu.spec.model import Loss
 
@@ -86,10 +86,13 @@ class Forced:
     """What the stress forced in one layer, over all runs.
 
     Attributes:
+        flushed: times that pending updates were applied before there were as many as the batch.
         saturated: whether weights reached the end of their range.
     """
 
     updates: int
+    applications: int
+    flushed: int
     halvings: int
     multipliers_clipped: int
     saturated: bool
@@ -119,6 +122,8 @@ class Stress:
         return tuple(
             Forced(
                 updates=sum(layer.updates for layer in runs),
+                applications=sum(layer.applications for layer in runs),
+                flushed=sum(layer.flushed for layer in runs),
                 halvings=sum(layer.halvings for layer in runs),
                 multipliers_clipped=sum(layer.multipliers_clipped for layer in runs),
                 saturated=any(layer.saturated > 0 for layer in runs),
@@ -148,6 +153,10 @@ class Stress:
                 ("saturated weights", layer.saturated),
             )
             if not count
+        ) + tuple(
+            f"a flush of a batch that was not full in layer {index}"
+            for index, layer in enumerate(self.forced())
+            if layer.applications < layer.updates and not layer.flushed
         )
 
 
@@ -197,7 +206,8 @@ def run_stressed(
     with simulator.start(build) as machine:
         device = Device(machine)
         before = compare_inference(reference, device, samples)
-        learning = compare_learning(reference, device, stream, on_step)
+        asked = Interruptions.spread(samples, steps_for(model.plan))
+        learning = compare_learning(reference, device, stream, on_step, asked)
         after = compare_inference(reference, device, samples)
     return StressRun(
         loss=model.plan.loss,

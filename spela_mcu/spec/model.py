@@ -19,6 +19,7 @@ MAX_LAYERS = 16
 MAX_EPOCHS = 100_000
 
 UINT32_MAX = 2**32 - 1
+BATCH_MAX = 64
 """Limit of seeds and sample counts: the chip holds them in 32 bits."""
 
 FLOAT32_MAX = 3.4028234663852886e38
@@ -436,7 +437,7 @@ class Learning(Section):
     batch: int = Field(
         1,
         ge=1,
-        le=64,
+        le=BATCH_MAX,
         description="updates of a layer that are summed exactly before the sum is rounded: "
         "8 or 16 make less noise, and take RAM",
     )
