@@ -58,18 +58,21 @@ def multiply(
         multiplier: see `Multiplier`; one for all, or one for each element of the last axis.
         shift: likewise.
     """
-    left = np.maximum(shift, 0).astype(np.int64)
-    right = np.maximum(-np.asarray(shift), 0).astype(np.int64)
-    high = ((values << left) * np.asarray(multiplier, np.int64) + (1 << 30)) >> 31
-    mask = (np.int64(1) << right) - 1
-    threshold = (mask >> 1) + (high < 0)
-    rounded: NDArray[np.int64] = (high >> right) + ((high & mask) > threshold)
-    return rounded
+    left, right = np.maximum(shift, 0), np.maximum(np.negative(shift), 0)
+    high = (values << left if np.any(left) else values) * np.asarray(multiplier, np.int64)
+    high += 1 << 30
+    high >>= 31
+    # A tie is a negative number's way to zero: one less takes it away from there.
+    high += (high >> 63) * (right > 0)
+    high += (1 << right) >> 1
+    high >>= right
+    return high
 
 
 def to_int8(values: NDArray[np.int64], offset: int, least: int, greatest: int) -> NDArray[np.int8]:
     """`values` plus the output's zero point, clamped to the fused activation's range."""
-    return np.clip(values + offset, least, greatest).astype(np.int8)
+    values = values + offset
+    return np.clip(values, least, greatest, out=values).astype(np.int8)
 
 
 def sum_fits(bound: int, shift: int) -> bool:
