@@ -90,11 +90,16 @@ def _print(found: Comparison, directory: Path) -> None:
     table.add_column("", no_wrap=True)
     for exit_ in range(exits - 1):
         table.add_column(f"exit {exit_}", justify="right")
-    for heading in ("last exit", "flash", "RAM", "instr."):
+    for heading in ("last exit", "flash", "RAM", "infer", "learn"):
         table.add_column(heading, justify="right")
     for one in found.standings:
         table.add_row(one.contender.title, *_shares(one, exits), *_figures(one))
     stdout.print(table)
+    stdout.print(
+        "flash and RAM in bytes; infer and learn: instructions of an inference and of a mean "
+        f"learning step (learning.batch: {found.spec.learning.batch})",
+        soft_wrap=True,
+    )
     titles: dict[str, list[str]] = {}
     for one in found.standings:
         if one.cost is not None:
@@ -121,6 +126,7 @@ def _shares(one: Standing, exits: int) -> list[str]:
 
 def _figures(one: Standing) -> list[str]:
     if one.cost is None:
-        return ["", "", ""]
-    values = (one.cost.flash_bytes, one.cost.ram_bytes, one.cost.instructions)
+        return [""] * 4
+    cost = one.cost
+    values = (cost.flash_bytes, cost.ram_bytes, cost.instructions, cost.learn_instructions)
     return ["-" if value is None else f"{value:,}" for value in values]

@@ -122,12 +122,14 @@ def _quantization_table(found: Verification) -> Table:
         title=f"what {plan.weights} weights with {plan.rounding} rounding did to the updates",
         title_justify="left",
     )
-    for heading in ("layer", "updates", "to zero %", "saturated %", "clipped", "halvings"):
+    sums = ("sums",) if plan.batch > 1 else ()
+    for heading in ("layer", "updates", *sums, "to zero %", "saturated %", "clipped", "halvings"):
         table.add_column(heading, justify="right")
     for index, layer in enumerate(found.quantization):
         table.add_row(
             str(index),
             f"{layer.updates:,}",
+            *(f"{layer.applications:,}" for _ in sums),
             f"{100 * layer.rounded_to_zero:.1f}",
             f"{100 * layer.saturated:.2f}",
             str(layer.multipliers_clipped),
@@ -149,10 +151,16 @@ def _size_table(found: Verification) -> Table:
         share = 100 * used / region.bytes
         table.add_row(what, f"{used:,} B", f"{share:.1f} % of {region.bytes // 1024} KiB")
     table.add_row("stack used", f"{found.stack_bytes:,} B", "within the RAM above")
-    for what, count in (
+    counts = [
         ("inference", found.infer_instructions),
         ("learning step", found.learn_instructions),
-    ):
+    ]
+    if found.prepared.plan.batch > 1:
+        counts[1:] = [
+            ("learning step, mean", found.learn_instructions),
+            ("the longest of them", found.learn_instructions_most),
+        ]
+    for what, count in counts:
         if count is not None:
             table.add_row(
                 what, f"{count:,} instructions", f"{count / macs:.2f} per MAC of {macs:,}"

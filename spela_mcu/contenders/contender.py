@@ -20,12 +20,14 @@ class Cost:
     Attributes:
         instructions: of one inference.
         note: what the figures include, or why there are none.
+        learn_instructions: of one learning step, the mean over whole batches.
     """
 
     flash_bytes: int | None
     ram_bytes: int | None
     instructions: int | None
     note: str
+    learn_instructions: int | None = None
 
 
 @dataclass(frozen=True)

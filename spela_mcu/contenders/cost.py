@@ -17,11 +17,16 @@ from spela_mcu.firmware.preflight import Preflight, check_fit
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
+from spela_mcu.pipeline import learning_stream
 from spela_mcu.reference.network import FloatNetwork
+from spela_mcu.simulators.base import Call, Machine
 from spela_mcu.simulators.choice import counting_simulator
 from spela_mcu.spec.model import ModelSpec
 
 WHOLE = "the whole firmware, application and stack included"
+COUNTED_STEPS, COUNTED_BATCHES = 16, 2
+"""Learning steps counted, at least: the first of the stream."""
+
 NOT_COUNTED = "no simulator installed that counts by function knows the board"
 
 
@@ -53,11 +58,11 @@ def cost_of(
     *,
     inference_only: bool,
 ) -> Cost:
-    """Builds a network's firmware for a board and counts one inference.
+    """Builds a network's firmware for a board and counts an inference and learning steps.
 
     Args:
         spec: its section target names compiler and optimisation level.
-        dataset: its first test sample is inferred.
+        dataset: its first test sample is inferred, the beginning of its stream learned.
         network: the network that the firmware runs.
         board: the model's.
         directory: of the project.
@@ -94,11 +99,29 @@ def cost_of(
         simulator = counting_simulator(board)
         if simulator is None:
             return Cost(build.flash_bytes, build.ram_bytes, None, f"{_how(build)}; {NOT_COUNTED}")
-        with simulator.start(build) as machine, machine.counting("spela_infer") as calls:
-            Device(machine).infer_last(quantize_inputs(dataset.test.x[:1])[0])
+        with simulator.start(build) as machine:
+            with machine.counting("spela_infer") as calls:
+                Device(machine).infer_last(quantize_inputs(dataset.test.x[:1])[0])
+            steps = [] if inference_only else _learn(spec, dataset, network.plan.batch, machine)
     except UserError as error:
         return Cost(None, None, None, error.reason.splitlines()[0])
-    return Cost(build.flash_bytes, build.ram_bytes, calls[0].instructions, _how(build))
+    sizes = build.flash_bytes, build.ram_bytes, calls[0].instructions
+    if not steps:
+        return Cost(*sizes, _how(build))
+    mean = round(sum(step.instructions for step in steps) / len(steps))
+    note = f"{_how(build)}; learning: mean of the first {len(steps)} steps"
+    return Cost(*sizes, note, mean)
+
+
+def _learn(spec: ModelSpec, dataset: Dataset, batch: int, machine: Machine) -> list[Call]:
+    """Learns the beginning of the stream, in whole batches."""
+    steps = batch * max(-(-COUNTED_STEPS // batch), COUNTED_BATCHES)
+    order = learning_stream(len(dataset.train), steps, spec.network.seed)
+    samples, device = quantize_inputs(dataset.train.x[order]), Device(machine)
+    with machine.counting("spela_learn") as calls:
+        for sample, label in zip(samples, dataset.train.y[order].tolist(), strict=True):
+            device.learn(sample, label, digest=False)
+    return calls
 
 
 def _how(build: Build) -> str:

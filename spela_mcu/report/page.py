@@ -237,10 +237,13 @@ def _of(part: int, whole: int) -> str:
 
 def _instructions(found: Measurements) -> Table:
     macs = found.prepared.plan.macs
-    counts = (
+    counts = [
         ("inference at the last exit", found.verification.infer_instructions),
         ("learning step, mean", found.verification.learn_instructions),
-    )
+    ]
+    if found.prepared.plan.batch > 1:
+        longest = found.verification.learn_instructions_most
+        counts.append(("longest learning step: it applies what is pending", longest))
     rows = [
         (what, f"{count:,}", f"{count / macs:.2f}") for what, count in counts if count is not None
     ]
@@ -252,11 +255,13 @@ def _contenders(comparison: KeptComparison) -> Table:
     for one in comparison.contenders:
         mean, spread, cost = one.accuracy_mean[-1], one.accuracy_spread, one.cost
         shown = _percent(mean) + (f" ± {_percent(spread[-1])}" if spread else "")
-        figures: tuple[int | None, ...] = (None, None, None)
+        figures: tuple[int | None, ...] = (None,) * 4
         if cost is not None:
-            figures = (cost.flash_bytes, cost.ram_bytes, cost.instructions)
+            sizes = (cost.flash_bytes, cost.ram_bytes)
+            figures = (*sizes, cost.instructions, cost.learn_instructions)
         rows.append((one.title, shown, *("-" if n is None else f"{n:,}" for n in figures)))
-    return Table(("", "last exit %", "flash, bytes", "RAM, bytes", "instructions"), tuple(rows))
+    headings = ("", "last exit %", "flash, bytes", "RAM, bytes", "inference, instr.")
+    return Table((*headings, "learning, instr."), tuple(rows))
 
 
 def confusions(found: Measurements, most: int = 3) -> list[tuple[str, str, int]]:
