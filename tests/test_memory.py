@@ -21,8 +21,8 @@ from spela_mcu.pipeline import prepare
 SMALL, LARGE = "stm32f4_discovery", "mps2-an386"
 
 
-def preflight(inputs, layers, classes, weights="int8", **changes):
-    plan = make_plan(toy_spec(layers, weights), inputs, classes)
+def preflight(inputs, layers, classes, weights="int8", batch=1, **changes):
+    plan = make_plan(toy_spec(layers, weights, batch=batch), inputs, classes)
     asked = {"weights_in_flash": False, "inference_only": False, **changes}
     return Preflight(plan=plan, compiler="auto", optimization="O2", **asked)
 
@@ -106,6 +106,24 @@ def test_a_refusal_says_by_how_much_and_what_would_fit():
     with pytest.raises(UserError):
         check_fit(preflight(784, (units + 1, 34), 10, "int16"), board)
     check_fit(asked, load_board(LARGE))
+
+
+def test_the_largest_batch_that_fits_is_proposed():
+    board = load_board(SMALL)
+    asked = preflight(784, (128, 34), 10, batch=40)
+    with pytest.raises(UserError) as raised:
+        check_fit(asked, board)
+    assert f"to keep 40 takes {asked.memory(board).pending} bytes" in raised.value.mend
+    (batch,) = map(int, re.findall(r"learning\.batch: (\d+)", raised.value.mend))
+    check_fit(preflight(784, (128, 34), 10, batch=batch), board)
+    with pytest.raises(UserError):
+        check_fit(preflight(784, (128, 34), 10, batch=batch + 1), board)
+
+
+def test_no_batch_is_proposed_where_none_would_fit():
+    with pytest.raises(UserError) as raised:
+        check_fit(preflight(784, (200, 34), 10, batch=8), load_board(SMALL))
+    assert "learning.batch" not in raised.value.mend
 
 
 def test_int8_is_proposed_where_it_suffices():

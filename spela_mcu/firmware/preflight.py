@@ -77,7 +77,10 @@ def _remedies(preflight: Preflight, board: Board) -> list[str]:
         remedies.append("set fixed_point.weights: int8")
     batch = _largest_batch(preflight, board)
     if batch is not None:
-        remedies.append(f"sum fewer updates (learning.batch: {batch})")
+        kept, whole = preflight.plan.batch, preflight.memory(board).pending
+        remedies.append(
+            f"sum fewer updates (learning.batch: {batch}; to keep {kept} takes {whole} bytes)"
+        )
     widest, units = _widest_that_fits(preflight, board)
     if units is not None:
         remedies.append(f"give layer {widest} at most {units} units (network.layers[{widest}])")
