@@ -13,6 +13,10 @@ from spela_mcu.errors import UserError
 FEATURES: Final = "features"
 """The cut that need not be named: the input of the last FULLY_CONNECTED."""
 
+MOST_NAMES: Final = 200
+LONGEST_NAME: Final = 500
+"""Among these, one is looked for that is like a wrong name."""
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -87,6 +91,7 @@ def _named(graph: Graph, name: str) -> int:
             key="network.cut",
         )
     names = [tensor.name for tensor in graph.tensors if _is_activation(tensor)]
+    names = [one for one in names if len(one) < LONGEST_NAME][-MOST_NAMES:]
     close = get_close_matches(name, names, n=3, cutoff=0.3)
     raise UserError(
         f"has no feature map called {name!r}",

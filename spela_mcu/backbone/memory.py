@@ -9,6 +9,9 @@ from typing import Final
 ALIGNMENT: Final = 4
 """Bytes; each map begins at a multiple."""
 
+MOST_WORK: Final = 500_000
+"""Pairs of maps that the search looks at from each order: less than a second."""
+
 
 @dataclass(frozen=True)
 class Lifetime:
@@ -59,18 +62,17 @@ def lay_out(maps: Sequence[Lifetime], overlaps: Sequence[Overlap]) -> Layout:
     ]
     best: Layout | None = None
     for start in orders:
-        order, seen = start, set[tuple[int, ...]]()
-        while tuple(order) not in seen:
-            seen.add(tuple(order))
+        order = start
+        for _ in range(max(1, min(2 * len(maps), MOST_WORK // placer.work))):
             layout = placer.place(order)
             if best is None or layout.size < best.size:
                 best = layout
             if best.size <= least:
                 return best
             highest = max(indices, key=lambda index: layout.offsets[index] + maps[index].size)
-            order = [highest, *(index for index in order if index != highest)]
-            if len(seen) > 2 * len(maps):
+            if order[0] == highest:
                 break
+            order = [highest, *(index for index in order if index != highest)]
     assert best is not None
     return best
 
@@ -87,6 +89,11 @@ class _Placer:
             ]
             for index, mine in enumerate(maps)
         ]
+
+    @property
+    def work(self) -> int:
+        """Pairs of maps that one layout looks at."""
+        return sum(map(len, self.conflicts)) + len(self.maps)
 
     @property
     def least(self) -> int:
@@ -112,28 +119,25 @@ class _Placer:
         """Each map in turn at the lowest offset where it may lie."""
         offsets: dict[int, int] = {}
         for index in order:
-            placed = [other for other in self.conflicts[index] if other in offsets]
-            candidates = {0}
-            for other in placed:
-                candidates.add(offsets[other] + self.maps[other].size)
-                if (lead := self.leads.get((index, other))) is not None:
-                    candidates.add(offsets[other] + lead)
-                if (lead := self.leads.get((other, index))) is not None:
-                    candidates.add(offsets[other] - lead - (offsets[other] - lead) % ALIGNMENT)
-            offsets[index] = next(
-                at
-                for at in sorted(-(-place // ALIGNMENT) * ALIGNMENT for place in candidates)
-                if at >= 0 and all(self.apart(index, at, other, offsets[other]) for other in placed)
+            taken = sorted(
+                self.taken(index, other, offsets[other])
+                for other in self.conflicts[index]
+                if other in offsets
             )
+            at = 0
+            for after, before in taken:
+                if at <= after:
+                    break
+                at = max(at, -(-before // ALIGNMENT) * ALIGNMENT)
+            offsets[index] = at
         size = max(offsets[index] + one.size for index, one in enumerate(self.maps))
         return Layout(tuple(offsets[index] for index in range(len(self.maps))), size)
 
-    def apart(self, one: int, one_at: int, other: int, other_at: int) -> bool:
-        """Whether two maps that live at the same time may lie there."""
-        if one_at + self.maps[one].size <= other_at or other_at + self.maps[other].size <= one_at:
-            return True
-        if (lead := self.leads.get((one, other))) is not None:
-            return other_at + lead <= one_at
-        if (lead := self.leads.get((other, one))) is not None:
-            return one_at + lead <= other_at
-        return False
+    def taken(self, index: int, other: int, other_at: int) -> tuple[int, int]:
+        """Offsets that a map that lives at the same time leaves: up to the one, from the other."""
+        up_to, since = other_at - self.maps[index].size, other_at + self.maps[other].size
+        if (lead := self.leads.get((index, other))) is not None:
+            since = min(since, other_at + lead)
+        if (lead := self.leads.get((other, index))) is not None:
+            up_to = max(up_to, other_at - lead)
+        return up_to, since

@@ -17,11 +17,11 @@ from spela_mcu.backbone.graph import Graph, Operator, Quantization, Tensor
 from spela_mcu.errors import UserError
 from spela_mcu.files import MEBIBYTE, read_bounded
 
-MOST_BYTES: Final = 32 * MEBIBYTE
-"""Of a file; the flash of the largest chips is a tenth of it."""
+MOST_BYTES: Final = 16 * MEBIBYTE
+"""Of a file: more than the flash of any chip."""
 
-MOST_PARTS: Final = 10_000
-"""Of tensors and of operators."""
+MOST_TENSORS: Final = 10_000
+MOST_OPERATORS: Final = 1_000
 
 _IDENTIFIER: Final = b"TFL3"
 _DAMAGE: Final = (struct.error, IndexError, ValueError, TypeError, OverflowError)
@@ -112,25 +112,23 @@ def read_graph(file: Path) -> Graph:
     try:
         return _Reader(file, content).graph()
     except _DAMAGE as error:
-        raise _damaged(file, str(error)) from error
+        raise _damaged(file, "a part lies beyond its end") from error
 
 
 def _damaged(file: Path, detail: str) -> UserError:
-    return UserError(
-        f"is damaged ({detail})", mend="convert or download the model again", file=file
-    )
+    return UserError(f"is damaged: {detail}", mend="convert or download the model again", file=file)
 
 
 class _Reader:
     """Reads a model in one pass.
 
-    All vectors of an intact file together are no longer than the file. A damaged one may hold
+    All vectors of an intact file together are about as long as the file. A damaged one may name
     the same long vector a thousand times, which would take minutes and gigabytes.
     """
 
     def __init__(self, file: Path, content: bytes) -> None:
         self.file = file
-        self.left = len(content)
+        self.left = 2 * len(content)
         self.model = tflite.Model.GetRootAs(content, 0)
 
     def graph(self) -> Graph:
@@ -144,11 +142,11 @@ class _Reader:
         subgraph = self.model.Subgraphs(0)
         tensors = tuple(
             self.tensor(index, subgraph.Tensors(index))
-            for index in range(self.count(subgraph.TensorsLength(), "tensors"))
+            for index in range(self.count(subgraph.TensorsLength(), MOST_TENSORS, "tensors"))
         )
         operators = tuple(
             self.operator(index, subgraph.Operators(index))
-            for index in range(self.count(subgraph.OperatorsLength(), "operators"))
+            for index in range(self.count(subgraph.OperatorsLength(), MOST_OPERATORS, "operators"))
         )
         graph = Graph(
             self.file,
@@ -164,10 +162,10 @@ class _Reader:
             raise _damaged(self.file, "a tensor that does not exist is named")
         return graph
 
-    def count(self, number: int, what: str) -> int:
+    def count(self, number: int, most: int, what: str) -> int:
         """How many parts there are, unless they are absurdly many."""
-        if number > MOST_PARTS:
-            raise _damaged(self.file, f"{number} {what}")
+        if number > most:
+            raise _damaged(self.file, f"it seems to have {number} {what}")
         return number
 
     def charge(self, size: int) -> None:
@@ -232,6 +230,7 @@ class _Reader:
         """A tensor's constant; the bytes as they are if numpy has no such type."""
         if buffer is None or not buffer.DataLength():
             return None
+        self.charge(buffer.DataLength())
         content = buffer.DataAsNumpy()
         if kind not in _NUMPY:
             return np.asarray(content)

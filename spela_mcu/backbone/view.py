@@ -19,7 +19,7 @@ from spela_mcu.backbone.requantize import (
 )
 from spela_mcu.errors import UserError
 
-MOST_ELEMENTS: Final = 1 << 24
+MOST_ELEMENTS: Final = 1 << 22
 """Of a feature map: more than the RAM of any chip."""
 
 INTEGERS_ONLY: Final = (

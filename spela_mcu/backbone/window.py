@@ -88,14 +88,17 @@ class Window:
 
     def lead(self, source: Shape, output: Shape) -> int:
         """See `LoweredOperator.lead`."""
-        rows, columns = np.divmod(np.arange(output.positions), output.width)
+        rows, columns = np.arange(output.height), np.arange(output.width)
         first_row = np.maximum(rows * self.stride.height - self.padding.height, 0)
         first_column = np.maximum(columns * self.stride.width - self.padding.width, 0)
-        needed = (first_row * source.width + first_column) * source.channels
-        # The first column of a later row may lie before this position's.
-        needed = np.minimum.accumulate(needed[::-1])[::-1]
-        written = np.minimum(np.arange(output.positions) + POSITIONS_AT_ONCE, output.positions)
-        return max(0, int((written * output.channels - needed).max()))
+        # What is still needed from a position on: its own window, or the next row's first.
+        own_row = first_row * source.width * source.channels
+        next_row = np.append(own_row[1:], own_row[-1] + source.width * source.channels)
+        written = (columns + POSITIONS_AT_ONCE) * output.channels
+        ahead = int((written - first_column * source.channels).max()) - own_row
+        ahead = np.maximum(ahead, int(written[-1]) - next_row)
+        most = int((ahead + rows * output.width * output.channels).max())
+        return min(max(0, most), output.size)
 
 
 def window_of(view: OperatorView, size: Pair, *, dilated: bool) -> Window:
