@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spela_mcu.data.dataset import Dataset, Split, quantize_inputs
+from spela_mcu.data.dataset import Dataset, Lesson, Split
 from spela_mcu.data.load import load_dataset
 from spela_mcu.errors import UserError
 from spela_mcu.files import cache_directory, check_directory
@@ -142,12 +142,12 @@ class Prepared:
         )
         return deploy(project, directory, target.compiler)
 
-    def learning_samples(self, steps: int) -> Iterator[tuple[NDArray[np.int8], int]]:
-        """What a device learns: `steps` samples [inputs] with their labels, in its order."""
+    def learning_samples(self, steps: int) -> Iterator[Lesson]:
+        """What a device learns: `steps` samples with their labels, in its order."""
         train = self.dataset.train
-        samples = quantize_inputs(train.x)
+        samples, inputs = train.samples, train.inputs
         for index in learning_stream(len(train), steps, self.spec.network.seed).tolist():
-            yield samples[index], int(train.y[index])
+            yield Lesson(samples[index], inputs[index], int(train.y[index]))
 
     def trained_in_full(self) -> FloatNetwork | None:
         """The trained float network: this run's, or an earlier run's if still valid."""
@@ -177,11 +177,9 @@ class Prepared:
             layer.weight[:] = weights / formats.weight_scale
         return twin
 
-    def test_samples(self, limit: int | None = None) -> tuple[Split, NDArray[np.int8]]:
-        """The first `limit` samples of the test part, as floats with labels and as int8."""
-        test = self.dataset.test
-        kept = Split(test.x[:limit], test.y[:limit])
-        return kept, quantize_inputs(kept.x)
+    def test_samples(self, limit: int | None = None) -> Split:
+        """The first `limit` samples of the test part; None: all."""
+        return self.dataset.test.take(slice(limit))
 
 
 def prepare(
@@ -289,7 +287,7 @@ def _with_exits(
                 learned.partial_fit(samples, labels)
                 done += len(labels)
                 show("learning, to calibrate exits", done, total)
-    answers = all_answers(learned, quantize_inputs(validation.x))
+    answers = all_answers(learned, validation.inputs)
     plan = network.plan
     if spec.exits.early:
         plan = with_early_exits(plan, answers, validation.y, spec.exits.loss_points)
@@ -369,7 +367,7 @@ def learning_parts(spec: ModelSpec, dataset: Dataset) -> Iterator[Part]:
     """The whole stream that a device learns according to model.yaml, in parts."""
     train = dataset.train
     order = learning_stream(len(train), spec.learning.epochs * len(train), spec.network.seed)
-    x = quantize_inputs(train.x)
+    x = train.inputs
     for at in range(0, len(order), SAMPLES_AT_ONCE):
         rows = order[at : at + SAMPLES_AT_ONCE]
         yield x[rows], train.y[rows]

@@ -77,7 +77,7 @@ def test_steps_that_keep_and_steps_that_apply(tmp_path):
 
 def test_the_inference_counted_is_a_plain_call(found):
     bench_, simulator = found
-    _, samples = bench_.prepared.test_samples(8)
+    samples = bench_.prepared.test_samples(8).samples
     with simulator.start(bench_.build) as machine:
         device = Device(machine)
         with machine.counting("spela_infer") as calls:

@@ -150,10 +150,10 @@ def test_every_core_equals_the_reference(board, simulator, inputs, weights, draw
     x, y = toy_samples(case, 20)
     with simulator_named(simulator).start(build) as machine:
         device = Device(machine)
-        assert compare_inference(reference, device, x[:5]).difference is None
+        assert compare_inference(reference, device, x[:5], x[:5]).difference is None
         for sample, label in zip(x, y.tolist(), strict=True):
             expected = reference.learn(sample, label)
             answer = device.learn(sample, label)
             assert (answer.prediction.label, answer.digest) == (expected, reference.digest())
         assert find_state_difference(reference, device, len(x)) is None
-        assert compare_inference(reference, device, x[:5]).difference is None
+        assert compare_inference(reference, device, x[:5], x[:5]).difference is None

@@ -173,7 +173,7 @@ def test_the_device_leaves_where_the_reference_leaves(tmp_path, start):
         prepared, prepared.deploy(tmp_path / "firmware"), UnicornSimulator(), learn_steps=300
     )
     assert_bit_exact(found, 300)
-    test = pipeline.quantize_inputs(prepared.dataset.test.x)
+    test = prepared.dataset.test.inputs
     early = answer_early(prepared.plan, all_answers(prepared.network(), test))
     assert len(set(early.exits.tolist())) > 1  # both ways were gone
 
@@ -189,7 +189,7 @@ FAULTS = {
 def test_a_planted_fault_is_found(tmp_path, fault):
     prepared = prepare(early_model(tmp_path, learning={"start": "trained"}))
     # Thresholds that some test sample meets exactly.
-    test = pipeline.quantize_inputs(prepared.dataset.test.x)
+    test = prepared.dataset.test.inputs
     answers = all_answers(prepared.network(), test)
     margin, cosine = int(answers.margins[0].max()), int(answers.cosines[-1].max())
     plan = with_thresholds(prepared.plan, [(margin, 0), (30000, 0), (0, cosine)])

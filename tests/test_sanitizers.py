@@ -112,7 +112,7 @@ class Case:
 
 
 def assert_same_answers(reference, device, samples):
-    found = compare_inference(reference, device, samples)
+    found = compare_inference(reference, device, samples, samples)
     assert found.difference is None, str(found.difference)
     assert found.score_mismatches == 0
 

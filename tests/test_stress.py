@@ -70,8 +70,8 @@ def test_all_is_forced_in_every_layer(prepared, inputs, units, classes, weights,
     for stressor in STRESSORS:
         other = stressed(model, stressor)
         network = other.network()
-        for sample, label in hard_stream(other.plan, steps_for(other.plan)):
-            network.learn(sample, label)
+        for lesson in hard_stream(other.plan, steps_for(other.plan)):
+            network.learn(lesson.inputs, lesson.label)
         runs.append(StressRun(stressor.loss, 0, None, network.quantization()))
         # what is built is the same: shape, width, and what the arena holds
         assert other.plan.weights == weights

@@ -304,12 +304,11 @@ def test_a_fault_of_pending_updates_is_found(summing, fault):
 def test_a_wrong_pending_update_is_named_by_a_weight(summing):
     prepared, directory = summing
     reference = prepared.network()
-    samples, labels = zip(*itertools.islice(prepared.learning_samples(3), 3), strict=True)
     with UnicornSimulator().start(build_project(directory, find_compiler())) as machine:
         device = Device(machine)
-        for sample, label in zip(samples, labels, strict=True):
-            reference.learn(sample, label)
-            device.learn(sample, label)
+        for lesson in prepared.learning_samples(3):
+            reference.learn(lesson.inputs, lesson.label)
+            device.learn(lesson.sample, lesson.label)
         reference.layers[1].pending[0].factors[3] += 20_000
         difference = find_state_difference(reference, device, 2)
     assert (difference.layer, difference.what) == (1, "weight")
@@ -320,7 +319,7 @@ def test_a_wrong_pending_update_is_named_by_a_weight(summing):
 def test_interruptions_are_spread_within_the_stream():
     samples = np.zeros((1, 3), np.int8)
     for steps in (0, 1, 2, 5, 100):
-        after = Interruptions.spread(samples, steps).after
+        after = Interruptions.spread(samples, samples, steps).after
         assert len(after) == min(INTERRUPTIONS, max(steps - 1, 0))
         assert all(0 < step < steps for step in after)
 

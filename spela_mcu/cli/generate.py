@@ -42,13 +42,13 @@ def command(
     else:
         show_data(prepared.dataset)
     target = prepared.spec.target
-    split, samples = prepared.test_samples(SAMPLES)
+    test = prepared.test_samples(SAMPLES)
     project = generate_project(
         prepared.source(inference_only=inference_only),
         prepared.board,
         optimization=target.optimization,
         inference_only=inference_only,
-        samples=(samples, split.y),
+        samples=(test.samples, test.y),
     )
     write_project(project, directory)
     if as_json:

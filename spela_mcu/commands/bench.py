@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from spela_mcu.cores import CORES
-from spela_mcu.data.dataset import quantize_inputs
 from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, load_boards
@@ -201,9 +200,8 @@ def bench(
     elf = build.read_elf()
     with simulator.start(build) as machine:
         device = Device(machine)
-        _, samples = prepared.test_samples(INFERENCES)
         with machine.counting("spela_infer") as inferences:
-            for sample in samples:
+            for sample in prepared.test_samples(INFERENCES).samples:
                 device.infer_last(sample)
         steps, whole, second = _learn(prepared, machine, device, progress)
         stack_bytes = machine.stack_high_water_bytes()
@@ -242,7 +240,7 @@ def _learn(
     train = prepared.dataset.train
     epoch = len(train)
     order = learning_stream(epoch, 2 * epoch, prepared.spec.network.seed)
-    samples = quantize_inputs(train.x)
+    samples = train.samples
     batch = prepared.plan.batch
     # Whole batches, so that the steps that apply them have their share in the means.
     counted = {*range(min(max(COUNTED_FIRST, BATCHES_FIRST * batch), epoch))}

@@ -214,17 +214,17 @@ def run_cell(
 def _compare(
     prepared: Prepared, build: Build, simulator: Simulator, extent: Extent
 ) -> tuple[Literal["bit-exact", "different"], str, int, int]:
-    _, test = prepared.test_samples(extent.samples)
-    reference = prepared.network()
+    test = prepared.test_samples(extent.samples)
+    reference, sample = prepared.network(), test.samples[0]
     with simulator.start(build) as machine:
         device = Device(machine)
         stream = prepared.learning_samples(extent.learn_steps)
-        asked = Interruptions.spread(test, extent.learn_steps)
+        asked = Interruptions.spread(test.samples, test.inputs, extent.learn_steps)
         learning = compare_learning(reference, device, stream, interruptions=asked)
-        inference = compare_inference(reference, device, test)
+        inference = compare_inference(reference, device, test.samples, test.inputs)
         with machine.counting("spela_infer", "spela_learn") as calls:
-            device.infer_last(test[0])
-            device.learn(test[0], 0)
+            device.infer_last(sample)
+            device.learn(sample, 0)
     difference = learning.difference or inference.difference
     infer, learn = (call.instructions for call in calls)
     outcome: Literal["bit-exact", "different"] = "bit-exact" if difference is None else "different"

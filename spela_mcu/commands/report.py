@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.commands.verify import Verification, verify
-from spela_mcu.data.dataset import Split, quantize_inputs
+from spela_mcu.data.dataset import Split
 from spela_mcu.fixed_point.arithmetic import Int64
 from spela_mcu.fixed_point.early_exit import (
     Answers,
@@ -146,7 +146,7 @@ def measure(
         start = _answers(learned, dataset.validation), _answers(learned, dataset.test)
     twin = prepared.float_twin()
     curve = _learning_curve(prepared, twin, learned, total, progress)
-    learned_labels = learned.predict_exits(quantize_inputs(dataset.test.x))
+    learned_labels = learned.predict_exits(dataset.test.inputs)
     after = [learned.weights(index) for index in range(len(prepared.plan.layers))]
     validation, test = start or (
         _answers(learned, dataset.validation),
@@ -157,7 +157,7 @@ def measure(
         trained = prepared.trained.accuracy(dataset.test.x, dataset.test.y)
     early_plan = _early_plan(prepared, validation)
     held_out = held_out_classes(prepared.spec, dataset, progress)
-    device_test = Split(dataset.test.x[:CURVE_SAMPLES], dataset.test.y[:CURVE_SAMPLES])
+    device_test = dataset.test.take(slice(CURVE_SAMPLES))
     # The test part is cut to what a simulated device can answer.
     beside = replace(prepared, dataset=replace(dataset, test=device_test))
     found = verify(
@@ -189,7 +189,7 @@ def measure(
 
 
 def _answers(network: HostNetwork, split: Split) -> Answers:
-    return all_answers(network, quantize_inputs(split.x))
+    return all_answers(network, split.inputs)
 
 
 def _early_plan(prepared: Prepared, validation: Answers) -> FixedPointPlan:
@@ -216,9 +216,8 @@ def _learning_curve(
     """Has a float twin and the integer network learn the device's stream."""
     from spela_mcu.reference.training import online_learning_rates
 
-    train, test = prepared.dataset.train, prepared.dataset.test
-    test = Split(test.x[:CURVE_SAMPLES], test.y[:CURVE_SAMPLES])
-    test_samples = quantize_inputs(test.x)
+    train, test = prepared.dataset.train, prepared.dataset.test.take(slice(CURVE_SAMPLES))
+    train_inputs, test_inputs = train.inputs, test.inputs
     rates = online_learning_rates(prepared.spec.learning, total)
     order = learning_stream(len(train), total, prepared.spec.network.seed)
     points: list[CurvePoint] = []
@@ -229,13 +228,13 @@ def _learning_curve(
             if len(rows):
                 twin.learn_online(train.x[rows], train.y[rows], rates[done:steps])
             float_accuracy = twin.accuracy(test.x, test.y)
-        learned.partial_fit(quantize_inputs(train.x[rows]), train.y[rows])
+        learned.partial_fit(train_inputs[rows], train.y[rows])
         done = steps
         points.append(
             CurvePoint(
                 steps=steps,
                 float_accuracy=float_accuracy,
-                integer_accuracy=accuracies(learned.predict_exits(test_samples) == test.y),
+                integer_accuracy=accuracies(learned.predict_exits(test_inputs) == test.y),
                 halvings=tuple(learned.halvings(k) for k in range(len(prepared.plan.layers))),
             )
         )

@@ -231,7 +231,7 @@ def verify(
     Raises:
         SimulationError: the firmware faults, hangs or belongs to another model.
     """
-    _, test = prepared.test_samples(samples)
+    test = prepared.test_samples(samples)
     reference = prepared.network()
     with simulator.start(build) as machine:
         device = Device(machine)
@@ -242,7 +242,9 @@ def verify(
         curve = _Curve(prepared, device, learn_steps, checkpoints)
         curve.measure(0)
         # the points of a curve interrupt learning as well
-        interruptions = None if checkpoints else Interruptions.spread(test, learn_steps)
+        interruptions = (
+            None if checkpoints else Interruptions.spread(test.samples, test.inputs, learn_steps)
+        )
 
         def on_step(step: int) -> None:
             counter.before(step + 1)
@@ -265,15 +267,15 @@ def verify(
             device.flush()
             reference.flush()
             with machine.counting("spela_infer") as inferences:
-                device.infer_last(test[0])
+                device.infer_last(test.samples[0])
         inference = compare_inference(
             reference,
             device,
-            test,
+            test.samples,
+            test.inputs,
             lambda n: progress("inference", n + 1, len(test)),
         )
         stack_bytes = machine.stack_high_water_bytes()
-    labels = prepared.dataset.test.y[: len(test)]
     return Verification(
         prepared=prepared,
         build=build,
@@ -283,11 +285,11 @@ def verify(
         floats=compare_with_float(prepared, learning.steps, inference.labels),
         majority=compare_with_majority(prepared, inference.labels),
         trained=compare_with_trained(prepared, inference.labels),
-        integer_accuracy=accuracies(inference.reference_labels == labels),
-        device_accuracy=accuracies(inference.labels == labels),
+        integer_accuracy=accuracies(inference.reference_labels == test.y),
+        device_accuracy=accuracies(inference.labels == test.y),
         pending=pending,
         quantization=reference.quantization(),
-        silence=silence(reference, test),
+        silence=silence(reference, test.inputs),
         curve=tuple(curve.points),
         not_counted=not_counted,
         infer_instructions=inferences[0].instructions if inferences else None,
@@ -357,9 +359,9 @@ class _Curve:
         """Takes a point if one is due after this many steps; says whether it did."""
         if not self._enabled or steps not in self._at:
             return False
-        test, samples = self._prepared.test_samples()
+        test = self._prepared.test_samples()
         labels = np.array(
-            [[answer.label for answer in self._device.infer(sample)] for sample in samples]
+            [[answer.label for answer in self._device.infer(sample)] for sample in test.samples]
         )
         self.points.append(CurvePoint(steps, accuracies(test.y == labels.T)))
         return True

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spela_mcu.contenders.contender import Cost
 from spela_mcu.contenders.spela import learns_from_scratch, quantized_network
-from spela_mcu.data.dataset import Dataset, quantize_inputs
+from spela_mcu.data.dataset import Dataset
 from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board
@@ -101,7 +101,7 @@ def cost_of(
             return Cost(build.flash_bytes, build.ram_bytes, None, f"{_how(build)}; {NOT_COUNTED}")
         with simulator.start(build) as machine:
             with machine.counting("spela_infer") as calls:
-                Device(machine).infer_last(quantize_inputs(dataset.test.x[:1])[0])
+                Device(machine).infer_last(dataset.test.take(slice(1)).samples[0])
             steps = [] if inference_only else _learn(spec, dataset, network.plan.batch, machine)
     except UserError as error:
         return Cost(None, None, None, error.reason.splitlines()[0])
@@ -117,9 +117,9 @@ def _learn(spec: ModelSpec, dataset: Dataset, batch: int, machine: Machine) -> l
     """Learns the beginning of the stream, in whole batches."""
     steps = batch * max(-(-COUNTED_STEPS // batch), COUNTED_BATCHES)
     order = learning_stream(len(dataset.train), steps, spec.network.seed)
-    samples, device = quantize_inputs(dataset.train.x[order]), Device(machine)
+    train, device = dataset.train.take(order), Device(machine)
     with machine.counting("spela_learn") as calls:
-        for sample, label in zip(samples, dataset.train.y[order].tolist(), strict=True):
+        for sample, label in zip(train.samples, train.y.tolist(), strict=True):
             device.learn(sample, label, digest=False)
     return calls
 

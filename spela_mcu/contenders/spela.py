@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spela_mcu.contenders.contender import Outcome
-from spela_mcu.data.dataset import Dataset, quantize_inputs
+from spela_mcu.data.dataset import Dataset
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import float_embeddings, make_plan
 from spela_mcu.host.network import HostNetwork
@@ -77,5 +77,5 @@ def _learned_from_scratch(spec: ModelSpec, dataset: Dataset) -> Outcome:
 
 
 def _accuracy(network: HostNetwork, dataset: Dataset) -> tuple[float, ...]:
-    right = network.predict_exits(quantize_inputs(dataset.test.x)) == dataset.test.y
+    right = network.predict_exits(dataset.test.inputs) == dataset.test.y
     return tuple(right.mean(axis=1).tolist())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,35 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @property
+    def inputs(self) -> NDArray[np.int8]:
+        """What the first layer takes, int8 [n, inputs]."""
+        return quantize_inputs(self.x)
+
+    @property
+    def samples(self) -> NDArray[np.int8]:
+        """What a device takes, int8 [n, sample's inputs]."""
+        return self.inputs
+
+    def take(self, rows: slice | NDArray[Any]) -> Split:
+        """Some of the samples, by their indices or a mask."""
+        return Split(self.x[rows], self.y[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """One sample to learn.
+
+    Attributes:
+        sample: what a device takes, int8 [sample's inputs].
+        inputs: what the first layer makes of it, int8 [inputs].
+        label: its class.
+    """
+
+    sample: NDArray[np.int8]
+    inputs: NDArray[np.int8]
+    label: int
 
 
 @dataclass(frozen=True)

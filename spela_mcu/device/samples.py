@@ -108,7 +108,6 @@ def samples_of_model(model: Path, inputs: int, classes: int) -> Samples:
         UserError: the model.yaml or its data is wrong, or has other inputs or classes than the
             project.
     """
-    from spela_mcu.data.dataset import quantize_inputs
     from spela_mcu.data.load import load_dataset
     from spela_mcu.spec.load import load_spec
 
@@ -120,4 +119,4 @@ def samples_of_model(model: Path, inputs: int, classes: int) -> Samples:
             mend="name the model.yaml that the project was generated from",
             file=model,
         )
-    return Samples(quantize_inputs(dataset.test.x), dataset.test.y)
+    return Samples(dataset.test.samples, dataset.test.y)

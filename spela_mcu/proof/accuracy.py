@@ -158,7 +158,7 @@ def compare_with_float(
         steps: learning steps that the device made.
         device_labels: the device's answers, int64 [exits, n].
     """
-    test, _ = prepared.test_samples(device_labels.shape[1])
+    test = prepared.test_samples(device_labels.shape[1])
     device_right = device_labels[-1] == test.y
     runs = np.stack(
         [
@@ -229,7 +229,7 @@ def compare_with_majority(
     from scipy.stats import binomtest
 
     dataset = prepared.dataset
-    test, _ = prepared.test_samples(device_labels.shape[1])
+    test = prepared.test_samples(device_labels.shape[1])
     right = device_labels[-1] == test.y
     share = majority_share(dataset, test.y)
     hits, n = int(np.count_nonzero(right)), len(right)
@@ -264,7 +264,7 @@ def compare_with_trained(
     trained = prepared.trained_in_full()
     if trained is None:
         return None
-    test, _ = prepared.test_samples(device_labels.shape[1])
+    test = prepared.test_samples(device_labels.shape[1])
     right = trained.predict(test.x) == test.y
     device_right = device_labels[-1] == test.y
     return TrainedComparison(

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from spela_mcu.data.dataset import Lesson
 from spela_mcu.device.device import Device
 from spela_mcu.device.protocol import Prediction
 from spela_mcu.fixed_point.early_exit import EarlyAnswer, infer_early
@@ -72,18 +73,20 @@ class Interruptions:
     """Inference and flushes between learning steps, as in use: each applies what is pending.
 
     Attributes:
-        samples: int8 [n, inputs], one or more; inferred in turn.
+        samples: int8 [n, sample's inputs], one or more; inferred in turn.
+        inputs: what the first layer makes of them, int8 [n, inputs].
         after: numbers of steps learned.
     """
 
     samples: NDArray[np.int8]
+    inputs: NDArray[np.int8]
     after: frozenset[int]
 
     @classmethod
-    def spread(cls, samples: NDArray[np.int8], steps: int) -> Self:
+    def spread(cls, samples: NDArray[np.int8], inputs: NDArray[np.int8], steps: int) -> Self:
         """Some interruptions of a stream of `steps`, evenly, the last before its end."""
         places = np.linspace(0, steps, INTERRUPTIONS + 2, dtype=int)[1:-1]
-        return cls(samples, frozenset(places.tolist()) - {0, steps})
+        return cls(samples, inputs, frozenset(places.tolist()) - {0, steps})
 
 
 @dataclass(frozen=True)
@@ -106,15 +109,15 @@ class InferenceComparison:
 def compare_learning(
     reference: IntegerNetwork,
     device: Device,
-    stream: Iterable[tuple[NDArray[np.int8], int]],
+    stream: Iterable[Lesson],
     on_step: Callable[[int], None] = lambda step: None,
     interruptions: Interruptions | None = None,
 ) -> LearningComparison:
-    """Has both learn the same samples [inputs] with labels; stops at the first difference."""
+    """Has both learn the same samples; stops at the first difference."""
     steps = made = 0
-    for step, (sample, label) in enumerate(stream):
-        expected = reference.learn(sample, label)
-        answer = device.learn(sample, label)
+    for step, lesson in enumerate(stream):
+        expected = reference.learn(lesson.inputs, lesson.label)
+        answer = device.learn(lesson.sample, lesson.label)
         if answer.digest != reference.digest():
             state = find_state_difference(reference, device, step)
             return LearningComparison(step + 1, made, 1, state)
@@ -126,7 +129,7 @@ def compare_learning(
         steps = step + 1
         on_step(step)
         if interruptions is not None and steps in interruptions.after:
-            interrupted = _interrupt(reference, device, interruptions.samples, step, made)
+            interrupted = _interrupt(reference, device, interruptions, step, made)
             made += 1
             if interrupted is not None:
                 return LearningComparison(steps, made, 1, interrupted)
@@ -135,21 +138,22 @@ def compare_learning(
 
 
 def _interrupt(
-    reference: IntegerNetwork, device: Device, samples: NDArray[np.int8], step: int, number: int
+    reference: IntegerNetwork, device: Device, asked: Interruptions, step: int, number: int
 ) -> Difference | None:
     """Has both infer or flush after a learning step; the kinds take turns."""
-    sample, last = samples[number % len(samples)], len(reference.layers) - 1
+    which, last = number % len(asked.samples), len(reference.layers) - 1
+    sample, inputs = asked.samples[which], asked.inputs[which]
     found: list[Difference] = []
     match number % 4:
         case 0:
-            pairs = zip(reference.infer(sample), device.infer(sample), strict=True)
+            pairs = zip(reference.infer(inputs), device.infer(sample), strict=True)
             for index, (ours, theirs) in enumerate(pairs):
                 found += _answer_differences(step, index, ours, theirs, INTERRUPTED)
         case 1:
-            early = infer_early(reference, sample), device.infer_early(sample)
+            early = infer_early(reference, inputs), device.infer_early(sample)
             found += _early_differences(step, *early, INTERRUPTED)
         case 2:
-            answer = reference.infer(sample)[-1], device.infer_last(sample)
+            answer = reference.infer(inputs)[-1], device.infer_last(sample)
             found += _prediction_differences(step, last, *answer, INTERRUPTED)
         case _:
             reference.flush()
@@ -216,25 +220,33 @@ def compare_inference(
     reference: IntegerNetwork,
     device: Device,
     samples: NDArray[np.int8],
+    inputs: NDArray[np.int8],
     on_sample: Callable[[int], None] = lambda sample: None,
 ) -> InferenceComparison:
-    """Has both infer samples [n, inputs]; compares every exit's answer and early exit's.
+    """Has both infer; compares every exit's answer and early exit's.
 
     At the end, the learned state: inference applies what is pending, and changes nothing else.
+
+    Args:
+        reference: the integer reference.
+        device: takes the samples.
+        samples: int8 [n, sample's inputs].
+        inputs: what the first layer makes of them, int8 [n, inputs].
+        on_sample: told after each sample.
     """
     exits = len(reference.layers)
     labels = np.empty((exits, len(samples)), np.int64)
     expected_labels = np.empty_like(labels)
     mismatches = 0
     first: Difference | None = None
-    for n, sample in enumerate(samples):
-        answers, expected = device.infer(sample), reference.infer(sample)
+    for n, (sample, values) in enumerate(zip(samples, inputs, strict=True)):
+        answers, expected = device.infer(sample), reference.infer(values)
         for index, (ours, theirs) in enumerate(zip(expected, answers, strict=True)):
             labels[index, n], expected_labels[index, n] = theirs.label, ours.label
             differing = _answer_differences(n, index, ours, theirs)
             mismatches += len(differing)
             first = first or next(iter(differing), None)
-        early = _early_differences(n, infer_early(reference, sample), device.infer_early(sample))
+        early = _early_differences(n, infer_early(reference, values), device.infer_early(sample))
         mismatches += len(early)
         first = first or next(iter(early), None)
         on_sample(n)

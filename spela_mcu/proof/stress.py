@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from spela_mcu.data.dataset import Lesson
 from spela_mcu.device.device import Device
 from spela_mcu.firmware.build import Build
 from spela_mcu.fixed_point.arithmetic import Int64, activate, inverse_norm
@@ -205,10 +206,10 @@ def run_stressed(
     stream = hard_stream(model.plan, steps_for(model.plan))
     with simulator.start(build) as machine:
         device = Device(machine)
-        before = compare_inference(reference, device, samples)
-        asked = Interruptions.spread(samples, steps_for(model.plan))
+        before = compare_inference(reference, device, samples, samples)
+        asked = Interruptions.spread(samples, samples, steps_for(model.plan))
         learning = compare_learning(reference, device, stream, on_step, asked)
-        after = compare_inference(reference, device, samples)
+        after = compare_inference(reference, device, samples, samples)
     return StressRun(
         loss=model.plan.loss,
         steps=learning.steps,
@@ -242,10 +243,12 @@ def hard_samples(inputs: int, count: int, seed: int) -> NDArray[np.int8]:
     return samples.astype(np.int8)
 
 
-def hard_stream(plan: FixedPointPlan, steps: int) -> Iterator[tuple[NDArray[np.int8], int]]:
+def hard_stream(plan: FixedPointPlan, steps: int) -> Iterator[Lesson]:
     """Samples with unrelated labels: every layer is wrong most of the time."""
     labels = np.random.default_rng(SEED + 2).integers(0, plan.classes, steps)
-    return zip(hard_samples(plan.inputs, steps, SEED), labels.tolist(), strict=True)
+    samples = hard_samples(plan.inputs, steps, SEED)
+    for sample, label in zip(samples, labels.tolist(), strict=True):
+        yield Lesson(sample, sample, label)
 
 
 def stressed(prepared: Prepared, stressor: Stressor) -> Prepared:

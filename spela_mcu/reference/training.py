@@ -151,7 +151,7 @@ def _batches(split: Split, size: int, rng: np.random.Generator) -> Iterator[Spli
     order = rng.permutation(len(split))
     for start in range(0, len(order), size):
         rows = order[start : start + size]
-        yield Split(split.x[rows], split.y[rows])
+        yield split.take(rows)
 
 
 def _counted(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.contenders.spela import learns_from_scratch
-from spela_mcu.data.dataset import Dataset, Split, quantize_inputs
+from spela_mcu.data.dataset import Dataset, Split
 from spela_mcu.fixed_point.arithmetic import Int64
 from spela_mcu.fixed_point.early_exit import all_answers
 from spela_mcu.fixed_point.plan import make_plan
@@ -79,7 +79,7 @@ def held_out(spec: ModelSpec, dataset: Dataset, label: int) -> HeldOut:
     is_unknown = test.y == label
     known = np.flatnonzero(~is_unknown)[:TESTED_AT_MOST]
     unknown = np.flatnonzero(is_unknown)[:TESTED_AT_MOST]
-    sides = [all_answers(network, quantize_inputs(test.x[rows])) for rows in (known, unknown)]
+    sides = [all_answers(network, test.take(rows).inputs) for rows in (known, unknown)]
     false_alarms, hits = roc(sides[0].cosines[-1], sides[1].cosines[-1])
     return HeldOut(
         name=dataset.class_names[label],
@@ -96,19 +96,15 @@ def without(dataset: Dataset, label: int) -> Dataset:
     """The data without one class; the labels above it move down by one."""
 
     def kept(split: Split) -> Split:
-        rows = split.y != label
-        y = split.y[rows]
-        return Split(split.x[rows], y - (y > label))
+        part = split.take(split.y != label)
+        return replace(part, y=part.y - (part.y > label))
 
-    return Dataset(
-        name=dataset.name,
-        input_shape=dataset.input_shape,
+    return replace(
+        dataset,
         class_names=dataset.class_names[:label] + dataset.class_names[label + 1 :],
-        scaling=dataset.scaling,
         train=kept(dataset.train),
         validation=kept(dataset.validation),
         test=kept(dataset.test),
-        columns=dataset.columns,
     )
 
 
