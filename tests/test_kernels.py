@@ -56,6 +56,7 @@ class Case:
     is_nearest: bool
     later_inputs: np.ndarray
     later_multipliers: np.ndarray
+    scratch: int
 
     def __repr__(self):
         rounding = "nearest" if self.is_nearest else f"dither from {self.state:#x}"
@@ -98,8 +99,8 @@ class Case:
         while not rows_to_update or len(rows_to_update) % 2:
             rows_to_update.append((0, 0))
         head += [len(rows_to_update), self.first_state, multiplier, increment, after]
-        end, rows_of_batch, applied = self.apply(relieved, after, shift, half)
-        head += [limit, is_relieved, len(self.later_inputs), len(rows_of_batch), end]
+        end, applied = self.apply(relieved, after, shift, half)
+        head += [limit, is_relieved, len(self.later_inputs), self.scratch, end]
         stride = -(-len(self.later_inputs) // 2) * 2
         later_multipliers = np.zeros((padded(rows), stride), np.int16)
         later_multipliers[:rows, : len(self.later_inputs)] = self.later_multipliers.T
@@ -113,26 +114,16 @@ class Case:
             pack(relieved, dtype),
             *(one.astype(np.int8).tobytes() for one in self.later_inputs),
             later_multipliers.tobytes(),
-            np.array(rows_of_batch, np.uint32).tobytes(),
             pack(applied, dtype),
         )
         return b"".join(part + bytes(-len(part) % 4) for part in parts)
 
     def apply(self, weights, state, shift, half):
-        """Several updates as one: the dither's last state, the rows, the weights."""
-        rows, columns = weights.shape
+        """Several updates as one: the dither's last state, the weights."""
+        columns = weights.shape[1]
         noise, end = self.draw(padded(columns), shift, state)
         steps = self.later_multipliers.T @ self.later_inputs + noise[:columns] >> shift
-        listed = np.flatnonzero(self.later_multipliers.any(axis=0))
-        applied = weights.copy()
-        applied[listed] = np.clip(weights + steps, -half, half - 1)[listed]
-        stride = -(-len(self.later_inputs) // 2) * 2
-        found = listed.tolist()
-        spare = next((row for row in range(padded(rows)) if row not in found), None)
-        while not found or len(found) % 2:
-            found.append(spare)
-        places = [(row // 4 * 4 * padded(columns) + row % 4 * 4, row * stride) for row in found]
-        return end, places, applied
+        return end, np.clip(weights + steps, -half, half - 1)
 
     @property
     def first_state(self):
@@ -180,7 +171,9 @@ def cases(draw, widths=(0, 8, 12, 16)):
 
     def numbers(low, high, size):
         anywhere = rng.integers(low, high + 1, size)
-        kind = draw(st.sampled_from(["anywhere", "ends", "low", "high", "small", "sparse", "zero"]))
+        kind = draw(
+            st.sampled_from(["anywhere", "ends", "low", "high", "small", "sparse", "usual", "zero"])
+        )
         return {
             "anywhere": anywhere,
             "ends": rng.choice([low, high], size),
@@ -188,6 +181,7 @@ def cases(draw, widths=(0, 8, 12, 16)):
             "high": np.full(size, high),
             "small": rng.integers(-1, 2, size),
             "sparse": anywhere * (rng.random(size) < 0.1),
+            "usual": (anywhere >> 3) * (rng.random(size) < 0.5),
             "zero": np.zeros(size, np.int64),
         }[kind]
 
@@ -200,6 +194,7 @@ def cases(draw, widths=(0, 8, 12, 16)):
         is_nearest=draw(st.booleans()),
         later_inputs=numbers(-128, 127, (batch, columns)),
         later_multipliers=numbers(-(1 << 15), (1 << 15) - 1, (batch, rows)),
+        scratch=8 * draw(st.integers(0, 300)),
     )
 
 
@@ -421,13 +416,30 @@ FAULTS = [
         "inputs += 4U * batch->stride - 4U",
         "applied weights",
     ),
-    ("dsp", "orr     lr, lr, r5", "mov     lr, r5", "applied weights"),
-    ("dsp", "smlad   r6, r10, lr, r6", "smlad   r6, r9, lr, r6", "applied weights"),
+    ("dsp", 'smlad   r6, r10, " multipliers', 'smlad   r6, r9, " multipliers', "applied weights"),
+    ("dsp", "orr     r3, r3, r0", "mov     r3, r0", "applied weights"),
+    ("dsp", "orr     r3, r3, r5", "movs    r3, r3", "applied weights"),
+    ("dsp", "2U + has_1 + 2U * has_3", "2U + has_1 + has_3", "applied weights"),
+    ("dsp", "if (b != 0U)", "if (a != 0U)", "applied weights"),
+    ("dsp", "count != 0U && twos[0]", "count > 1U && twos[0]", "applied weights"),
+    ("dsp", "SPELA_SMALL 65024U", "SPELA_SMALL 65536U", "applied weights"),
+    ("dsp", "qadd8   r2, r2, r6", "sadd8   r2, r2, r6", "applied weights"),
     ("dsp", "sxtab16 r7, r7, r4, ror #8", "sxtab16 r7, r7, r4", "applied weights"),
     ("dsp", "ssat16  r7, #8, r7", "ssat16  r7, #9, r7", "applied weights"),
-    ("dsp", "pkhtb   r7, r7, r5, asr #16", "pkhtb   r7, r7, r5, asr #15", "applied weights"),
-    ("dsp", "str     r7, [sp, #28]", "str     r6, [sp, #28]", "applied weights|applied state"),
-    ("dsp", *an_end(44, "r4-r11", 48, "r5-r11"), "registers"),
+    ("dsp", "sxtb16  r9, r9, ror #8", "sxtb16  r9, r9", "applied weights"),
+    (
+        "dsp",
+        'lsr     r7, r7, #8\\n"\n        "7:',
+        'lsr     r7, r7, #7\\n"\n        "7:',
+        "applied weights",
+    ),
+    ("dsp", "str     r7, [r1, #32]", "str     r6, [r1, #32]", "applied weights|applied state"),
+    (
+        "dsp",
+        "state = tile.state",
+        "state = batch->state = tile.state",
+        "applied weights|applied state",
+    ),
     ("portable", "k < batch->count; k++", "k + 1U < batch->count; k++", "applied weights"),
     ("portable", "i < 4U * batch->count", "i < 2U * batch->count", "applied weights"),
     ("portable", "low, high)", "low + 1, high)", "weights"),
@@ -436,23 +448,18 @@ FAULTS = [
 ]
 FILES = {
     "sse2": "spela_kernels_sse2.c",
-    "dsp": "spela_kernels_dsp.c",
-    "dsp, small": "spela_kernels_dsp.c",
-    "armv7-m": "spela_kernels_thumb.c",
-    "armv6-m": "spela_kernels_thumb.c",
-    "mve": "spela_kernels_mve.c",
+    "dsp": "spela_kernels_dsp*.c",
+    "armv7-m": "spela_kernels_thumb*.c",
+    "armv6-m": "spela_kernels_thumb*.c",
+    "mve": "spela_kernels_mve*.c",
 }
+PORTABLE = "spela_kernels_*.h"
 
 
 def file_with(kernels, text):
     """The file of a kernel set that holds a text, once."""
-    files = (
-        [FILES[kernels]]
-        if kernels in FILES
-        else ["spela_kernels_body.h", "spela_kernels_batch.h", "spela_kernels_upkeep.h"]
-    )
-    folder = HOST if kernels == "sse2" else RUNTIME
-    (found,) = (name for name in files if (folder / name).read_text().count(text) == 1)
+    files = (HOST if kernels == "sse2" else RUNTIME).glob(FILES.get(kernels, PORTABLE))
+    (found,) = (file.name for file in files if file.read_text().count(text) == 1)
     return found
 
 

@@ -118,6 +118,11 @@ static __m128i batch_steps(const int16_t *multipliers, const __m128i *pairs, uin
 void spela_apply_int8(int8_t *weights, const spela_shape_t *shape, spela_batch_t *batch) {
     const int8_t *inputs = batch->inputs;
     __m128i *const pairs = (__m128i *)(void *)batch->scratch;
+    uint16_t *const rows = (uint16_t *)(pairs + batch->stride / 2U);
+    const uint32_t listed = spela_list_rows(batch, shape->rows, rows);
+    if (listed % 2U != 0U) {
+        rows[listed] = rows[listed - 1U]; /* the same twice is as good as once */
+    }
     for (uint32_t column = 0U; column < shape->columns; column += 4U) {
         int32_t noise[4];
         for (uint32_t i = 0U; i < 4U; i++) {
@@ -136,11 +141,11 @@ void spela_apply_int8(int8_t *weights, const spela_shape_t *shape, spela_batch_t
             continue; /* the update of inputs that are all zero is their noise >> 16: zero */
         }
         int8_t *const block = weights + 4U * column;
-        for (const spela_batch_row_t *row = batch->rows; row != batch->rows_end; row += 2) {
-            int8_t *const w0 = block + row[0].offset;
-            int8_t *const w1 = block + row[1].offset;
-            const int16_t *const m0 = batch->multipliers + row[0].multipliers;
-            const int16_t *const m1 = batch->multipliers + row[1].multipliers;
+        for (uint32_t r = 0U; r < listed; r += 2U) {
+            int8_t *const w0 = block + spela_row_offset(rows[r], shape->columns);
+            int8_t *const w1 = block + spela_row_offset(rows[r + 1U], shape->columns);
+            const int16_t *const m0 = batch->multipliers + rows[r] * batch->stride;
+            const int16_t *const m1 = batch->multipliers + rows[r + 1U] * batch->stride;
             const __m128i moves = _mm_packs_epi32(batch_steps(m0, pairs, batch->count, noises),
                                                   batch_steps(m1, pairs, batch->count, noises));
             const __m128i both = _mm_unpacklo_epi32(load_row(w0), load_row(w1));

@@ -205,9 +205,9 @@ static uint32_t take(uint32_t *used, uint32_t bytes) {
     return offset;
 }
 
-/** Bytes of a place for `inputs` wide inputs, at least `narrowest`. */
-static uint32_t wide_bytes(uint32_t inputs, uint32_t narrowest) {
-    return (2U * (inputs > narrowest ? inputs : narrowest) + 15U) & ~UINT32_C(15);
+/** Bytes of a place for wide inputs. */
+static uint32_t wide_bytes(uint32_t inputs) {
+    return (2U * inputs + 15U) & ~UINT32_C(15);
 }
 
 /**
@@ -223,23 +223,24 @@ static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_s
         widest = units > widest ? units : widest;
     }
     const uint32_t inputs = spela_padded(model->layers[0].inputs);
-    /* Updates are kept in pairs; to apply them, a layer's inputs make room for four of each. */
     const uint32_t kept =
         SPELA_LEARNS(model) && SPELA_SUMS_UPDATES(model) ? spela_stride(model) : 0U;
-    const uint32_t narrowest = kept == 0U ? 0U : 4U * kept + 8U;
     uint32_t used =
         (uint32_t)sizeof(spela_t) + model->layer_count * (uint32_t)sizeof(spela_layer_state_t);
     head->scores_offset = take(&used, 4U * spela_padded(model->classes));
-    /* The list of rows takes the place of the sums it is made from: entry k needs the sum of row
-     * k or a later one, and ends before that sum if the sums fill the list's second half. */
-    head->rows_offset = used;
-    used += SPELA_LEARNS(model) ? 4U * widest : 0U;
-    head->sums_offset = used;
-    used += 4U * widest;
-    head->wide_offset[0] = used;
-    used += wide_bytes(inputs > widest ? inputs : widest, narrowest);
     head->wide_offset[1] = used;
-    used += wide_bytes(widest, narrowest);
+    used += wide_bytes(widest);
+    /* The list of rows takes the place of the sums it is made from: entry k needs the sum of row
+     * k or a later one, and ends before that sum if the sums fill the list's second half. The
+     * scratch of an application begins or ends here, or holds all of it (spela_scratch). */
+    head->rows_offset = used;
+    head->sums_offset = used + (SPELA_LEARNS(model) ? 4U * widest : 0U);
+    used = head->sums_offset + 4U * widest;
+    if (kept != 0U) {
+        used = head->rows_offset + spela_scratch_bytes(widest, kept);
+    }
+    head->wide_offset[0] = used;
+    used += wide_bytes(inputs > widest ? inputs : widest);
     for (uint32_t i = 0U; i < model->layer_count; i++) {
         const spela_layer_t *const layer = &model->layers[i];
         const uint32_t activation_offset = take(&used, layer->units);

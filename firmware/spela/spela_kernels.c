@@ -15,6 +15,7 @@ void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide) {
 }
 #endif
 
+#ifndef SPELA_DSP_KERNELS
 void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *kept) {
     for (uint32_t column = 0U; column < columns; column += 4U) {
         for (uint32_t i = 0U; i < 4U; i++) {
@@ -23,6 +24,7 @@ void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *
         kept += 4U * stride;
     }
 }
+#endif
 
 #define SPELA_WEIGHT       int8_t
 #define SPELA_NAME(x)      x##_int8

@@ -54,29 +54,48 @@ typedef struct {
     uint32_t increment;
 } spela_update_t;
 
-/** A row that pending updates change. */
-typedef struct {
-    uint32_t offset;      /**< of the row's first weight from the matrix's, in weights */
-    uint32_t multipliers; /**< of its first multiplier in the batch's */
-} spela_batch_row_t;
-
 /** Several updates of a matrix, applied as one: w[row][i] += round(sum multiplier * x[i]). */
 typedef struct {
-    const int8_t *inputs;       /**< as spela_keep laid them */
-    const int16_t *multipliers; /**< [stride] a row */
-    spela_batch_row_t *rows; /**< an even number of them, and not none; a kernel may change them */
-    spela_batch_row_t *rows_end;
-    int16_t *scratch; /**< 4 * stride + 8 values, 8-aligned */
-    uint32_t count;   /**< updates, an even number: a last one without multipliers fills the pair */
-    uint32_t stride;  /**< room for so many, an even number */
-    uint32_t state;   /**< of the dither, as in spela_update_t */
+    const int8_t *inputs; /**< as spela_keep laid them; behind the last update's, anything */
+    int16_t *multipliers; /**< [rows][stride], zero behind the last update's and in rows of padding;
+                               nobody needs them afterwards. 4-aligned */
+    uint32_t *scratch;    /**< 8-aligned */
+    uint32_t scratch_bytes; /**< at least spela_scratch_bytes */
+    uint32_t count;         /**< updates, 1 to stride */
+    uint32_t stride;        /**< room for so many, an even number */
+    uint32_t state;         /**< of the dither, as in spela_update_t */
     uint32_t multiplier;
     uint32_t increment;
 } spela_batch_t;
 
+/** Bytes of scratch in which every set of kernels can apply updates. A set that takes as many rows
+ *  at a time as fit is faster with more. */
+static inline uint32_t spela_scratch_bytes(uint32_t rows, uint32_t stride) {
+    const uint32_t few_rows = 80U * stride + 128U;
+    return 8U * rows > few_rows ? 8U * rows : few_rows;
+}
+
 /** Where a row starts, in weights. */
 static inline uint32_t spela_row_offset(uint32_t row, uint32_t columns) {
     return (row / 4U) * 4U * columns + (row % 4U) * 4U;
+}
+
+/** Lists the rows that pending updates change; returns how many. */
+static inline uint32_t spela_list_rows(const spela_batch_t *batch, uint32_t rows, uint16_t *list) {
+    uint32_t count = 0U;
+    const int16_t *multipliers = batch->multipliers;
+    for (uint32_t row = 0U; row < rows; row++) {
+        int32_t any = 0;
+        for (uint32_t k = 0U; k < batch->count; k++) {
+            any |= multipliers[k];
+        }
+        if (any != 0) {
+            list[count] = (uint16_t)row;
+            count++;
+        }
+        multipliers += batch->stride;
+    }
+    return count;
 }
 
 /** Brings inputs into the form that this core's kernels read, padded with zeros to whole blocks.
@@ -126,8 +145,9 @@ void spela_update_int16(int16_t *weights, const spela_shape_t *shape, spela_upda
  *  @param kept  where the update's first four go; 4-aligned */
 void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *kept);
 
-/** Adds the rounded sums of several updates to the rows listed, saturating. Draws one number a
- *  column, column by column, whatever the inputs are. |sum| <= 2^28: up to 64 updates.
+/** Adds the rounded sums of several updates, saturating. Draws one number a column, column by
+ *  column, whatever the inputs and multipliers are. |sum| <= 2^28: up to 64 updates. A row whose
+ *  multipliers are all zero, or a column whose inputs are, does not change.
  *  @param batch  its state is moved on, its other members stay */
 void spela_apply_int8(int8_t *weights, const spela_shape_t *shape, spela_batch_t *batch);
 void spela_apply_int16(int16_t *weights, const spela_shape_t *shape, spela_batch_t *batch);

@@ -9,6 +9,8 @@ void SPELA_NAME(spela_apply)(SPELA_WEIGHT *weights, const spela_shape_t *shape,
     const int32_t greatest = (int32_t)(UINT32_C(1) << (SPELA_BITS(shape) - 1U)) - 1;
     const int32_t least = -greatest - 1;
     const int8_t *inputs = batch->inputs;
+    uint16_t *const rows = (uint16_t *)(void *)batch->scratch;
+    const uint32_t listed = spela_list_rows(batch, shape->rows, rows);
     for (uint32_t column = 0U; column < shape->columns; column += 4U) {
         int32_t noise[4];
         for (uint32_t i = 0U; i < 4U; i++) {
@@ -21,10 +23,9 @@ void SPELA_NAME(spela_apply)(SPELA_WEIGHT *weights, const spela_shape_t *shape,
         }
         SPELA_WEIGHT *const block = weights + 4U * column;
         /* the update of inputs that are all zero is their noise >> shift: zero */
-        const spela_batch_row_t *row = nonzero == 0 ? batch->rows_end : batch->rows;
-        for (; row != batch->rows_end; row++) {
-            SPELA_WEIGHT *const w = block + row->offset;
-            const int16_t *const multipliers = batch->multipliers + row->multipliers;
+        for (uint32_t r = nonzero == 0 ? listed : 0U; r < listed; r++) {
+            SPELA_WEIGHT *const w = block + spela_row_offset(rows[r], shape->columns);
+            const int16_t *const multipliers = batch->multipliers + rows[r] * batch->stride;
             int32_t sums[4] = {noise[0], noise[1], noise[2], noise[3]};
             for (uint32_t k = 0U; k < batch->count; k++) {
                 const int32_t multiplier = multipliers[k];

@@ -51,6 +51,16 @@ void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide) {
     }
 }
 
+void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *kept) {
+    const uint32_t *pairs = (const uint32_t *)(const void *)wide;
+    for (; columns > 0U; columns -= 4U) {
+        const uint32_t even = pairs[0] & UINT32_C(0x00FF00FF);
+        *(uint32_t *)(void *)kept = even | (pairs[1] & UINT32_C(0x00FF00FF)) << 8;
+        pairs += 2;
+        kept += 4U * stride;
+    }
+}
+
 /* clang-format off */
 
 /* Sixteen multiply-accumulates: 4 rows by 4 columns, 18 instructions.
@@ -188,124 +198,6 @@ __attribute__((naked)) void spela_update_int8(SPELA_ARGUMENT int8_t *weights,
         "ldr     r2, [sp, #24]\n"
         "str     r3, [r2, #12]\n"
         "add     sp, #28\n"
-        "pop     {r4-r11, pc}\n");
-}
-
-/* The next two updates of a row of four weights: 6 instructions for 8 multiply-accumulates. r3
- * multipliers; r12 inputs, of both updates in a word, a word a column; sums r4-r7; r8-r11, lr
- * scratch. */
-#define SPELA_PAIR                          \
-    "ldr     lr, [r3], #4\n"                \
-    "ldmia   r12!, {r8-r11}\n"              \
-    "smlad   r4, r8, lr, r4\n"              \
-    "smlad   r5, r9, lr, r5\n"              \
-    "smlad   r6, r10, lr, r6\n"             \
-    "smlad   r7, r11, lr, r7\n"
-
-/* Block by block of columns. Each block's dither and inputs are made ready in the scratch once, for
- * all its rows: four words that sums start from, then the inputs in pairs of updates. */
-__attribute__((naked)) void spela_apply_int8(SPELA_ARGUMENT int8_t *weights,
-                                             SPELA_ARGUMENT const spela_shape_t *shape,
-                                             SPELA_ARGUMENT spela_batch_t *batch) {
-    /* sp: columns left, rows, their end, scratch, pairs over, inputs, bytes of a block's inputs,
-     * state, multiplier, increment, batch; r0 weights, r2 end of the scratch */
-    __asm__ volatile(
-        "push    {r2, r4-r11, lr}\n"
-        "sub     sp, #40\n"
-        "mov     r4, #0x00ff00ff\n"
-        "mov     r5, #0x01010101\n"
-        "usub8   r4, r4, r5\n"             /* GE = 0101, and nothing below sets it again */
-        "ldr     r3, [r1, #4]\n"           /* columns */
-        "add     r12, r2, #28\n"
-        "ldmia   r12, {r4-r6}\n"           /* state, multiplier, increment */
-        "add     r12, sp, #28\n"
-        "stmia   r12, {r4-r6}\n"
-        /* inputs, multipliers, rows, rows_end, scratch, count, stride */
-        "ldmia   r2, {r4-r10}\n"
-        "str     r3, [sp]\n"
-        "strd    r6, r7, [sp, #4]\n"
-        "str     r8, [sp, #12]\n"
-        "ubfx    r12, r9, #1, #2\n"
-        "lsl     r10, r10, #2\n"
-        "strd    r12, r4, [sp, #16]\n"
-        "str     r10, [sp, #24]\n"
-        "add     r2, r8, r9, lsl #3\n"
-        "adds    r2, #16\n"
-        "0: ldr  r12, [r6, #4]\n"          /* rows are told where their multipliers lie */
-        "add     r12, r5, r12, lsl #1\n"
-        "str     r12, [r6, #4]\n"
-        "adds    r6, #8\n"
-        "cmp     r6, r7\n"
-        "bne     0b\n"
-        "1: ldr  r3, [sp, #28]\n"
-        "ldrd    r8, r9, [sp, #32]\n"
-        "mla     r4, r3, r8, r9\n"
-        "mla     r5, r4, r8, r9\n"
-        "mla     r6, r5, r8, r9\n"
-        "mla     r7, r6, r8, r9\n"
-        "str     r7, [sp, #28]\n"
-        "lsr     r4, r4, #16\n"
-        "lsr     r5, r5, #16\n"
-        "lsr     r6, r6, #16\n"
-        "lsr     r7, r7, #16\n"
-        "ldr     r12, [sp, #12]\n"
-        "stmia   r12!, {r4-r7}\n"
-        "ldrd    r3, r10, [sp, #20]\n"
-        "add     r11, r3, r10\n"
-        "str     r11, [sp, #20]\n"
-        "mov     lr, #0\n"
-        "2: ldrd r4, r5, [r3], #8\n"       /* four inputs of one update, and of the next */
-        "orr     lr, lr, r4\n"
-        "orr     lr, lr, r5\n"
-        "sxtb16  r8, r4\n"
-        "sxtb16  r9, r5\n"
-        "sxtb16  r4, r4, ror #8\n"
-        "sxtb16  r5, r5, ror #8\n"
-        "pkhbt   r6, r8, r9, lsl #16\n"
-        "pkhbt   r7, r4, r5, lsl #16\n"
-        "pkhtb   r8, r9, r8, asr #16\n"
-        "pkhtb   r9, r5, r4, asr #16\n"
-        "stmia   r12!, {r6-r9}\n"
-        "cmp     r12, r2\n"
-        "bne     2b\n"
-        "cmp     lr, #0\n"
-        "beq     9f\n"
-        "ldr     r1, [sp, #4]\n"
-        "3: ldr  r3, [r1, #4]\n"
-        "ldrd    r12, lr, [sp, #12]\n"
-        "ldmia   r12!, {r4-r7}\n"
-        "tbb     [pc, lr]\n"
-        "4: .byte (5f - 4b) / 2, (8f - 4b) / 2, (7f - 4b) / 2, (6f - 4b) / 2\n"
-        "5:\n" SPELA_PAIR
-        "6:\n" SPELA_PAIR
-        "7:\n" SPELA_PAIR
-        "8:\n" SPELA_PAIR
-        "cmp     r12, r2\n"
-        "bne     5b\n"
-        "ldr     r3, [r1], #8\n"
-        /* steps of columns 0 and 2, of 1 and 3; |step| <= 2^12 */
-        "pkhtb   r6, r6, r4, asr #16\n"
-        "pkhtb   r7, r7, r5, asr #16\n"
-        "ldr     r4, [r0, r3]\n"
-        "sxtab16 r6, r6, r4\n"
-        "sxtab16 r7, r7, r4, ror #8\n"
-        "ssat16  r6, #8, r6\n"
-        "ssat16  r7, #8, r7\n"
-        "lsl     r7, r7, #8\n"
-        "sel     r6, r6, r7\n"
-        "str     r6, [r0, r3]\n"
-        "ldr     lr, [sp, #8]\n"
-        "cmp     r1, lr\n"
-        "bne     3b\n"
-        "9: adds r0, #16\n"
-        "ldr     r3, [sp]\n"
-        "subs    r3, #4\n"
-        "str     r3, [sp]\n"
-        "bne     1b\n"
-        "ldr     r3, [sp, #28]\n"
-        "ldr     r2, [sp, #40]\n"
-        "str     r3, [r2, #28]\n"
-        "add     sp, #44\n"
         "pop     {r4-r11, pc}\n");
 }
 

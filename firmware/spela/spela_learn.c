@@ -194,56 +194,26 @@ static void update_layer(spela_t *network, uint32_t index, uint32_t count) {
     network->layers[index].updates++;
 }
 
-/** Lists the rows for which any pending update has a multiplier, in pairs and at least one; returns
- *  how many. An odd number of updates is filled up by one that changes nothing. */
-static uint32_t list_batch_rows(spela_t *network, uint32_t index, uint32_t pending) {
-    const spela_layer_t *const layer = spela_layer(network, index);
-    const uint32_t columns = spela_padded(layer->inputs);
-    const uint32_t stride = spela_stride(network->model.pointer);
-    spela_batch_row_t *const rows = spela_at(network, network->rows_offset);
-    int16_t *multipliers = spela_multipliers(network, index);
-    uint32_t count = 0U;
-    uint32_t spare = layer->units; /* a row without multipliers: of the padding, or found below */
-    for (uint32_t j = 0U; j < layer->units; j++) {
-        int32_t any = 0;
-        for (uint32_t k = 0U; k < pending; k++) {
-            any |= multipliers[k];
-        }
-        if (pending % 2U != 0U) {
-            multipliers[pending] = 0;
-        }
-        if (any != 0) {
-            rows[count].offset = spela_row_offset(j, columns);
-            rows[count].multipliers = j * stride;
-            count++;
-        } else {
-            spare = j;
-        }
-        multipliers += stride;
-    }
-    /* An odd count is that of an odd number of units, which are padded, or leaves a row out. */
-    while (count == 0U || count % 2U != 0U) {
-        rows[count].offset = spela_row_offset(spare, columns);
-        rows[count].multipliers = spare * stride;
-        count++;
-    }
-    return count;
-}
 /** Applies a layer's pending updates, one or more. */
 static void apply_layer(spela_t *network, uint32_t index) {
     spela_layer_state_t *const state = &network->layers[index];
     const spela_shape_t shape = spela_weight_shape(spela_layer(network, index));
     const uint32_t pending = state->pending;
-    const uint32_t count = list_batch_rows(network, index, pending);
-    spela_batch_row_t *const rows = spela_at(network, network->rows_offset);
+    const uint32_t stride = spela_stride(network->model.pointer);
+    int16_t *const multipliers = spela_multipliers(network, index);
+    for (uint32_t k = pending; k < stride; k++) { /* none, if the batch is full and even */
+        for (uint32_t j = 0U; j < shape.rows; j++) {
+            multipliers[j * stride + k] = 0;
+        }
+    }
+    const spela_place_t scratch = spela_scratch(network, index);
     const spela_dither_t noise = dither(network);
     spela_batch_t batch = {spela_kept(network, index),
-                           spela_multipliers(network, index),
-                           rows,
-                           rows + count,
-                           spela_wide(network, index), /* the layer has no more use for it */
-                           (pending + 1U) & ~UINT32_C(1),
-                           spela_stride(network->model.pointer),
+                           multipliers,
+                           spela_at(network, scratch.offset),
+                           scratch.bytes,
+                           pending,
+                           stride,
                            noise.state,
                            noise.multiplier,
                            noise.increment};

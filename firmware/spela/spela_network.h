@@ -25,9 +25,10 @@ struct spela {
     } model;
     uint32_t dither_state;
     spela_counters_t counters;
+    /* in this order in the arena: the inputs of odd layers, the rows, the inputs of even layers */
     uint32_t scores_offset;  /**< int32 [classes, padded] */
     uint32_t sums_offset;    /**< int32 [widest layer, padded]; then act(sum) in their place */
-    uint32_t rows_offset;    /**< spela_row_update_t [widest layer, padded]; ends with the sums */
+    uint32_t rows_offset;    /**< spela_row_update_t [widest layer, padded], the sums its end */
     uint32_t wide_offset[2]; /**< inputs of even and of odd layers, as spela_widen makes them; an
                                   activation is the input of its scores and of the next layer */
     spela_layer_state_t layers[]; /**< [layer_count] */
@@ -110,6 +111,24 @@ static inline const void *spela_weights(const spela_t *network, uint32_t index) 
 /** A layer's inputs, wide; for index = layer_count, the last layer's activation. */
 static inline int16_t *spela_wide(const spela_t *network, uint32_t index) {
     return spela_at(network, network->wide_offset[index % 2U]);
+}
+
+/** A part of the arena. */
+typedef struct {
+    uint32_t offset;
+    uint32_t bytes;
+} spela_place_t;
+
+/** Where a layer that has answered and found its multipliers may write: in the place of the sums
+ *  and of its own inputs, but not in that of the next layer's. */
+static inline spela_place_t spela_scratch(const spela_t *network, uint32_t index) {
+    const bool is_last = index + 1U == network->model.pointer->layer_count;
+    const bool is_even = index % 2U == 0U;
+    const uint32_t start = is_even && !is_last ? network->rows_offset : network->wide_offset[1];
+    const uint32_t end =
+        is_even || is_last ? network->layers[0].activation_offset : network->wide_offset[0];
+    const spela_place_t place = {start, end - start};
+    return place;
 }
 
 /** Room for the updates of a batch, in pairs. */

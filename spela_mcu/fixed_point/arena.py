@@ -28,26 +28,37 @@ def pending_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
     """Bytes in which layers keep updates until they are applied; they are kept in pairs."""
     if plan.batch == 1 or inference_only:
         return 0
-    kept = rounded_up(plan.batch, 2)
+    kept = stride(plan.batch)
     return sum(
         _taken(kept * (2 * padded(layer.units) + padded(layer.inputs))) for layer in plan.layers
     )
+
+
+def stride(batch: int) -> int:
+    """Room for the updates of a batch: spela_stride in C."""
+    return rounded_up(batch, 2)
+
+
+def scratch_bytes(rows: int, batch: int) -> int:
+    """Bytes in which updates can be applied to so many rows: spela_scratch_bytes in C."""
+    return max(8 * rows, 80 * stride(batch) + 128)
 
 
 def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
     """Bytes of instance, activations, sums, scores and inputs: of neither weights nor updates."""
     widest = padded(max(layer.units for layer in plan.layers))
     sums_updates = plan.batch > 1 and not inference_only
-    narrowest = 4 * rounded_up(plan.batch, 2) + 8 if sums_updates else 0
-    rows = 4 if inference_only else ROW_UPDATE_BYTES  # the list of rows takes the sums' place
+    rows = widest * (4 if inference_only else ROW_UPDATE_BYTES)  # in the place of the sums
+    if sums_updates:
+        rows = scratch_bytes(widest, plan.batch)
     return (
         INSTANCE_BYTES
         + len(plan.layers) * LAYER_STATE_BYTES
         + _taken(4 * padded(plan.classes))
-        + rows * widest
+        + rows
         # layers' inputs, which are the previous activation: two buffers that take turns
-        + rounded_up(2 * max(padded(plan.layers[0].inputs), widest, narrowest), WIDE_UNIT_BYTES)
-        + rounded_up(2 * max(widest, narrowest), WIDE_UNIT_BYTES)
+        + rounded_up(2 * max(padded(plan.layers[0].inputs), widest), WIDE_UNIT_BYTES)
+        + rounded_up(2 * widest, WIDE_UNIT_BYTES)
         + sum(_taken(layer.units) for layer in plan.layers)
     )
 

@@ -37,8 +37,8 @@ typedef struct {
 
 /* What precedes a case's arrays: the inputs, the weights, the sums expected, the rows to update,
  * the weights expected after that, and those after relieving; then, of the updates that are applied
- * as one, the inputs of each, the multipliers of each row, the rows, and the weights expected. Each
- * begins at a word. */
+ * as one, the inputs of each, the multipliers of each row, and the weights expected. Each begins at
+ * a word. */
 typedef struct {
     uint32_t rows;
     uint32_t columns;
@@ -52,8 +52,8 @@ typedef struct {
     uint32_t state_after;
     uint32_t limit;
     uint32_t is_relieved;
-    uint32_t batch; /* updates applied as one */
-    uint32_t batch_rows;
+    uint32_t batch;   /* updates applied as one */
+    uint32_t scratch; /* bytes beyond those that suffice */
     uint32_t state_in_the_end;
 } case_t;
 
@@ -63,7 +63,6 @@ static guarded_t sums __attribute__((aligned(16)));
 static guarded_t inputs __attribute__((aligned(16)));
 static guarded_t kept __attribute__((aligned(16)));
 static guarded_t multipliers __attribute__((aligned(16)));
-static guarded_t rows __attribute__((aligned(16)));
 static guarded_t scratch __attribute__((aligned(16)));
 
 uint32_t run_cases(const uint32_t *words);
@@ -218,8 +217,7 @@ static uint32_t run_batch(const case_t *it, const spela_shape_t *shape, const ui
     const uint32_t stride = (it->batch + 1U) / 2U * 2U;
     const uint32_t kept_bytes = it->columns * stride;
     const uint32_t multiplier_bytes = 2U * it->rows * stride;
-    const uint32_t row_bytes = 8U * it->batch_rows;
-    const uint32_t scratch_bytes = 2U * (4U * stride + 8U);
+    const uint32_t scratch_bytes = spela_scratch_bytes(it->rows, stride) + it->scratch;
     int8_t *const w = (int8_t *)weights.data;
     int16_t *const w16 = (int16_t *)(void *)weights.data;
     int16_t *const x = (int16_t *)(void *)wide.data;
@@ -239,18 +237,14 @@ static uint32_t run_batch(const case_t *it, const spela_shape_t *shape, const ui
         }
     }
     copy(multipliers.data, take(words, multiplier_bytes), multiplier_bytes);
-    copy(rows.data, take(words, row_bytes), row_bytes);
     guard(&kept, kept_bytes);
     guard(&multipliers, multiplier_bytes);
-    guard(&rows, row_bytes);
     guard(&scratch, scratch_bytes);
-    spela_batch_row_t *const first = (spela_batch_row_t *)(void *)rows.data;
     spela_batch_t batch = {(const int8_t *)kept.data,
-                           (const int16_t *)(const void *)multipliers.data,
-                           first,
-                           first + it->batch_rows,
-                           (int16_t *)(void *)scratch.data,
-                           stride,
+                           (int16_t *)(void *)multipliers.data,
+                           (uint32_t *)(void *)scratch.data,
+                           scratch_bytes,
+                           it->batch,
                            stride,
                            it->state_after,
                            it->multiplier,
@@ -263,10 +257,10 @@ static uint32_t run_batch(const case_t *it, const spela_shape_t *shape, const ui
     if (!equal(weights.data, take(words, weight_bytes), weight_bytes)) {
         return APPLIED;
     }
-    if (batch.state != it->state_in_the_end || batch.rows != first || batch.count != stride) {
+    if (batch.state != it->state_in_the_end || batch.count != it->batch) {
         return APPLIED_STATE;
     }
-    const bool is_clean = is_guarded(&kept, kept_bytes) && is_guarded(&rows, row_bytes) &&
+    const bool is_clean = is_guarded(&kept, kept_bytes) &&
                           is_guarded(&multipliers, multiplier_bytes) &&
                           is_guarded(&scratch, scratch_bytes) && is_guarded(&weights, weight_bytes);
     if (!is_clean) {
