@@ -81,7 +81,7 @@ class TfliteModel:
         codes = list(dict.fromkeys(kind for kind, *_ in self.operators))
         code_tables = [_operator_code(builder, kind) for kind in codes]
         empty = _table(builder, "Buffer")
-        buffers, tensors = [empty], []
+        buffers, tensors, shared = [empty], [], {}
         for tensor in self.tensors:
             number = 0
             if tensor.data is not None:
@@ -89,7 +89,7 @@ class TfliteModel:
                 content = builder.CreateByteVector(little.tobytes())
                 number = len(buffers)
                 buffers.append(_table(builder, "Buffer", Data=content))
-            tensors.append(_tensor(builder, tensor, number))
+            tensors.append(_tensor(builder, tensor, number, shared))
         operators = [
             _operator(builder, codes.index(kind), kind, *rest) for kind, *rest in self.operators
         ]
@@ -142,17 +142,24 @@ def _operator_code(builder, kind):
     )
 
 
-def _tensor(builder, tensor, buffer):
+def _tensor(builder, tensor, buffer, shared):
     fields = {
         "Shape": builder.CreateNumpyVector(np.array(tensor.shape, np.int32)),
         "Name": builder.CreateString(tensor.name),
     }
     if tensor.scales:
+        key = (id(tensor.scales), id(tensor.zeros))
+        if key not in shared:
+            shared[key] = (
+                builder.CreateNumpyVector(np.array(tensor.scales, np.float32)),
+                builder.CreateNumpyVector(np.array(tensor.zeros, np.int64)),
+            )
+        scales, zeros = shared[key]
         fields["Quantization"] = _table(
             builder,
             "QuantizationParameters",
-            Scale=builder.CreateNumpyVector(np.array(tensor.scales, np.float32)),
-            ZeroPoint=builder.CreateNumpyVector(np.array(tensor.zeros, np.int64)),
+            Scale=scales,
+            ZeroPoint=zeros,
             QuantizedDimension=tensor.axis,
         )
     return _table(builder, "Tensor", Type=TYPES[tensor.type], Buffer=buffer, **fields)
