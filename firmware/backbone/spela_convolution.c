@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * Convolutions of all channels: at each position of the output, the dense kernel of the core over
+ * the inputs that the window covers.
+ *
+ * Weights lie in the blocks of that kernel (docs/arithmetic.md, section 6): a row an output
+ * channel, a column a tap and input channel.
+ */
+#include "spela_convolution.h"
+#include "spela_requantize.h"
+
+#ifndef SPELA_NO_CONVOLUTION
+
+/** What an output position is computed from. */
+static inline uint32_t taps_of(const spela_operator_t *op) {
+    return (uint32_t)op->window.height * op->window.width * op->input.channels;
+}
+
+/** Whether the inputs of each position are bytes of the input map without a gap, and lie in it. */
+static bool is_in_one_piece(const spela_operator_t *op) {
+    return op->padding.height == 0U && op->padding.width == 0U && op->dilation.height == 1U &&
+           op->dilation.width == 1U &&
+           (op->window.height == 1U || op->window.width == op->input.width) &&
+           spela_covered(op->output.height, op->stride.height, op->window.height, 1U) <=
+               op->input.height &&
+           spela_covered(op->output.width, op->stride.width, op->window.width, 1U) <=
+               op->input.width;
+}
+
+bool spela_convolution_is_valid(const spela_operator_t *op) {
+    const uint32_t taps = (uint32_t)op->window.height * op->window.width;
+    return op->constants != NULL && taps <= SPELA_TAPS_MAX / op->input.channels;
+}
+
+/** Bytes of a position's inputs as spela_widen makes them. */
+static inline uint32_t wide_bytes(uint32_t taps) {
+    return spela_rounded_up(2U * taps, 16U);
+}
+
+uint32_t spela_convolution_scratch(const spela_operator_t *op) {
+    const uint32_t taps = taps_of(op);
+    return 2U * wide_bytes(taps) + 4U * spela_rounded_up(op->output.channels, 4U) +
+           (is_in_one_piece(op) ? 0U : spela_rounded_up(taps, 16U));
+}
+
+static int8_t *copy(int8_t *to, const int8_t *from, uint32_t count) {
+    for (; count >= 4U; count -= 4U) {
+        __builtin_memcpy(to, from, 4U);
+        to += 4;
+        from += 4;
+    }
+    for (; count > 0U; count--) {
+        *to++ = *from++;
+    }
+    return to;
+}
+
+static int8_t *fill(int8_t *to, int8_t value, uint32_t count) {
+    for (; count > 0U; count--) {
+        *to++ = value;
+    }
+    return to;
+}
+
+/** The inputs of a position, tap by tap, with the zero point where the window leaves the input. */
+static void gather(const spela_operator_t *op, const int8_t *source, int32_t top, int32_t left,
+                   int8_t *patch) {
+    const uint32_t channels = op->input.channels;
+    const int32_t width = op->input.width;
+    for (uint32_t i = 0U; i < op->window.height; i++) {
+        const int32_t y = top + (int32_t)(i * op->dilation.height);
+        if (y < 0 || y >= (int32_t)op->input.height) {
+            patch = fill(patch, op->fill, op->window.width * channels);
+            continue;
+        }
+        const int8_t *const row = &source[(uint32_t)y * op->input.width * channels];
+        if (op->dilation.width == 1U) {
+            const int32_t right = left + (int32_t)op->window.width;
+            const int32_t first = left < 0 ? (right < 0 ? right : 0) : left;
+            const int32_t last = right > width ? (left > width ? left : width) : right;
+            patch = fill(patch, op->fill, (uint32_t)(first - left) * channels);
+            if (last > first) {
+                patch = copy(patch, &row[(uint32_t)first * channels],
+                             (uint32_t)(last - first) * channels);
+            }
+            patch =
+                fill(patch, op->fill, (uint32_t)(right - (last > first ? last : first)) * channels);
+            continue;
+        }
+        for (uint32_t j = 0U; j < op->window.width; j++) {
+            const int32_t x = left + (int32_t)(j * op->dilation.width);
+            patch = x < 0 || x >= width ? fill(patch, op->fill, channels)
+                                        : copy(patch, &row[(uint32_t)x * channels], channels);
+        }
+    }
+}
+
+#ifdef SPELA_DSP_CONVOLUTION
+/** Clamps outputs that are int8 already; returns their end. */
+static int8_t *clamp(const spela_operator_t *op, int8_t *target, uint32_t count) {
+    if (op->minimum > INT8_MIN || op->maximum < INT8_MAX) {
+        for (uint32_t i = 0U; i < count; i++) {
+            target[i] = spela_clamped(target[i], op);
+        }
+    }
+    return &target[count];
+}
+#endif
+
+/** Where a position's inputs are: in the input map, or gathered into the patch. */
+static const int8_t *inputs_at(const spela_operator_t *op, const spela_maps_t *maps, uint32_t y,
+                               uint32_t x, int8_t *patch) {
+    const int32_t top = (int32_t)(y * op->stride.height) - (int32_t)op->padding.height;
+    const int32_t left = (int32_t)(x * op->stride.width) - (int32_t)op->padding.width;
+    if (patch == NULL) {
+        return &maps->sources[0][((uint32_t)top * op->input.width + (uint32_t)left) *
+                                 op->input.channels];
+    }
+    gather(op, maps->sources[0], top, left, patch);
+    return patch;
+}
+
+void spela_run_convolution(const spela_operator_t *op, const spela_maps_t *maps) {
+    const uint32_t taps = taps_of(op);
+    const uint32_t channels = op->output.channels;
+    const spela_shape_t shape = {spela_rounded_up(channels, 4U), spela_rounded_up(taps, 4U), 8U};
+    uint8_t *const scratch = maps->scratch;
+    int16_t *const wide = (int16_t *)(void *)scratch;
+    int32_t *const sums = (int32_t *)(void *)&scratch[2U * wide_bytes(taps)];
+    int8_t *const patch = is_in_one_piece(op) ? NULL : (int8_t *)&sums[shape.rows];
+    int8_t *target = maps->target;
+#ifdef SPELA_DSP_CONVOLUTION
+    const uint32_t positions = (uint32_t)op->output.height * op->output.width;
+    const bool in_pairs = op->is_narrowing != 0U && channels % 2U == 0U;
+    const spela_pair_job_t job = {shape.columns, op->channels, channels, channels};
+    uint32_t position = 0U;
+#endif
+    for (uint32_t y = 0U; y < op->output.height; y++) {
+        for (uint32_t x = 0U; x < op->output.width; x++) {
+            const int8_t *const inputs = inputs_at(op, maps, y, x, patch);
+#ifdef SPELA_DSP_CONVOLUTION
+            /* the last of an odd number of positions has no partner */
+            const bool is_second = position % 2U == 1U;
+            position++;
+            if (in_pairs && (is_second || position < positions)) {
+                uint32_t *const pairs = (uint32_t *)(void *)wide;
+                (void)spela_widen_apart(inputs, taps, is_second ? &pairs[2] : pairs);
+                if (is_second) {
+                    spela_convolve_pair(op->constants, pairs, &job, target);
+                    target = clamp(op, target, 2U * channels);
+                }
+                continue;
+            }
+#endif
+            spela_widen(inputs, taps, wide);
+            spela_dense_int8(op->constants, wide, &shape, sums);
+            for (uint32_t c = 0U; c < channels; c++) {
+                *target++ = spela_requantized(sums[c], &op->channels[c], op);
+            }
+        }
+    }
+}
+
+#endif

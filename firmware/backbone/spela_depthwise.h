@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** Channels of a depthwise convolution by 3 x 3 taps, on cores that have kernels for it. Private.
+ */
+#ifndef SPELA_DEPTHWISE_H
+#define SPELA_DEPTHWISE_H
+
+#include "spela_kernels.h"
+#include "spela_operators.h"
+
+#if defined(SPELA_DSP_KERNELS) && !defined(SPELA_NO_DEPTHWISE)
+#define SPELA_DSP_DEPTHWISE
+
+/** How a channel's plane is taken from a map: `rows` times `columns` values. */
+typedef struct {
+    uint32_t step;      /**< from a value to the next one of its row, in the map */
+    uint32_t row_step;  /**< from a row to the next one, in the map */
+    uint32_t columns;   /**< at least one */
+    uint32_t rows;      /**< at least one */
+    uint32_t row_bytes; /**< from a row to the next one, in the plane */
+} spela_take_job_t;
+
+/** A channel's convolution. The kernels in assembly read it, in this order. */
+typedef struct {
+    int32_t multiplier; /**< as in the channel's record; the operator is narrowing */
+    int32_t rounding;
+    int32_t shift;
+    uint32_t step; /**< from an output to the next one of its row */
+    int32_t bias;
+    const int16_t *pairs_end; /**< first taps behind those of the first row's pairs of outputs */
+    uint32_t row_step;        /**< from there to where they end in the next row, in bytes */
+    uint32_t row_skip;        /**< from the end of a row's pairs to the next row, in bytes */
+    uint32_t target_skip;     /**< from the end of a row of outputs to the next one */
+    uint32_t rows;            /**< of outputs, at least one */
+    uint32_t is_odd;          /**< whether a row has one output more than pairs */
+    uint32_t weights[6];      /**< of each row of taps, twice its weights 0 and 1, and 1 and 2 */
+} spela_plane_job_t;
+
+void spela_take_plane(const int8_t *channel, int16_t *plane, const spela_take_job_t *job);
+
+/** The outputs of a channel, clamped to int8, for steps of one or two values from an output to the
+ *  next in a row. The plane is 4-aligned, as are its rows, `row_bytes` apart. */
+void spela_convolve_plane_1(const int16_t *plane, uint32_t row_bytes, const spela_plane_job_t *job,
+                            int8_t *target);
+void spela_convolve_plane_2(const int16_t *plane, uint32_t row_bytes, const spela_plane_job_t *job,
+                            int8_t *target);
+#endif
+
+#endif /* SPELA_DEPTHWISE_H */

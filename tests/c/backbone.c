@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs backbones that come on standard input, under the compiler's sanitizers, and writes what they
+ * compute. Of each comes: its number of bytes, those of its arena, its image, its arena. In the
+ * image, pointers count from its start.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "spela_backbone.h"
+
+static void *take(size_t bytes) {
+    void *const memory = malloc(bytes);
+    if (memory == NULL || fread(memory, 1U, bytes, stdin) != bytes) {
+        exit(3);
+    }
+    return memory;
+}
+
+static const void *moved(const uint8_t *image, const void *offset) {
+    return offset == NULL ? NULL : image + (uintptr_t)offset;
+}
+
+int main(void) {
+    uint32_t sizes[2];
+    while (fread(sizes, sizeof sizes, 1U, stdin) == 1U) {
+        uint8_t *const image = take(sizes[0]);
+        uint8_t *const arena = take(sizes[1]);
+        spela_backbone_t backbone = *(spela_backbone_t *)(void *)image;
+        spela_operator_t operator = *(const spela_operator_t *)moved(image, backbone.operators);
+        operator.constants = moved(image, operator.constants);
+        operator.channels = moved(image, operator.channels);
+        backbone.operators = &operator;
+        if (!spela_backbone_is_valid(&backbone)) {
+            return 1;
+        }
+        const int8_t *const features = spela_backbone_run(&backbone, NULL, arena);
+        if (fwrite(features, 1U, backbone.features, stdout) != backbone.features) {
+            return 2;
+        }
+        free(image);
+        free(arena);
+    }
+    return 0;
+}

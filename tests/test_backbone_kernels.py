@@ -1,0 +1,260 @@
+"""Every kind of operator in C, on this machine and on the cores, against numpy."""
+
+import subprocess
+from functools import lru_cache
+
+import numpy as np
+import pytest
+from backbone_operators import MAKERS, WINDOWED, cases
+from cffi import FFI
+from host_process import RUNTIME, SANITIZED, plant
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from test_kernels import LINKER_SCRIPT
+
+from spela_mcu.backbone.structures import BACKBONE_FIELDS, OPERATOR_FIELDS
+from spela_mcu.cores import CORES
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.board import load_board
+from spela_mcu.firmware.elf import read_elf
+from spela_mcu.firmware.toolchain import WARNING_FLAGS, find_compiler
+from spela_mcu.host.network import declarations, host_compiler
+
+PROGRAM = RUNTIME.parents[1] / "tests" / "c" / "backbone.c"
+BACKBONE = RUNTIME.parent / "backbone"
+IMAGE, ARENA, STACK, BACK = 0x20000000, 0x20100000, 0x20080000, 0xFF00
+MOST = 10_000_000
+"""Instructions after which an operator has gone astray."""
+SAVED = {4: 0x44444444, 5: 5, 6: 6, 7: 0x77, 8: 8, 9: 9, 10: 10, 11: 0xBBBB}
+"""What the caller keeps in these registers."""
+
+KERNELS = {
+    "armv6-m": ("nucleo-g071rb", ()),
+    "dsp": ("mps2-an386", ()),
+    "dsp, armv8-m": ("mps2-an505", ()),
+    "portable": ("mps2-an386", ("SPELA_PORTABLE_KERNELS",)),
+}
+"""A board of each core, and the macros that the runtime is compiled with."""
+
+
+def copied(directory, change):
+    """The sources in a directory; a fault may be planted in one."""
+    headers = [RUNTIME / "spela_arithmetic.h"]
+    for file in [*headers, *RUNTIME.glob("spela_kernels*"), *BACKBONE.iterdir()]:
+        (directory / file.name).write_text(file.read_text())
+    if change is not None:
+        plant(directory / change[0], *change[1:])
+    return sorted(directory.glob("*.c"))
+
+
+class OnHost:
+    """The runtime as a process of this machine, under the sanitizers."""
+
+    def __init__(self, directory, change=None):
+        self.program = directory / "backbone"
+        flags = ["-std=c99", "-O1", *WARNING_FLAGS, "-Werror", *SANITIZED, f"-I{directory}"]
+        sources = [PROGRAM, *copied(directory, change)]
+        subprocess.run([*host_compiler(), *flags, *sources, "-o", self.program], check=True)
+
+    def run(self, some):
+        """The output of each case."""
+        sent = []
+        for case in some:
+            image, arena = case.image("<u8", 0), case.arena()
+            sent.append(np.array([len(image), len(arena)], "<u4").tobytes() + image + arena)
+        done = subprocess.run(
+            [self.program], input=b"".join(sent), capture_output=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode()[-2000:]
+        sizes = [case.operator.output.size for case in some]
+        ends = np.cumsum(sizes)
+        return [done.stdout[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+
+
+class InUnicorn:
+    """The runtime in a core without anything around it."""
+
+    def __init__(self, kernels, compiler, directory, change=None, sound=None):
+        """Compiles it: all, or of a sound one with a fault, just what the fault changes."""
+        unicorn = pytest.importorskip("unicorn")
+        from unicorn import arm_const
+
+        self.registers, self.error = arm_const, unicorn.UcError
+        board_id, defines = KERNELS[kernels]
+        board = load_board(board_id)
+        try:
+            found = find_compiler(compiler)
+        except UserError as error:
+            pytest.skip(str(error))
+        script = directory / "linker.ld"
+        script.write_text(LINKER_SCRIPT.replace("KEEP(*(.vectors)) ", ""))
+        flags = [*found.compile_flags(board, "O2"), "-Werror", f"-I{directory}"]
+        flags += [f"-D{define}" for define in defines]
+        objects = {}
+        for source in (RUNTIME.parent / "ports" / "memory.c", *copied(directory, change)):
+            objects[source.name] = directory / f"{source.stem}.o"
+            if sound is not None and change[0] not in (source.name, "spela_requantize.h"):
+                objects[source.name] = sound.objects[source.name]
+                continue
+            command = [*found.command, *flags, "-c", source, "-o", objects[source.name]]
+            subprocess.run(command, check=True)
+        self.objects = objects
+        elf = directory / "backbone.elf"
+        link = [*found.link_flags(board, str(script)), "-Wl,-e,spela_backbone_run"]
+        link += ["-Wl,-u,spela_backbone_run", "-Wl,-u,spela_backbone_is_valid"]
+        subprocess.run([*found.command, *objects.values(), *link, "-o", elf], check=True)
+        self.symbols = read_elf(elf)
+        machine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
+        machine.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{CORES[board.core].unicorn}"))
+        machine.mem_map(0, 0x10000, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
+        machine.mem_map(IMAGE, 0x200000, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)
+        for address, content in self.symbols.load_segments:
+            machine.mem_write(address, content)
+        self.machine = machine
+
+    def call(self, symbol, *arguments):
+        """What a function returns, having kept the caller's registers."""
+        machine, arm = self.machine, self.registers
+        for number, value in SAVED.items():
+            machine.reg_write(getattr(arm, f"UC_ARM_REG_R{number}"), value)
+        for number, value in enumerate(arguments):
+            machine.reg_write(getattr(arm, f"UC_ARM_REG_R{number}"), value)
+        machine.reg_write(arm.UC_ARM_REG_SP, STACK)
+        machine.reg_write(arm.UC_ARM_REG_LR, BACK | 1)
+        try:
+            machine.emu_start(self.symbols.by_name[symbol].address | 1, BACK, count=MOST)
+        except self.error as error:
+            raise AssertionError(f"memory of others: {error}") from error
+        kept = {n: machine.reg_read(getattr(arm, f"UC_ARM_REG_R{n}")) for n in SAVED}
+        assert kept == SAVED, "registers of the caller"
+        assert machine.reg_read(arm.UC_ARM_REG_SP) == STACK, "registers of the caller"
+        return machine.reg_read(arm.UC_ARM_REG_R0)
+
+    def run(self, some):
+        """The output of each case."""
+        outputs = []
+        for case in some:
+            image, arena = case.image("<u4", IMAGE), case.arena()
+            around = b"\xa5" * 64
+            self.machine.mem_write(IMAGE, image)
+            self.machine.mem_write(ARENA - 64, around + arena + around)
+            assert self.call("spela_backbone_is_valid", IMAGE) == 1, f"{case} is refused"
+            features = self.call("spela_backbone_run", IMAGE, 0, ARENA)
+            outputs.append(bytes(self.machine.mem_read(features, case.operator.output.size)))
+            assert self.machine.mem_read(IMAGE, len(image)) == image, f"constants of {case}"
+            before = self.machine.mem_read(ARENA - 64, 64)
+            behind = self.machine.mem_read(ARENA + len(arena), 64)
+            assert (before, behind) == (around, around), f"memory of others at {case}"
+        return outputs
+
+
+def check(runner, some):
+    """Runs cases; fails with the first that goes wrong."""
+    for case, output in zip(some, runner.run(some), strict=True):
+        assert output == case.expected, f"output of {case}"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Runtimes, each built once."""
+
+    @lru_cache
+    def build(kernels, compiler):
+        directory = tmp_path_factory.mktemp("backbone")
+        if kernels == "host":
+            return OnHost(directory)
+        return InUnicorn(kernels, compiler, directory)
+
+    return build
+
+
+@settings(max_examples=20)
+@given(some=st.lists(cases(), min_size=5, max_size=20))
+def test_operators_on_this_machine_equal_numpy(built, some):
+    check(built("host", None), some)
+
+
+@pytest.mark.needs_simulator("unicorn")
+@pytest.mark.parametrize("compiler", ["gcc", "zig"])
+@pytest.mark.parametrize("kernels", KERNELS)
+@settings(max_examples=10)
+@given(some=st.lists(cases(), min_size=5, max_size=20))
+def test_operators_on_the_cores_equal_numpy(built, kernels, compiler, some):
+    check(built(kernels, compiler), some)
+
+
+@pytest.fixture(scope="module")
+def many_cases():
+    """Always the same ones, drawn once."""
+    found = []
+
+    @settings(max_examples=40, phases=[Phase.generate], database=None, derandomize=True)
+    @given(some=st.lists(cases(MAKERS + 2 * WINDOWED), min_size=10, max_size=20))
+    def collect(some):
+        found.extend(some)
+
+    collect()
+    return found
+
+
+# A file, right, wrong: a slip in every kind.
+FAULTS = [
+    ("spela_requantize.h", "twice < 0 ? 1", "twice < 0 ? 0"),
+    ("spela_requantize.h", "INT64_C(1) << 31", "INT64_C(0) << 31"),
+    ("spela_requantize.h", "INT64_C(1) << 30", "INT64_C(1) << 29"),
+    ("spela_requantize.h", "high < 0 ? 1U : 0U", "0U"),
+    ("spela_requantize.h", "value > op->maximum ? op->maximum", "value > 127 ? 127"),
+    ("spela_convolution.c", "op->fill, (uint32_t)(first - left)", "0, (uint32_t)(first - left)"),
+    ("spela_convolution.c", "y >= (int32_t)op->input.height", "y > (int32_t)op->input.height"),
+    ("spela_convolution.c", "x < 0 || x >= width", "x < 0 || x > width"),
+    ("spela_convolution.c", "op->window.width == op->input.width)", "true)"),
+    ("spela_depthwise.c", "i * op->input.width * step", "i * op->output.width * step"),
+    ("spela_depthwise.c", "taps += window->row_step", "taps += 1U + window->row_step"),
+    ("spela_depthwise.c", "c % copies == 0U", "c == 0U"),
+    ("spela_pool.c", "magnitude + count / 2U", "magnitude + (count - 1U) / 2U"),
+    ("spela_pool.c", "sum < 0 ? -mean : mean", "mean"),
+    ("spela_pool.c", "is_max ? INT8_MIN : 0", "0"),
+    ("spela_elementwise.c", "ADDEND_SHIFT 20U", "ADDEND_SHIFT 19U"),
+    ("spela_elementwise.c", "k + 1U < op->constant_count", "k < op->constant_count"),
+    ("spela_elementwise.c", "maps->sources[1][i], &channels[1]", "maps->sources[1][i], channels"),
+    ("spela_pad.c", "column < op->input.width", "column <= op->input.width"),
+    ("spela_convolution_dsp.c", "orr     r3, r12, r3, lsl #8", "orr     r3, r12, r3, lsl #7"),
+    ("spela_convolution_dsp.c", "smlad   r11, r9, r7, r11", "smlad   r11, r9, r5, r11"),
+    ("spela_convolution_dsp.c", "mov     r10, #0", "mov     r10, #0x40000000"),
+    ("spela_convolution_dsp.c", '"asr     " to_second', '"lsr     " to_second'),
+    ("spela_convolution_dsp.c", "sub     r7, r1, r7", "sub     r7, r7, r1"),
+    ("spela_convolution_dsp.c", "strb    r3, [r6, #1]", "strb    r2, [r6, #1]"),
+    ("spela_depthwise_dsp.c", "lsl     r9, r4, #1", "lsl     r9, r4, #2"),
+    ("spela_depthwise_dsp.c", "beq     5f", "nop"),
+    ("spela_depthwise_dsp.c", 'smlad   r11, lr, " w12', 'smlad   r11, lr, " w01'),
+    ("spela_depthwise_dsp.c", 'smlad   r11, lr, " w01', 'smlad   r11, r12, " w01'),
+    ("spela_depthwise_dsp.c", '[" row ", #8]', '[" row ", #4]'),
+    ("spela_depthwise_dsp.c", "ssat    r12, #8", "ssat    r12, #7"),
+    ("spela_depthwise_dsp.c", "add     r10, r10, r11", "nop"),
+    ("spela_depthwise.c", "high << 17", "high << 16"),
+    ("spela_convolution_dsp.c", "pop     {r4, r5}", "add     sp, #8"),
+]
+
+
+@pytest.mark.needs_simulator("unicorn")
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault[0]}-{fault[1]}")
+def test_a_planted_fault_is_found(built, many_cases, fault, tmp_path):
+    is_dsp = fault[0].endswith("_dsp.c") or fault[1].startswith("high <<")
+    kernels = "dsp" if is_dsp else "portable"
+    faulty = InUnicorn(kernels, "gcc", tmp_path, fault, built(kernels, "gcc"))
+
+    with pytest.raises(AssertionError, match=r"^(output|registers|memory)"):
+        for case in many_cases:
+            check(faulty, [case])
+
+
+def test_the_lists_of_fields_are_the_headers():
+    from test_structures import members
+
+    ffi = FFI()
+    ffi.cdef(declarations((BACKBONE / "spela_backbone.h").read_text()))
+    for name, fields in (
+        ("spela_operator_t", OPERATOR_FIELDS),
+        ("spela_backbone_t", BACKBONE_FIELDS),
+    ):
+        assert [(field.name, field.type) for field in fields] == list(members(ffi.typeof(name)))
