@@ -265,6 +265,13 @@ def test_a_model_of_dynamic_range_says_how_to_convert_it(tmp_path):
     assert "representative_dataset" in message
 
 
+def test_a_dilation_that_the_converter_took_apart(tmp_path):
+    """As it does with Keras models that have no fixed batch."""
+    model = residual()
+    rename("AVERAGE_POOL_2D", "SPACE_TO_BATCH_ND")(model)
+    assert "batch_size=1" in refusal(model, tmp_path)
+
+
 def test_two_inputs(tmp_path):
     model = TfliteModel()
     first, second = (model.sample((1, 4), name=name) for name in ("one", "other"))

@@ -20,7 +20,7 @@ from spela_mcu.backbone import (
 from spela_mcu.backbone.cut import Part
 from spela_mcu.backbone.operator import LoweredOperator
 from spela_mcu.backbone.plan import Activation, Step
-from spela_mcu.backbone.view import CONVERT_AGAIN, OperatorView
+from spela_mcu.backbone.view import ANOTHER_LAYER, CONVERT_AGAIN, INTEGERS_ONLY, OperatorView
 
 KINDS: Final[dict[str, Callable[[OperatorView], LoweredOperator]]] = {
     "ADD": add.lower,
@@ -41,6 +41,14 @@ KINDS: Final[dict[str, Callable[[OperatorView], LoweredOperator]]] = {
 
 SAME_BYTES: Final = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 """Kinds that give the same bytes another shape."""
+
+MENDS: Final = {
+    "SPACE_TO_BATCH_ND": "convert the model with a fixed batch (keras.Input(..., batch_size=1)): "
+    "a dilated convolution then remains one",
+    "DEQUANTIZE": INTEGERS_ONLY,
+    "SOFTMAX": "choose a cut before it, such as its input",
+}
+"""How to do without a kind of operator, where something better can be said than in general."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +82,8 @@ def lower(part: Part) -> Lowered:
             numbers[operator.outputs[0]] = numbers[operator.inputs[0]]
             continue
         if operator.kind not in KINDS:
-            raise view.fault("this kind of operator is not supported")
+            reason = "this kind of operator is not supported"
+            raise view.fault(reason, MENDS.get(operator.kind, ANOTHER_LAYER))
         lowered = KINDS[operator.kind](view)
         sources = tuple(numbers[index] for index in operator.inputs if index in numbers)
         numbers[operator.outputs[0]] = len(activations)
