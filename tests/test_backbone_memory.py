@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tflite_files import Layers, TfliteModel
 
 from spela_mcu.backbone import memory, operator
+from spela_mcu.backbone.depthwise import Depthwise
 from spela_mcu.backbone.load import read_backbone
 from spela_mcu.backbone.memory import Lifetime, Overlap, lay_out
 from spela_mcu.backbone.network import run_all
@@ -50,6 +51,15 @@ def first_overwritten(plan):
             continue
         (index,) = step.sources
         source = plan.activations[index]
+        if isinstance(lowered, Depthwise):
+            # Channel by channel: what is written before must not lie in those still to be read.
+            copies, channels = lowered.channel_multiplier, lowered.output.channels
+            written = target.offset + np.arange(lowered.output.size).reshape(-1, channels)
+            read = source.offset + np.arange(lowered.input.size).reshape(-1, channels // copies)
+            for channel in range(1, channels):
+                if np.isin(written[:, :channel], read[:, channel // copies :]).any():
+                    return step, channel
+            continue
         positions = lowered.output.positions
         for at in range(positions):
             end = min(at + operator.POSITIONS_AT_ONCE, positions) * lowered.output.channels
@@ -69,23 +79,29 @@ def test_no_input_is_overwritten_before_it_is_read(tmp_path_factory, graph):
     assert first_overwritten(read_backbone(file)) is None
 
 
-def chain(directory):
+CONVOLUTION = ("CONV_2D", (4, 3, 3, 4), 0)
+DEPTHWISE = ("DEPTHWISE_CONV_2D", (1, 3, 3, 4), 3)
+
+
+def chain(directory, kind, shape, axis):
+    """Two convolutions and the layer that is cut off."""
+    options = {"DepthMultiplier": 1} if axis == 3 else {}
     model = TfliteModel()
     layers = Layers(model, np.random.default_rng(1))
     source = model.sample((1, 6, 6, 4))
     for _ in range(2):
         source = layers.weighted(
-            "DEPTHWISE_CONV_2D",
+            kind,
             source,
-            (1, 3, 3, 4),
-            3,
+            shape,
+            axis,
             (1, 6, 6, 4),
             Padding="SAME",
             StrideH=1,
             StrideW=1,
             DilationHFactor=1,
             DilationWFactor=1,
-            DepthMultiplier=1,
+            **options,
         )
     layers.weighted("FULLY_CONNECTED", source, (2, 144), 0, (1, 2), per_channel=False)
     file = directory / "chain.tflite"
@@ -94,7 +110,7 @@ def chain(directory):
 
 
 def test_a_lead_that_is_too_small_is_seen(tmp_path, monkeypatch):
-    file = chain(tmp_path)
+    file = chain(tmp_path, *CONVOLUTION)
     assert first_overwritten(read_backbone(file)) is None
     monkeypatch.setattr(operator, "POSITIONS_AT_ONCE", 4)
     monkeypatch.setattr("spela_mcu.backbone.window.POSITIONS_AT_ONCE", 3)
@@ -102,13 +118,29 @@ def test_a_lead_that_is_too_small_is_seen(tmp_path, monkeypatch):
 
 
 def test_maps_of_one_chain_share_memory(tmp_path):
-    plan = read_backbone(chain(tmp_path))
+    plan = read_backbone(chain(tmp_path, *CONVOLUTION))
     # A row and two positions before the input, and a group of four positions.
     lead = (6 + 1 + 4) * 4
     assert [step.operator.lead for step in plan.steps] == [lead, lead]
     assert plan.arena_bytes == 144 + 2 * lead
     samples = np.zeros((2, 144), np.int8)
     assert [one.shape for one in run_all(plan, samples)] == [(2, 6, 6, 4)] * 3
+    assert read_backbone(chain(tmp_path, *DEPTHWISE)).arena_bytes == 144
+
+
+def test_maps_share_memory_by_whole_units_only():
+    maps = [Lifetime(96, 0, 1), Lifetime(96, 0, 1), Lifetime(96, 1, 1)]
+    overlaps = [Overlap(0, 2, 0, 12), Overlap(1, 2, 0, 12)]
+    offsets = lay_out(maps, overlaps).offsets
+    for source in (0, 1):
+        distance = offsets[source] - offsets[2]
+        assert abs(distance) >= 96 or (distance >= 0 and distance % 12 == 0)
+    assert (
+        lay_out(
+            [Lifetime(96, 0, 1), Lifetime(4, 0, 1), Lifetime(96, 1, 1)], [Overlap(0, 2, 0, 12)]
+        ).size
+        == 100
+    )
 
 
 def lifetimes(draw_count):

@@ -39,8 +39,17 @@ class Depthwise(WeightedOperator):
 
     @property
     def lead(self) -> int:
-        """From the window's movement."""
-        return self.window.lead(self.input, self.output)
+        """0 if each channel's outputs may take the place of its inputs, else the whole output.
+
+        Unlike other kernels its own goes channel by channel: it copies one, then writes it.
+        """
+        in_place = self.channel_multiplier == 1 and self.output.positions <= self.input.positions
+        return 0 if in_place else self.output.size
+
+    @property
+    def unit(self) -> int:
+        """A position: the bytes of a channel stay its own."""
+        return self.output.channels
 
     def forward(self, *maps: NDArray[np.int8]) -> NDArray[np.int8]:
         """The sum over the taps, one after the other."""

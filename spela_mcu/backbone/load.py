@@ -55,7 +55,7 @@ def _layout(lowered: Lowered) -> Layout:
         for index, activation in enumerate(lowered.activations)
     ]
     overlaps = [
-        Overlap(source, step.target, step.operator.lead)
+        Overlap(source, step.target, step.operator.lead, step.operator.unit)
         for number, step in enumerate(lowered.steps)
         for source in set(step.sources)
         if last[source] == number

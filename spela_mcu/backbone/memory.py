@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,12 +29,14 @@ class Overlap:
     Attributes:
         source: a map that the step reads for the last time.
         target: the map that it writes.
-        lead: bytes by which the target must begin before the source, unless they are apart.
+        lead: bytes by which the target must begin before the source, unless they are apart; a
+            multiple of `unit` more is allowed as well.
     """
 
     source: int
     target: int
     lead: int
+    unit: int = 1
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class _Placer:
     def __init__(self, maps: Sequence[Lifetime], overlaps: Sequence[Overlap]) -> None:
         self.maps = maps
         self.leads = {(one.source, one.target): one.lead for one in overlaps}
+        self.units = {(one.source, one.target): one.unit for one in overlaps}
         self.conflicts = [
             [
                 other
@@ -119,23 +122,50 @@ class _Placer:
         """Each map in turn at the lowest offset where it may lie."""
         offsets: dict[int, int] = {}
         for index in order:
-            taken = sorted(
-                self.taken(index, other, offsets[other])
-                for other in self.conflicts[index]
-                if other in offsets
-            )
-            at = 0
-            for after, before in taken:
-                if at <= after:
-                    break
-                at = max(at, -(-before // ALIGNMENT) * ALIGNMENT)
-            offsets[index] = at
+            placed = [other for other in self.conflicts[index] if other in offsets]
+            offsets[index] = self.lowest(index, {other: offsets[other] for other in placed})
         size = max(offsets[index] + one.size for index, one in enumerate(self.maps))
         return Layout(tuple(offsets[index] for index in range(len(self.maps))), size)
 
-    def taken(self, index: int, other: int, other_at: int) -> tuple[int, int]:
+    def lowest(self, index: int, placed: Mapping[int, int]) -> int:
+        """The lowest offset of a map beside those that live at the same time."""
+        apart: set[int] = set()
+        while True:
+            at = 0
+            for after, before in sorted(
+                self.taken(index, other, other_at, other in apart)
+                for other, other_at in placed.items()
+            ):
+                if at <= after:
+                    break
+                at = max(at, -(-before // ALIGNMENT) * ALIGNMENT)
+            # Where they share memory at a distance that is not allowed, they do not share it.
+            astray = {
+                other
+                for other, other_at in placed.items()
+                if self.shares(index, at, other, other_at)
+                and not self.is_allowed(index, at, other, other_at)
+            }
+            if not astray:
+                return at
+            apart |= astray
+
+    def shares(self, index: int, at: int, other: int, other_at: int) -> bool:
+        """Whether two maps there have a byte in common."""
+        return at < other_at + self.maps[other].size and other_at < at + self.maps[index].size
+
+    def is_allowed(self, index: int, at: int, other: int, other_at: int) -> bool:
+        """Whether two maps that share memory begin a whole number of units apart, and a lead."""
+        for pair, distance in (((index, other), at - other_at), ((other, index), other_at - at)):
+            if pair in self.leads and distance >= self.leads[pair]:
+                return (distance - self.leads[pair]) % self.units[pair] == 0
+        return False
+
+    def taken(self, index: int, other: int, other_at: int, apart: bool) -> tuple[int, int]:
         """Offsets that a map that lives at the same time leaves: up to the one, from the other."""
         up_to, since = other_at - self.maps[index].size, other_at + self.maps[other].size
+        if apart:
+            return up_to, since
         if (lead := self.leads.get((index, other))) is not None:
             since = min(since, other_at + lead)
         if (lead := self.leads.get((other, index))) is not None:

@@ -53,6 +53,11 @@ class LoweredOperator(ABC):
         input is overwritten that is still to be read.
         """
 
+    @property
+    def unit(self) -> int:
+        """The output may begin as many bytes further before that input as a multiple of this."""
+        return 1
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class WeightedOperator(LoweredOperator):
