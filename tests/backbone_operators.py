@@ -13,6 +13,7 @@ from spela_mcu.backbone.fully_connected import FullyConnected
 from spela_mcu.backbone.graph import Shape
 from spela_mcu.backbone.mean import Mean
 from spela_mcu.backbone.multiply import MultiplyConstant
+from spela_mcu.backbone.network import run
 from spela_mcu.backbone.operator import LoweredOperator
 from spela_mcu.backbone.pad import Pad
 from spela_mcu.backbone.pool import AveragePool, MaxPool
@@ -46,6 +47,11 @@ class Case:
         parts = {f.name: getattr(self.operator, f.name) for f in fields(self.operator)}
         shown = {k: v for k, v in parts.items() if not isinstance(v, np.ndarray)}
         return f"{type(self.operator).__name__}({shown}, shares={self.shares})"
+
+    @property
+    def size(self):
+        """Bytes of the output."""
+        return self.operator.output.size
 
     @cached_property
     def expected(self):
@@ -92,6 +98,47 @@ class Case:
         for offset, values in zip(sources, self.maps, strict=True):
             content[offset : offset + values.size] = values.reshape(-1).view(np.uint8)
         return content.tobytes()
+
+
+class Whole:
+    """A backbone on one sample, in the arena of its plan; the same calls as of `Case`."""
+
+    def __init__(self, plan, sample):
+        self.plan, self.sample = plan, sample
+        self.scratch = rounded_up(plan.arena_bytes, 16)
+        self.size = plan.features.shape.size
+
+    @property
+    def expected(self):
+        """The features' bytes, by numpy."""
+        return run(self.plan, self.sample[None]).tobytes()
+
+    def image(self, pointer, base):
+        """See `Case.image`."""
+        offsets = [one.offset for one in self.plan.activations]
+        operators = [
+            operator_structure(
+                step.operator,
+                tuple(offsets[index] for index in step.sources),
+                offsets[step.target],
+                self.scratch,
+            )
+            for step in self.plan.steps
+        ]
+        scalars = {
+            "arena_bytes": len(self.arena()),
+            "inputs": self.sample.size,
+            "features": self.size,
+            "features_offset": self.plan.features.offset,
+        }
+        return image(operators, scalars, pointer, base)
+
+    def arena(self):
+        """See `Case.arena`."""
+        content = bytearray(b"\x5a" * self.scratch)
+        offset = self.plan.sample.offset
+        content[offset : offset + self.sample.size] = self.sample.tobytes()
+        return bytes(content) + bytes(max(scratch_bytes(s.operator) for s in self.plan.steps))
 
 
 def image(operators, scalars, pointer, base):

@@ -2,16 +2,20 @@
 
 import subprocess
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
-from backbone_operators import MAKERS, WINDOWED, cases
+from backbone_graphs import graphs, samples_for
+from backbone_operators import MAKERS, WINDOWED, Whole, cases
 from cffi import FFI
 from host_process import RUNTIME, SANITIZED, plant
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given, seed, settings
 from hypothesis import strategies as st
+from test_backbone_exactness import FOLDER, MODELS
 from test_kernels import LINKER_SCRIPT
 
+from spela_mcu.backbone.load import read_backbone
 from spela_mcu.backbone.structures import BACKBONE_FIELDS, OPERATOR_FIELDS
 from spela_mcu.cores import CORES
 from spela_mcu.errors import UserError
@@ -22,8 +26,8 @@ from spela_mcu.host.network import declarations, host_compiler
 
 PROGRAM = RUNTIME.parents[1] / "tests" / "c" / "backbone.c"
 BACKBONE = RUNTIME.parent / "backbone"
-IMAGE, ARENA, STACK, BACK = 0x20000000, 0x20100000, 0x20080000, 0xFF00
-MOST = 10_000_000
+IMAGE, STACK, ARENA, BACK = 0x20000000, 0x20100000, 0x20100100, 0xFF00
+MOST = 100_000_000
 """Instructions after which an operator has gone astray."""
 SAVED = {4: 0x44444444, 5: 5, 6: 6, 7: 0x77, 8: 8, 9: 9, 10: 10, 11: 0xBBBB}
 """What the caller keeps in these registers."""
@@ -66,7 +70,7 @@ class OnHost:
             [self.program], input=b"".join(sent), capture_output=True, timeout=60, check=False
         )
         assert done.returncode == 0, done.stderr.decode()[-2000:]
-        sizes = [case.operator.output.size for case in some]
+        sizes = [case.size for case in some]
         ends = np.cumsum(sizes)
         return [done.stdout[end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
@@ -140,7 +144,7 @@ class InUnicorn:
             self.machine.mem_write(ARENA - 64, around + arena + around)
             assert self.call("spela_backbone_is_valid", IMAGE) == 1, f"{case} is refused"
             features = self.call("spela_backbone_run", IMAGE, 0, ARENA)
-            outputs.append(bytes(self.machine.mem_read(features, case.operator.output.size)))
+            outputs.append(bytes(self.machine.mem_read(features, case.size)))
             assert self.machine.mem_read(IMAGE, len(image)) == image, f"constants of {case}"
             before = self.machine.mem_read(ARENA - 64, 64)
             behind = self.machine.mem_read(ARENA + len(arena), 64)
@@ -181,6 +185,30 @@ def test_operators_on_this_machine_equal_numpy(built, some):
 @given(some=st.lists(cases(), min_size=5, max_size=20))
 def test_operators_on_the_cores_equal_numpy(built, kernels, compiler, some):
     check(built(kernels, compiler), some)
+
+
+@seed(41)
+@settings(max_examples=15)
+@given(graphs(most=4, largest=6))
+def test_whole_backbones_equal_numpy(built, tmp_path_factory, graph):
+    model, _ = graph
+    file = tmp_path_factory.mktemp("model") / "model.tflite"
+    file.write_bytes(model.build())
+    plan = read_backbone(file)
+    some = [Whole(plan, one) for one in samples_for(plan.sample.shape, np.random.default_rng(0), 2)]
+    check(built("host", None), some)
+    check(built("dsp", "gcc"), some)
+
+
+@pytest.mark.skipif(not FOLDER, reason="SPELA_MLPERF_TINY names no directory with the models")
+@pytest.mark.needs_simulator("unicorn")
+@pytest.mark.parametrize("name", MODELS)
+def test_the_models_of_mlperf_tiny_equal_numpy(built, name):
+    plan = read_backbone(Path(FOLDER) / name)
+    sample = np.random.default_rng(1).integers(-128, 128, plan.sample.shape.size).astype(np.int8)
+    some = [Whole(plan, sample)]
+    check(built("host", None), some)
+    check(built("dsp", "gcc"), some)
 
 
 @pytest.fixture(scope="module")

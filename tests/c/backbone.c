@@ -27,10 +27,13 @@ int main(void) {
         uint8_t *const image = take(sizes[0]);
         uint8_t *const arena = take(sizes[1]);
         spela_backbone_t backbone = *(spela_backbone_t *)(void *)image;
-        spela_operator_t operator = *(const spela_operator_t *)moved(image, backbone.operators);
-        operator.constants = moved(image, operator.constants);
-        operator.channels = moved(image, operator.channels);
-        backbone.operators = &operator;
+        spela_operator_t *const operators =
+            (spela_operator_t *)(void *)&image[(uintptr_t)backbone.operators];
+        for (uint32_t i = 0U; i < backbone.operator_count; i++) {
+            operators[i].constants = moved(image, operators[i].constants);
+            operators[i].channels = moved(image, operators[i].channels);
+        }
+        backbone.operators = operators;
         if (!spela_backbone_is_valid(&backbone)) {
             return 1;
         }
