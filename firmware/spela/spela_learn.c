@@ -4,9 +4,7 @@
 
 #ifndef SPELA_INFERENCE_ONLY
 
-#define SPELA_SCAN_INTERVAL   256U /**< updates of a layer between two scans of its weights */
-#define SPELA_SATURATED_SHARE 64U  /**< halved if more than one weight in this many saturated */
-#define SPELA_HALVINGS_MAX    15U
+#define SPELA_SATURATED_SHARE 64U /**< halved if more than one weight in this many saturated */
 #define SPELA_LARGEST_SHIFT   30U /**< a multiplier shifted further is zero */
 
 /** Where a layer's activation should turn: along v = e_label (less e_wrong), across the radius. */

@@ -7,6 +7,9 @@
 #include "spela_arithmetic.h"
 #include "spela_kernels.h"
 
+#define SPELA_SCAN_INTERVAL 256U /**< updates of a layer between two scans of its weights */
+#define SPELA_HALVINGS_MAX  15U  /**< of a layer's weights, unless the model has weight decay */
+
 /** What learning changes in a layer. Offsets are in bytes from the start of the arena. */
 typedef struct {
     uint32_t weights_offset; /**< 0: the weights stay in flash */
