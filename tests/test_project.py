@@ -48,7 +48,8 @@ def test_a_project_is_self_contained(project):
     assert {"model/toy_model.c", "model/toy_model.h"} <= set(project.files)
     for path, text in project.files.items():
         for name in re.findall(r'#include "([^"]+)"', text):
-            places = [f"{folder}/{name}" for folder in ("model", "spela", "application", "port")]
+            folders = ("model", "spela", "store", "application", "port")
+            places = [f"{folder}/{name}" for folder in folders]
             assert sum(place in project.files for place in places) == 1, (path, name)
 
 
@@ -153,7 +154,8 @@ def test_the_example_in_a_readme_compiles_without_a_warning(project, tmp_path, r
     warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
     file = tmp_path / "example.c"
     file.write_text(example)
-    command = [*compiler, *warnings, *defines, "-Imodel", "-Ispela", "-fsyntax-only", str(file)]
+    command = [*compiler, *warnings, *defines, "-Imodel", "-Ispela", "-Istore"]
+    command += ["-fsyntax-only", str(file)]
     subprocess.run(command, cwd=tmp_path / "p", check=True)
 
 

@@ -1,14 +1,23 @@
 """The store loses nothing when the power is cut at any flash operation: tests/c/store.c."""
 
 import re
+import shutil
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import pytest
-from host_process import RUNTIME, plant, run_program, runtime_objects, sanitizing_compilers
+from host_process import (
+    RUNTIME,
+    SanitizingCompiler,
+    plant,
+    run_program,
+    runtime_objects,
+    sanitizing_compilers,
+)
 from toy import toy
 
+from spela_mcu.firmware.project import runtime_defines
 from spela_mcu.resources import resource_directory
 
 STORE = resource_directory("firmware") / "store"
@@ -52,6 +61,47 @@ def build(program, model, directory, *, compiler=PLAIN, level="O2", change=None)
         plant(directory / change[0], *change[1:])
     sources = [*directory.glob("spela_*.c"), *objects(program, model, compiler, level)]
     return compiler.compile(sources, directory / "program", [directory, RUNTIME], level=level)
+
+
+DEFINES = [
+    (),
+    runtime_defines("int8", inference_only=False),
+    runtime_defines("int16", 8, inference_only=False),
+    runtime_defines("int8", inference_only=True),
+]
+THUMB = SanitizingCompiler("thumb", ("arm-none-eabi-gcc",), ("-mcpu=cortex-m0", "-ffreestanding"))
+
+
+@pytest.mark.parametrize("defines", DEFINES, ids=lambda defines: "+".join(defines) or "whole")
+@pytest.mark.parametrize(
+    "compiler",
+    [*(replace(one, flags=()) for one in COMPILERS.values()), THUMB],
+    ids=lambda one: one.name,
+)
+def test_every_compiler_takes_it_without_a_warning(compiler, defines, tmp_path):
+    if shutil.which(compiler.command[0]) is None:
+        pytest.skip(f"{compiler.command[0]} is not on PATH")
+    for source in STORE.glob("*.c"):
+        target = tmp_path / f"{source.stem}.o"
+        compiler.compile(["-c", source], target, [STORE, RUNTIME], defines, "O2")
+
+
+EXAMPLE = """
+#include "toy_model.h"
+static uint64_t arena[(TOY_ARENA_BYTES + 7U) / 8U];
+static spela_t *network;
+static void report(const char *what) { (void)what; }
+void start(void);
+void on_idle(void);
+"""
+
+
+def test_the_example_of_the_page_compiles(model, tmp_path):
+    page = (Path(__file__).parents[1] / "docs" / "store.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```c\n(.*?)```", page, re.DOTALL)
+    source = tmp_path / "example.c"
+    source.write_text(EXAMPLE + example.replace("digits", "toy"))
+    PLAIN.compile(["-c", source], tmp_path / "example.o", [model, STORE, RUNTIME])
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,9 @@ SINGLE_UPDATES_DEFINE = "SPELA_SINGLE_UPDATES"
 WIDTH_DEFINES = {"int8": "SPELA_INT8_ONLY", "int16": "SPELA_INT16_ONLY"}
 """Macros that leave out the kernels for weights of the other width."""
 
+_COPIED_FOLDERS = ("spela", "store", "application")
+"""The store is in no firmware that does not compile it itself."""
+
 _RENDERED = {
     "README.md": "README.md.j2",
     "CMakeLists.txt": "CMakeLists.txt.j2",
@@ -73,6 +76,7 @@ class _View:
     optimization: Optimization
     inference_only: bool
     runtime_sources: tuple[str, ...]
+    store_sources: tuple[str, ...]
     application_sources: tuple[str, ...]
     has_samples: bool
 
@@ -150,7 +154,7 @@ def generate_project(
         samples: samples int8 [n, inputs] and labels [n] to try the firmware on.
     """
     files = {f"model/{file}": text for file, text in model.files.items()}
-    files |= _copied(board)
+    files |= _copied(board, ("spela", "application") if inference_only else _COPIED_FOLDERS)
     files[LICENCE] = licence()
     if samples is not None:
         files[SAMPLES] = samples_text(*samples)
@@ -161,6 +165,7 @@ def generate_project(
         optimization=optimization,
         inference_only=inference_only,
         runtime_sources=tuple(p for p in sources if p.startswith("spela/")),
+        store_sources=tuple(p for p in sources if p.startswith("store/")),
         application_sources=tuple(p for p in sources if p.startswith(("application/", "port/"))),
         has_samples=samples is not None,
     )
@@ -184,11 +189,11 @@ def content_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _copied(board: Board) -> dict[str, str]:
+def _copied(board: Board, folders: tuple[str, ...]) -> dict[str, str]:
     firmware = resource_directory("firmware")
     files = {
         f"{folder}/{path.name}": path.read_text(encoding="utf-8")
-        for folder in ("spela", "application")
+        for folder in folders
         for path in sorted((firmware / folder).glob("*.[ch]"))
     }
     ports = {name: name for name in ("port.h", "startup.c", "memory.c")}
