@@ -68,6 +68,42 @@ def test_c_equals_numpy_through_halvings(batch):
     assert ours.digest() == theirs.digest()
 
 
+# What firmware in the field has computed since version 0.1.0: loss, batch, digest.
+DIGESTS = {
+    ("int8", "margin", 1): 0xD3F78212,
+    ("int8", "cosine", 1): 0x0B4057AA,
+    ("int8", "log_cosine", 1): 0xAA40DB11,
+    ("int16", "margin", 1): 0xB9C21218,
+    ("int16", "cosine", 1): 0x18D2A512,
+    ("int16", "log_cosine", 1): 0xFBC8720E,
+    ("int8", "margin", 8): 0x3FB0BA6D,
+    ("int16", "log_cosine", 8): 0xBA1EE747,
+}
+
+
+@pytest.mark.parametrize(("weights", "loss", "batch"), DIGESTS)
+def test_a_learned_state_stays_what_it_was(weights, loss, batch):
+    keys = {"weights": weights, "loss": loss, "learning_rate": 2.0, "halve_rate_every": 100}
+    networks = pair(batch, 13, 4, units=(17, 9), **keys)
+    samples, labels = stream(13, 4, 600)
+    for network in networks:
+        network.partial_fit(samples, labels)
+        assert network.digest() == DIGESTS[weights, loss, batch]
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_flush_that_reaches_the_scan_halves(kind):
+    """Pending updates that bring a layer to its 256th are looked at as any others are."""
+    network = pair(7, 10, 4, units=(12, 8), loss="cosine", learning_rate=2.0)[kind]
+    samples, labels = stream(10, 4, SCAN_INTERVAL, low=0)
+    network.partial_fit(samples[:-1], labels[:-1])
+    halvings = (lambda: network.layers[0].halvings) if kind == 0 else lambda: network.halvings(0)
+    network.partial_fit(samples[-1:], labels[-1:])
+    assert halvings() == 0
+    network.flush()
+    assert halvings() == 1
+
+
 def test_one_application_is_the_sum_rounded_once():
     """Against integers without a bound."""
     layer = make_plan(make_spec((5, 4)), 7, 3).layers[0]

@@ -19,7 +19,7 @@ from spela_mcu.cli.options import (
     output_directory,
     simulator_option,
 )
-from spela_mcu.commands.bench import Bench, Cost, bench, prepare_bench
+from spela_mcu.commands.bench import Bench, bench, prepare_bench
 from spela_mcu.cores import CORES
 from spela_mcu.files import write_whole
 from spela_mcu.pictures.functions import draw_functions
@@ -103,8 +103,7 @@ def _print(found: Bench) -> None:
         )
     stdout.print(table)
     stdout.print(f"at {board.clock_hz / 1e6:g} MHz, memory without wait states")
-    if found.longest_step is not None:
-        stdout.print(_latency(found, found.longest_step), soft_wrap=True)
+    stdout.print(_latency(found), soft_wrap=True)
     for name, cost in found.costs().items():
         parts = list(cost.functions.items())[:FUNCTIONS_SHOWN]
         shares = ", ".join(
@@ -119,13 +118,18 @@ def _print(found: Bench) -> None:
     )
 
 
-def _latency(found: Bench, longest: Cost) -> str:
+def _latency(found: Bench) -> str:
     """How long the longest step takes, in words."""
-    batch, time = found.prepared.plan.batch, longest.milliseconds(found.board.clock_hz)
-    estimated = "" if time is None else f", an estimated {time:.2f} ms,"
+    longest, batch = found.longest_step, found.prepared.plan.batch
+    time = longest.milliseconds(found.board.clock_hz)
+    estimated = "" if time is None else f", an estimated {time:.2f} ms"
+    text = (
+        f"the longest learning step of those counted took {longest.instructions:,.0f} instructions"
+        f"{estimated}: {longest.instructions / found.learn_average.instructions:.1f} times the mean"
+    )
+    if batch == 1:
+        return text
     return (
-        f"{batch} updates of a layer are summed before they are applied: the longest of the steps "
-        f"counted took {longest.instructions:,.0f} instructions{estimated} "
-        f"{longest.instructions / found.learn_average.instructions:.1f} times the mean; an "
-        "inference right after learning applies what is pending first, and can take as long"
+        f"{text}; {batch} updates of a layer are summed and applied at once, and an inference "
+        "right after learning first applies what is pending, which can take as long"
     )

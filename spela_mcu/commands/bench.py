@@ -69,7 +69,7 @@ class Bench:
         learn_keeping: of these, one that applies nothing; None unless updates are summed.
         learn_applying: of these, one that applies the updates of a layer or more.
         learn_average: one spela_learn, over the stream's second epoch.
-        longest_step: the longest of all those counted; None unless updates are summed.
+        longest_step: the longest of all those counted.
         text_bytes: code of the runtime (spela/), inference and learning.
         text_bytes_inference_only: the same for a project that only infers.
         ram_beyond_weights_bytes: the part of the arena that is not weights.
@@ -84,7 +84,7 @@ class Bench:
     learn_keeping: Cost | None
     learn_applying: Cost | None
     learn_average: Cost
-    longest_step: Cost | None
+    longest_step: Cost
     text_bytes: int
     text_bytes_inference_only: int
     ram_beyond_weights_bytes: int
@@ -120,9 +120,7 @@ class Bench:
             "optimization": self.build.optimization,
             "weights": self.prepared.plan.weights,
             "batch": self.prepared.plan.batch,
-            "longest_step_instructions": (
-                None if self.longest_step is None else round(self.longest_step.instructions)
-            ),
+            "longest_step_instructions": round(self.longest_step.instructions),
             "infer_macs": self.macs,
         }
         for name in ("infer", "learn", "learn_keeping", "learn_applying", "learn_average"):
@@ -224,7 +222,7 @@ def bench(
         learn_keeping=cost_if_any(keeping),
         learn_applying=cost_if_any(applying),
         learn_average=cost(second),
-        longest_step=cost([max(steps, key=lambda call: call.instructions)]) if keeping else None,
+        longest_step=cost([max(steps, key=lambda call: call.instructions)]),
         text_bytes=runtime_text_bytes(build.elf),
         text_bytes_inference_only=runtime_text_bytes(inference_only.elf),
         ram_beyond_weights_bytes=prepared.memory.buffers + prepared.memory.pending,
