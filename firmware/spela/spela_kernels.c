@@ -15,7 +15,7 @@ void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide) {
 }
 #endif
 
-#ifndef SPELA_DSP_KERNELS
+#if !defined(SPELA_DSP_KERNELS) && !defined(SPELA_MVE_KERNELS)
 void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *kept) {
     for (uint32_t column = 0U; column < columns; column += 4U) {
         for (uint32_t i = 0U; i < 4U; i++) {
@@ -31,10 +31,8 @@ void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *
 #define SPELA_UPDATE_SHIFT 16U
 #define SPELA_BITS(shape)  8U
 #ifdef SPELA_PORTABLE_KERNELS
-#include "spela_kernels_body.h"
-#endif
-#if !defined(SPELA_SSE2_KERNELS) && !defined(SPELA_DSP_KERNELS)
 #include "spela_kernels_batch.h"
+#include "spela_kernels_body.h"
 #endif
 #include "spela_kernels_upkeep.h"
 #undef SPELA_WEIGHT
