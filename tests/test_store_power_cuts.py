@@ -3,64 +3,24 @@
 import re
 import shutil
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 import pytest
-from host_process import (
-    RUNTIME,
-    SanitizingCompiler,
-    plant,
-    run_program,
-    runtime_objects,
-    sanitizing_compilers,
-)
+from host_process import RUNTIME, SanitizingCompiler, run_program
+from store_program import COMPILERS, PLAIN, SANITIZING, STORE, build, write_model
 from toy import toy
 
 from spela_mcu.firmware.project import runtime_defines
-from spela_mcu.resources import resource_directory
 
-STORE = resource_directory("firmware") / "store"
-PROGRAMS = Path(__file__).parent / "c"
 CASE = toy(inputs=3, layers=(3, 2), classes=2, batch=3)
-
-COMPILERS = sanitizing_compilers()
 
 if not COMPILERS:
     pytest.skip("no compiler for this machine (gcc, clang or zig)", allow_module_level=True)
 
-SANITIZING = next(iter(COMPILERS.values()))
-PLAIN = replace(SANITIZING, name="plain", flags=())
-
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A directory with the model's sources."""
-    directory = tmp_path_factory.mktemp("model")
-    for file, text in CASE.project.model.files.items():
-        (directory / file).write_text(text)
-    return directory
-
-
-@lru_cache
-def objects(program, model, compiler, level):
-    """All of a program of tests/c but the store, compiled once."""
-    sources = [PROGRAMS / f"{program}.c", PROGRAMS / "flash_model.c", model / "toy_model.c"]
-    targets = [model / f"{source.stem}-{compiler.name}-{level}.o" for source in sources]
-    includes = [model, STORE, RUNTIME, PROGRAMS]
-    for source, target in zip(sources, targets, strict=True):
-        compiler.compile(["-c", source], target, includes, level=level)
-    return (*targets, *runtime_objects(compiler, level, ()))
-
-
-def build(program, model, directory, *, compiler=PLAIN, level="O2", change=None):
-    """Compiles a program of tests/c with the store; a fault may be planted in that."""
-    for file in STORE.iterdir():
-        (directory / file.name).write_text(file.read_text())
-    if change is not None:
-        plant(directory / change[0], *change[1:])
-    sources = [*directory.glob("spela_*.c"), *objects(program, model, compiler, level)]
-    return compiler.compile(sources, directory / "program", [directory, RUNTIME], level=level)
+    return write_model(CASE, tmp_path_factory.mktemp("model"))
 
 
 DEFINES = [

@@ -116,8 +116,22 @@ uint32_t flash_operations(void) {
     return operations;
 }
 
+const uint8_t *flash_bytes(void) {
+    return content.low;
+}
+
+uint32_t flash_size(void) {
+    return part->blocks[part->block_count] - BASE;
+}
+
+void flash_fill(const uint8_t *bytes) {
+    memcpy(content.low, bytes, flash_size());
+    memcpy(content.high, bytes, flash_size());
+    memset(content.condition, PROGRAMMED, flash_size() / part->unit_bytes);
+}
+
 static void copy(content_t *to, const content_t *from) {
-    const uint32_t bytes = part->blocks[part->block_count] - BASE;
+    const uint32_t bytes = flash_size();
     memcpy(to->low, from->low, bytes);
     memcpy(to->high, from->high, bytes);
     memcpy(to->condition, from->condition, bytes / part->unit_bytes);
@@ -133,10 +147,6 @@ void flash_restore(uint32_t place) {
 
 void flash_ignore_after(uint32_t programs) {
     ignore_after = programs;
-}
-
-uint8_t *flash_bytes(void) {
-    return content.low;
 }
 
 uint32_t flash_reads(void) {

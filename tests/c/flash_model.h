@@ -64,8 +64,10 @@ void flash_flip(uint32_t address, uint32_t bit);
 void flash_flip_after_reads(uint32_t address, uint32_t bit, uint32_t reads);
 uint32_t flash_reads(void);
 
-/* What the flash holds. */
-uint8_t *flash_bytes(void);
+/* What the flash holds, from the first slot in memory to the end of the second. */
+const uint8_t *flash_bytes(void);
+uint32_t flash_size(void);
+void flash_fill(const uint8_t *bytes);
 
 /* A number below `bound`. */
 uint32_t flash_random(uint32_t bound);

@@ -1,0 +1,211 @@
+"""The learned state as the payload of a store's slot (docs/store.md): written, read and checked."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import numpy as np
+
+from spela_mcu.errors import UserError
+from spela_mcu.fixed_point.layout import pack, padded, unpack
+from spela_mcu.fixed_point.learning import PendingUpdate
+from spela_mcu.fixed_point.network import HALVINGS_MAX, SCAN_INTERVAL, IntegerNetwork, LayerState
+from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
+
+NETWORK, LAYER, WEIGHTS, PENDING = 1, 2, 3, 4
+OPTIONAL = 0x8000
+"""A section with this bit in its tag may be skipped by a reader that does not know it."""
+
+_HEAD = struct.Struct("<HHI")
+_NETWORK = struct.Struct("<6I")
+_LAYER = struct.Struct("<3I")
+
+
+@dataclass(frozen=True)
+class Counters:
+    """spela_counters_t: what has happened since the network's start."""
+
+    samples: int = 0
+    layer_updates: int = 0
+    multipliers_clipped: int = 0
+    halvings: int = 0
+    silent: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedState:
+    """All that later answers depend on, and the counters.
+
+    Attributes:
+        layers: of each layer, its weights int64 [units, inputs], counts and pending updates.
+    """
+
+    dither_state: int
+    counters: Counters
+    layers: tuple[LayerState, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A piece of a payload; `index` is that of a layer, or 0."""
+
+    tag: int
+    index: int
+    content: bytes = field(repr=False)
+
+    def to_bytes(self) -> bytes:
+        """Its head and its content."""
+        return _HEAD.pack(self.tag, self.index, len(self.content)) + self.content
+
+
+def learned_state(network: IntegerNetwork) -> LearnedState:
+    """What a network has learned; later learning does not change it."""
+    counts = network.counts
+    return LearnedState(
+        network.dither_state,
+        Counters(
+            network.samples,
+            sum(layer.layer_updates for layer in counts),
+            sum(layer.multipliers_clipped for layer in counts),
+            sum(state.halvings for state in network.layers),
+            sum(layer.silent for layer in counts),
+        ),
+        tuple(_copied(state) for state in network.layers),
+    )
+
+
+def restore(network: IntegerNetwork, state: LearnedState) -> None:
+    """Gives a network a learned state. Its counts of quantisation's effects start anew."""
+    network.reset()
+    network.dither_state = state.dither_state
+    network.samples = state.counters.samples
+    network.layers = [_copied(layer) for layer in state.layers]
+
+
+def _copied(state: LayerState) -> LayerState:
+    return LayerState(state.weights.copy(), state.updates, state.halvings, list(state.pending))
+
+
+def sections_of(plan: FixedPointPlan, state: LearnedState) -> list[Section]:
+    """A state's sections, in the order of the payload."""
+    counters = state.counters
+    sections = [
+        Section(
+            NETWORK,
+            0,
+            _NETWORK.pack(
+                state.dither_state,
+                counters.samples,
+                counters.layer_updates,
+                counters.multipliers_clipped,
+                counters.halvings,
+                counters.silent,
+            ),
+        )
+    ]
+    for index, layer in enumerate(state.layers):
+        counts = _LAYER.pack(layer.updates, layer.halvings, len(layer.pending))
+        sections.append(Section(LAYER, index, counts))
+        sections.append(Section(WEIGHTS, index, pack(layer.weights, plan.weight_type)))
+        if layer.pending:
+            updates = b"".join(update.to_bytes() for update in layer.pending)
+            sections.append(Section(PENDING, index, updates))
+    return sections
+
+
+def write_payload(plan: FixedPointPlan, state: LearnedState) -> bytes:
+    """A state as a payload."""
+    return b"".join(section.to_bytes() for section in sections_of(plan, state))
+
+
+def payload_bytes(plan: FixedPointPlan) -> int:
+    """Bytes of the longest payload of a network, with as many pending updates as there can be."""
+    width = np.dtype(plan.weight_type).itemsize
+    total = _HEAD.size + _NETWORK.size
+    for layer in plan.layers:
+        total += _HEAD.size + _LAYER.size
+        total += _HEAD.size + padded(layer.units) * padded(layer.inputs) * width
+        if plan.batch > 1:
+            total += _HEAD.size + (plan.batch - 1) * _update_bytes(layer)
+    return total
+
+
+def read_payload(plan: FixedPointPlan, payload: bytes) -> LearnedState:
+    """The state in a payload.
+
+    Raises:
+        UserError: the payload is not one of this plan's networks in this format, or has values
+            that a network cannot have.
+    """
+    sections = [part for part in _split(payload) if not part.tag & OPTIONAL]
+    found = iter(sections)
+    dither_state, *counters = _NETWORK.unpack(_next(found, NETWORK, 0, _NETWORK.size))
+    layers = tuple(_read_layer(plan, index, found) for index in range(len(plan.layers)))
+    if next(found, None) is not None:
+        _refuse("has more sections than this version knows")
+    return LearnedState(dither_state, Counters(*counters), layers)
+
+
+def _split(payload: bytes) -> Iterator[Section]:
+    at = 0
+    while at < len(payload):
+        if len(payload) - at < _HEAD.size:
+            _refuse("ends within a section")
+        tag, index, size = _HEAD.unpack_from(payload, at)
+        at += _HEAD.size
+        if len(payload) - at < size:
+            _refuse("ends within a section")
+        yield Section(tag, index, payload[at : at + size])
+        at += size
+
+
+def _next(found: Iterator[Section], tag: int, index: int, size: int) -> bytes:
+    section = next(found, None)
+    if section is None or (section.tag, section.index, len(section.content)) != (tag, index, size):
+        _refuse(f"has no section {tag} of layer {index} with {size} bytes where it should be")
+    return section.content
+
+
+def _read_layer(plan: FixedPointPlan, index: int, found: Iterator[Section]) -> LayerState:
+    layer = plan.layers[index]
+    updates, halvings, pending = _LAYER.unpack(_next(found, LAYER, index, _LAYER.size))
+    if (
+        updates >= SCAN_INTERVAL
+        or pending >= plan.batch
+        or (halvings > HALVINGS_MAX and not plan.weight_decay)
+    ):
+        _refuse(f"has counts in layer {index} that no network can have")
+    width = np.dtype(plan.weight_type).itemsize
+    packed = _next(found, WEIGHTS, index, padded(layer.units) * padded(layer.inputs) * width)
+    weights = unpack(packed, layer.units, layer.inputs, plan.weight_type)
+    if (
+        pack(weights, plan.weight_type) != packed
+        or weights.min() < layer.weight_min
+        or weights.max() > layer.weight_max
+    ):
+        _refuse(f"has weights in layer {index} that no network can have")
+    kept: list[PendingUpdate] = []
+    if pending:
+        content = _next(found, PENDING, index, pending * _update_bytes(layer))
+        kept = [_read_update(layer, content, k) for k in range(pending)]
+    return LayerState(weights, updates, halvings, kept)
+
+
+def _update_bytes(layer: LayerPlan) -> int:
+    return layer.inputs + 2 * layer.units
+
+
+def _read_update(layer: LayerPlan, content: bytes, index: int) -> PendingUpdate:
+    start = index * _update_bytes(layer)
+    inputs = np.frombuffer(content, np.int8, layer.inputs, start)
+    factors = np.frombuffer(content, "<i2", layer.units, start + layer.inputs)
+    return PendingUpdate(inputs.astype(np.int64), factors.astype(np.int64))
+
+
+def _refuse(what: str) -> NoReturn:
+    raise UserError(
+        f"the stored state {what}", mend="read it with the version and model that wrote it"
+    )
