@@ -167,6 +167,48 @@ def _few_shot(samples: int) -> tuple[Row, ...]:
     )
 
 
+_BATCHES = (1, 2, 4, 8)
+
+
+def _batch(batch: int) -> str:
+    return "single updates" if batch == 1 else f"{batch} summed"
+
+
+def _summed_pictures(share: float, samples: int) -> tuple[Row, ...]:
+    """So few samples, five passes, by batch; the rate halves after each pass."""
+    return tuple(
+        Row(
+            f"{samples} pictures, {_batch(batch)}",
+            {"learning.batch": batch, "learning.halve_rate_every": samples},
+            {"share": share, "epochs": 5},
+        )
+        for batch in _BATCHES
+    )
+
+
+def _summed_tables(function: str) -> tuple[Row, ...]:
+    """A table, 100 of its samples once or all ten times, by batch."""
+    learned = round(0.69 * _TABLES[function][0])
+    extents = {
+        "100 samples": ({}, {"share": 100 / learned, "epochs": 1}),
+        "ten passes": ({"learning.halve_rate_every": round(10 * learned / 12)}, {"epochs": 10}),
+    }
+    return tuple(
+        Row(
+            f"{_TABLES[function][1]}, {extent}, {_batch(batch)}",
+            {
+                "data.function": f"experiments/models/tables.py:{function}",
+                "learning.batch": batch,
+                **_layers(16, 8),
+                **settings,
+            },
+            options,
+        )
+        for extent, (settings, options) in extents.items()
+        for batch in _BATCHES
+    )
+
+
 STUDIES: dict[str, Study] = {
     "fashion": Study(
         "Fashion-MNIST, 784-128-34, int8 learned from scratch beside float", FASHION,
@@ -232,6 +274,14 @@ STUDIES: dict[str, Study] = {
     ),
     "few_shot_mnist": Study(
         "Few samples of MNIST's 8,000, 784-1000-34, 5 passes", MNIST, _few_shot(8_000), seeds=3,
+    ),
+    "batch_pictures": Study(
+        "Updates summed: few samples of Fashion-MNIST, 784-128-34, 5 passes", FASHION,
+        (*_summed_pictures(0.002, 120), *_summed_pictures(0.01, 600)), seeds=6,
+    ),
+    "batch_tables": Study(
+        "Updates summed: small tables, 16-8 units", TABLES,
+        (*_summed_tables("cancer"), *_summed_tables("wine")), seeds=24,
     ),
     "effects": Study(
         "One thing changed at a time: MNIST's 8,000, int8, 784-128-34", MNIST,

@@ -438,8 +438,9 @@ class Learning(Section):
         1,
         ge=1,
         le=BATCH_MAX,
-        description="updates of a layer that are summed exactly before the sum is rounded: "
-        "8 or 16 make less noise, and take RAM",
+        description="updates of a layer that are summed exactly before the sum is rounded: 8 make "
+        "less noise where thousands of samples are learned, and take RAM; few samples teach more "
+        "one by one",
     )
 
     @property
