@@ -27,8 +27,8 @@ SINGLE_UPDATES_DEFINE = "SPELA_SINGLE_UPDATES"
 WIDTH_DEFINES = {"int8": "SPELA_INT8_ONLY", "int16": "SPELA_INT16_ONLY"}
 """Macros that leave out the kernels for weights of the other width."""
 
-_COPIED_FOLDERS = ("spela", "store", "application")
-"""The store is in no firmware that does not compile it itself."""
+_COPIED_FOLDERS = ("spela", "store", "store/drivers", "application")
+"""The store, and a driver for it, are in no firmware that does not compile them itself."""
 
 _RENDERED = {
     "README.md": "README.md.j2",
@@ -165,7 +165,7 @@ def generate_project(
         optimization=optimization,
         inference_only=inference_only,
         runtime_sources=tuple(p for p in sources if p.startswith("spela/")),
-        store_sources=tuple(p for p in sources if p.startswith("store/")),
+        store_sources=tuple(p for p in sources if p.startswith("store/spela_")),
         application_sources=tuple(p for p in sources if p.startswith(("application/", "port/"))),
         has_samples=samples is not None,
     )
