@@ -325,8 +325,8 @@ def run_in_qemu(board, elf, data):
 
 
 def run_by(kernels):
-    """Marks of a test that runs some kernels."""
-    how = KERNELS[kernels][1]
+    """Marks of a test that runs some kernels, or a part of them."""
+    how = KERNELS[kernels if kernels in KERNELS else kernels.partition(", ")[0]][1]
     return [] if how == "host" else [pytest.mark.needs_simulator(how)]
 
 
@@ -416,30 +416,61 @@ FAULTS = [
         "inputs += 4U * batch->stride - 4U",
         "applied weights",
     ),
-    ("dsp", 'smlad   r6, r10, " multipliers', 'smlad   r6, r9, " multipliers', "applied weights"),
-    ("dsp", "orr     r3, r3, r0", "mov     r3, r0", "applied weights"),
-    ("dsp", "orr     r3, r3, r5", "movs    r3, r3", "applied weights"),
-    ("dsp", "2U + has_1 + 2U * has_3", "2U + has_1 + has_3", "applied weights"),
-    ("dsp", "if (b != 0U)", "if (a != 0U)", "applied weights"),
-    ("dsp", "count != 0U && twos[0]", "count > 1U && twos[0]", "applied weights"),
-    ("dsp", "SPELA_SMALL 65024U", "SPELA_SMALL 65536U", "applied weights"),
-    ("dsp", "qadd8   r2, r2, r6", "sadd8   r2, r2, r6", "applied weights"),
-    ("dsp", "sxtab16 r7, r7, r4, ror #8", "sxtab16 r7, r7, r4", "applied weights"),
-    ("dsp", "ssat16  r7, #8, r7", "ssat16  r7, #9, r7", "applied weights"),
-    ("dsp", "sxtb16  r9, r9, ror #8", "sxtb16  r9, r9", "applied weights"),
     (
-        "dsp",
-        'lsr     r7, r7, #8\\n"\n        "7:',
-        'lsr     r7, r7, #7\\n"\n        "7:',
+        "dsp, applied",
+        'smlad   r6, r10, " multipliers',
+        'smlad   r6, r9, " multipliers',
         "applied weights",
     ),
-    ("dsp", "str     r7, [r1, #32]", "str     r6, [r1, #32]", "applied weights|applied state"),
+    ("dsp, applied", "orr     r3, r3, r0", "mov     r3, r0", "applied weights"),
+    ("dsp, applied", "orr     r3, r3, r5", "movs    r3, r3", "applied weights"),
+    ("dsp, applied", "2U + has_1 + 2U * has_3", "2U + has_1 + has_3", "applied weights"),
+    ("dsp, applied", "if (b != 0U)", "if (a != 0U)", "applied weights"),
+    ("dsp, applied", "count != 0U && twos[0]", "count > 1U && twos[0]", "applied weights"),
+    ("dsp, applied", "SPELA_SMALL 65024U", "SPELA_SMALL 131072U", "applied weights"),
+    ("dsp, applied", "qadd8   r2, r2, r6", "sadd8   r2, r2, r6", "applied weights"),
+    ("dsp, applied", "sxtab16 r7, r7, r4, ror #8", "sxtab16 r7, r7, r4", "applied weights"),
+    ("dsp, applied", "ssat16  r7, #8, r7", "ssat16  r7, #9, r7", "applied weights"),
+    ("dsp, applied", "sxtb16  r9, r9, ror #8", "sxtb16  r9, r9", "applied weights"),
     (
-        "dsp",
-        "state = tile.state",
-        "state = batch->state = tile.state",
+        "dsp, applied",
+        'lsr     r7, r7, #8\\n"\n        SPELA_LARGE_TERMS("")',
+        'lsr     r7, r7, #7\\n"\n        SPELA_LARGE_TERMS("")',
+        "applied weights",
+    ),
+    (
+        "dsp, applied",
+        "str     r7, [r1, #32]",
+        "str     r6, [r1, #32]",
         "applied weights|applied state",
     ),
+    (
+        "dsp, applied",
+        "spela_apply_tile_int8(weights, &tile);",
+        "spela_apply_tile_int8(weights, &tile), batch->state = tile.state;",
+        "applied weights|applied state",
+    ),
+    ("dsp, applied", "ssat    r7, #16, r7", "ssat    r7, #15, r7", "applied weights"),
+    (
+        "dsp, applied",
+        "add     r7, r10, r7, asr #8",
+        "add     r7, r10, r7, asr #9",
+        "applied weights",
+    ),
+    ("dsp, applied", "qadd16  r9, r9, r6", "sadd16  r9, r9, r6", "applied weights"),
+    ("dsp, applied", "sel     r9, r9, lr", "sel     r9, lr, r9", "applied weights"),
+    ("dsp, applied", "r2, [r1, #44]", "r2, [r1, #40]", "applied weights"),
+    ("dsp, int16", "smlad   r10, r4, r12, r10", "smlad   r10, r4, r9, r10", "sums"),
+    ("dsp, int16", "mov     r11, #0", "mov     r11, #1", "sums"),
+    ("dsp, int16", "pkhtb   r9, r9, r8, asr #16", "pkhtb   r9, r9, r8, asr #15", "sums"),
+    ("dsp, int16", "smlabt  lr, r11, r4, r8", "smlabt  lr, r11, r4, r6", "weights"),
+    ("dsp, int16", "qadd16  r12, r12, r3", "sadd16  r12, r12, r3", "weights"),
+    ("dsp, int16", "sel     lr, lr, r3", "sel     lr, r3, lr", "weights"),
+    ("dsp, int16", "bic     r4, r4, #0x00ff0000", "bic     r4, r4, #0x00fe0000", "weights"),
+    ("dsp, int16", "orrs    r3, r4, r5", "adds    r3, r4, r5", "weights"),
+    ("dsp, int16", "str     r9, [sp, #16]", "str     r8, [sp, #16]", "state|weights"),
+    ("dsp, int16", *an_end(16, "r4-r11", 20, "r5-r11"), "registers"),
+    ("dsp, int16", *an_end(32, "r4-r11", 36, "r5-r11"), "registers"),
     ("mve", "lsl     r2, r2, #4", "lsl     r2, r2, #3", "kept inputs"),
     ("mve", "listed / 2U * two_bytes", "listed / 2U * 32U", "applied weights"),
     ("mve", "SPELA_SMALL 65024U", "SPELA_SMALL 65536U", "applied weights"),
@@ -477,7 +508,9 @@ FAULTS = [
 ]
 FILES = {
     "sse2": "spela_kernels_sse2.c",
-    "dsp": "spela_kernels_dsp*.c",
+    "dsp": "spela_kernels_dsp.c",
+    "dsp, applied": "spela_kernels_dsp_t*.c",
+    "dsp, int16": "spela_kernels_dsp_int16.c",
     "armv7-m": "spela_kernels_thumb*.c",
     "armv6-m": "spela_kernels_thumb*.c",
     "mve": "spela_kernels_mve*.c",
@@ -498,9 +531,10 @@ def file_with(kernels, text):
 )
 def test_a_planted_fault_is_found(kernels, right, wrong, what, tmp_path):
     change = (file_with(kernels, right), right, wrong)
+    all_widths = kernels in {"portable", "dsp, applied", "dsp, int16"}
+    widths = (0, 8, 12, 16) if all_widths else (0,)
+    kernels = kernels.partition(", ")[0]
     elf = build_program(kernels, "gcc", tmp_path, change)
-
-    widths = (0, 8, 12, 16) if kernels == "portable" else (0,)
 
     @settings(max_examples=100, phases=[Phase.generate], database=None, derandomize=True)
     @given(some=st.lists(cases(widths), min_size=5, max_size=10))

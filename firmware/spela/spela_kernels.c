@@ -45,7 +45,9 @@ void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *
 #define SPELA_NAME(x)      x##_int16
 #define SPELA_UPDATE_SHIFT 8U
 #define SPELA_BITS(shape)  ((shape)->weight_bits)
+#ifndef SPELA_DSP_KERNELS
 #include "spela_kernels_batch.h"
 #include "spela_kernels_body.h"
+#endif
 #include "spela_kernels_upkeep.h"
 #endif
