@@ -105,7 +105,6 @@ class Whole:
 
     def __init__(self, plan, sample):
         self.plan, self.sample = plan, sample
-        self.scratch = rounded_up(plan.arena_bytes, 16)
         self.size = plan.features.shape.size
 
     @property
@@ -121,12 +120,12 @@ class Whole:
                 step.operator,
                 tuple(offsets[index] for index in step.sources),
                 offsets[step.target],
-                self.scratch,
+                step.scratch,
             )
             for step in self.plan.steps
         ]
         scalars = {
-            "arena_bytes": len(self.arena()),
+            "arena_bytes": self.plan.arena_bytes,
             "inputs": self.sample.size,
             "features": self.size,
             "features_offset": self.plan.features.offset,
@@ -135,10 +134,10 @@ class Whole:
 
     def arena(self):
         """See `Case.arena`."""
-        content = bytearray(b"\x5a" * self.scratch)
+        content = bytearray(b"\x5a" * self.plan.arena_bytes)
         offset = self.plan.sample.offset
         content[offset : offset + self.sample.size] = self.sample.tobytes()
-        return bytes(content) + bytes(max(scratch_bytes(s.operator) for s in self.plan.steps))
+        return bytes(content)
 
 
 def image(operators, scalars, pointer, base):

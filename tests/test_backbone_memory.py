@@ -10,11 +10,16 @@ from tflite_files import Layers, TfliteModel
 from spela_mcu.backbone import memory, operator
 from spela_mcu.backbone.depthwise import Depthwise
 from spela_mcu.backbone.load import read_backbone
+from spela_mcu.backbone.mean import Mean
 from spela_mcu.backbone.memory import Lifetime, Overlap, lay_out
 from spela_mcu.backbone.network import run_all
+from spela_mcu.backbone.pad import Pad
+from spela_mcu.backbone.pool import AveragePool, MaxPool
+from spela_mcu.backbone.structures import scratch_bytes
+from spela_mcu.backbone.window import Window
 
 
-def needed_by(step, at, shape):
+def needed_by(step, at):
     """Mask of the input's elements that output position `at` is computed from, by trial.
 
     A change of any other element leaves that position as it is: what the forward pass of a
@@ -36,36 +41,52 @@ def needed_by(step, at, shape):
     return mask
 
 
+def overwritten(step, source, target):
+    """A place at which a kernel would find an input overwritten; None if there is none.
+
+    Args:
+        step: the step of a plan.
+        source: offset of an input.
+        target: offset of the output.
+    """
+    lowered = step.operator
+    if isinstance(lowered, operator.ElementwiseOperator):
+        # Element by element: the output must not begin behind an input that shares its memory.
+        return 0 if source < target < source + lowered.input.size else None
+    if isinstance(lowered, Depthwise | Mean):
+        # Channel by channel: what is written before must not lie in those still to be read.
+        channels = lowered.output.channels
+        copies = channels // lowered.input.channels
+        written = target + np.arange(lowered.output.size).reshape(-1, channels)
+        read = source + np.arange(lowered.input.size).reshape(-1, lowered.input.channels)
+        for channel in range(1, channels):
+            if np.isin(written[:, :channel], read[:, channel // copies :]).any():
+                return channel
+        return None
+    if isinstance(lowered, Pad):
+        # Element by element of the output, margin and all.
+        inner = tuple(map(slice, lowered.before, np.add(lowered.before, lowered.input)))
+        before = np.arange(lowered.output.size).reshape(lowered.output)[inner].ravel()
+        read = source + np.arange(lowered.input.size)
+        late = (read >= target) & (read < target + before)
+        return int(late.argmax()) if late.any() else None
+    begun = 1 if isinstance(lowered, AveragePool | MaxPool) else 0
+    for at in range(lowered.output.positions):
+        end = target + (at + begun) * lowered.output.channels
+        read = source + np.flatnonzero(needed_by(step, at))
+        if ((read >= target) & (read < end)).any():
+            return at
+    return None
+
+
 def first_overwritten(plan):
-    """A step and position whose inputs a kernel as slow as is allowed would find overwritten."""
+    """A step and a place at which its kernel would find an input overwritten."""
     for step in plan.steps:
-        lowered, target = step.operator, plan.activations[step.target]
-        elementwise = isinstance(lowered, operator.ElementwiseOperator)
-        if elementwise:
-            # Element by element: it must not begin behind an input with which it shares memory.
-            for index in step.sources:
-                source = plan.activations[index]
-                apart = source.offset + source.shape.size <= target.offset
-                if not apart and target.offset > source.offset:
-                    return step, 0
-            continue
-        (index,) = step.sources
-        source = plan.activations[index]
-        if isinstance(lowered, Depthwise):
-            # Channel by channel: what is written before must not lie in those still to be read.
-            copies, channels = lowered.channel_multiplier, lowered.output.channels
-            written = target.offset + np.arange(lowered.output.size).reshape(-1, channels)
-            read = source.offset + np.arange(lowered.input.size).reshape(-1, channels // copies)
-            for channel in range(1, channels):
-                if np.isin(written[:, :channel], read[:, channel // copies :]).any():
-                    return step, channel
-            continue
-        positions = lowered.output.positions
-        for at in range(positions):
-            end = min(at + operator.POSITIONS_AT_ONCE, positions) * lowered.output.channels
-            read = source.offset + np.flatnonzero(needed_by(step, at, lowered.input))
-            if ((read >= target.offset) & (read < target.offset + end)).any():
-                return step, at
+        for index in step.sources:
+            source, target = plan.activations[index].offset, plan.activations[step.target].offset
+            place = overwritten(step, source, target)
+            if place is not None:
+                return step, place
     return None
 
 
@@ -112,20 +133,32 @@ def chain(directory, kind, shape, axis):
 def test_a_lead_that_is_too_small_is_seen(tmp_path, monkeypatch):
     file = chain(tmp_path, *CONVOLUTION)
     assert first_overwritten(read_backbone(file)) is None
-    monkeypatch.setattr(operator, "POSITIONS_AT_ONCE", 4)
-    monkeypatch.setattr("spela_mcu.backbone.window.POSITIONS_AT_ONCE", 3)
+    lead = Window.lead
+    monkeypatch.setattr(Window, "lead", lambda *a, **k: lead(*a, **k) - memory.ALIGNMENT)
     assert first_overwritten(read_backbone(file)) is not None
 
 
 def test_maps_of_one_chain_share_memory(tmp_path):
     plan = read_backbone(chain(tmp_path, *CONVOLUTION))
-    # A row and two positions before the input, and a group of four positions.
-    lead = (6 + 1 + 4) * 4
+    lead = (6 + 1) * 4  # a row and a position
     assert [step.operator.lead for step in plan.steps] == [lead, lead]
-    assert plan.arena_bytes == 144 + 2 * lead
+    scratch = max(scratch_bytes(step.operator) for step in plan.steps)
+    assert plan.arena_bytes <= 144 + 2 * lead + scratch + memory.SCRATCH_ALIGNMENT
     samples = np.zeros((2, 144), np.int8)
     assert [one.shape for one in run_all(plan, samples)] == [(2, 6, 6, 4)] * 3
-    assert read_backbone(chain(tmp_path, *DEPTHWISE)).arena_bytes == 144
+    plan = read_backbone(chain(tmp_path, *DEPTHWISE))
+    assert plan.arena_bytes == 144 + scratch_bytes(plan.steps[0].operator)
+
+
+def test_scratch_lies_apart_from_all_that_lives(tmp_path):
+    plan = read_backbone(chain(tmp_path, *CONVOLUTION))
+    for step in plan.steps:
+        end = step.scratch + scratch_bytes(step.operator)
+        assert step.scratch % memory.SCRATCH_ALIGNMENT == 0
+        assert end <= plan.arena_bytes
+        for index in (*step.sources, step.target):
+            one = plan.activations[index]
+            assert end <= one.offset or one.offset + one.shape.size <= step.scratch
 
 
 def test_maps_share_memory_by_whole_units_only():

@@ -31,8 +31,8 @@ class Convolution(WeightedOperator):
 
     @property
     def lead(self) -> int:
-        """From the window's movement."""
-        return self.window.lead(self.input, self.output)
+        """All inputs of a position are read before it is written."""
+        return self.window.lead(self.input, self.output, begun=0)
 
     def forward(self, *maps: NDArray[np.int8]) -> NDArray[np.int8]:
         """The convolution as one product of matrices."""

@@ -30,8 +30,8 @@ class FullyConnected(WeightedOperator):
 
     @property
     def lead(self) -> int:
-        """The whole output: each unit reads all inputs."""
-        return self.output.size
+        """0: all inputs are read before anything is written."""
+        return 0
 
     def forward(self, *maps: NDArray[np.int8]) -> NDArray[np.int8]:
         """One product of matrices."""

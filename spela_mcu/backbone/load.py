@@ -7,8 +7,9 @@ from pathlib import Path
 
 from spela_mcu.backbone.cut import FEATURES, cut_graph, nothing_computed
 from spela_mcu.backbone.lower import Lowered, lower
-from spela_mcu.backbone.memory import Layout, Lifetime, Overlap, lay_out
+from spela_mcu.backbone.memory import SCRATCH_ALIGNMENT, Layout, Lifetime, Overlap, lay_out
 from spela_mcu.backbone.plan import BackbonePlan
+from spela_mcu.backbone.structures import scratch_bytes
 
 
 def read_backbone(file: Path, cut: str = FEATURES) -> BackbonePlan:
@@ -34,25 +35,35 @@ def read_backbone(file: Path, cut: str = FEATURES) -> BackbonePlan:
 
 
 def plan_backbone(cut: str, lowered: Lowered) -> BackbonePlan:
-    """Lowered operators with memory for their maps."""
+    """Lowered operators with memory for their maps and for themselves."""
     layout = _layout(lowered)
+    maps = layout.offsets[: len(lowered.activations)]
+    scratches = layout.offsets[len(lowered.activations) :]
     return BackbonePlan(
         cut=cut,
         activations=tuple(
             replace(activation, offset=offset)
-            for activation, offset in zip(lowered.activations, layout.offsets, strict=True)
+            for activation, offset in zip(lowered.activations, maps, strict=True)
         ),
-        steps=lowered.steps,
+        steps=tuple(
+            replace(step, scratch=offset)
+            for step, offset in zip(lowered.steps, scratches, strict=True)
+        ),
         arena_bytes=layout.size,
     )
 
 
 def _layout(lowered: Lowered) -> Layout:
+    """Where the activations lie, and behind them in the list each step's scratch."""
     last = {index: number for number, step in enumerate(lowered.steps) for index in step.sources}
     last[lowered.steps[-1].target] = len(lowered.steps)
-    lifetimes = [
+    maps = [
         Lifetime(activation.shape.size, max(0, index - 1), last.get(index, index - 1))
         for index, activation in enumerate(lowered.activations)
+    ]
+    scratches = [
+        Lifetime(scratch_bytes(step.operator), number, number, SCRATCH_ALIGNMENT)
+        for number, step in enumerate(lowered.steps)
     ]
     overlaps = [
         Overlap(source, step.target, step.operator.lead, step.operator.unit)
@@ -60,4 +71,4 @@ def _layout(lowered: Lowered) -> Layout:
         for source in set(step.sources)
         if last[source] == number
     ]
-    return lay_out(lifetimes, overlaps)
+    return lay_out([*maps, *scratches], overlaps)

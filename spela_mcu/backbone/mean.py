@@ -46,8 +46,8 @@ class Mean(LoweredOperator):
 
     @property
     def lead(self) -> int:
-        """The whole output: the first channels are written before the last are read."""
-        return self.output.size
+        """0: a channel is read at all positions before it is written at the first."""
+        return 0
 
     def forward(self, *maps: NDArray[np.int8]) -> NDArray[np.int8]:
         """The scaled sum."""

@@ -6,8 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from spela_mcu.fixed_point.layout import rounded_up
+
 ALIGNMENT: Final = 4
 """Bytes; each map begins at a multiple."""
+
+SCRATCH_ALIGNMENT: Final = 8
+"""The same for what an operator needs for itself."""
 
 MOST_WORK: Final = 500_000
 """Pairs of maps that the search looks at from each order: less than a second."""
@@ -15,11 +20,15 @@ MOST_WORK: Final = 500_000
 
 @dataclass(frozen=True)
 class Lifetime:
-    """A map of `size` bytes, from the step that writes it to the last that reads it, inclusive."""
+    """A map of `size` bytes, from the step that writes it to the last that reads it, inclusive.
+
+    Or what a step needs for itself: `first` and `last` are that step then.
+    """
 
     size: int
     first: int
     last: int
+    alignment: int = ALIGNMENT
 
 
 @dataclass(frozen=True)
@@ -138,7 +147,7 @@ class _Placer:
             ):
                 if at <= after:
                     break
-                at = max(at, -(-before // ALIGNMENT) * ALIGNMENT)
+                at = max(at, rounded_up(before, self.maps[index].alignment))
             # Where they share memory at a distance that is not allowed, they do not share it.
             astray = {
                 other

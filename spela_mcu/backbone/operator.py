@@ -11,10 +11,6 @@ from numpy.typing import NDArray
 from spela_mcu.backbone.graph import Shape
 from spela_mcu.backbone.requantize import INT8_MAX, INT8_MIN, multiply, to_int8
 
-POSITIONS_AT_ONCE = 4
-"""A kernel writes its output position by position, row after row. When it writes position p it may
-still read the inputs of position p - 3 and of all later ones, and of no earlier one."""
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LoweredOperator(ABC):
@@ -49,8 +45,8 @@ class LoweredOperator(ABC):
     def lead(self) -> int:
         """Bytes by which the output must begin before an input that shares its memory.
 
-        0: they may begin at the same address. With `POSITIONS_AT_ONCE` and this many bytes no
-        input is overwritten that is still to be read.
+        It follows from the order in which the kind's kernels read and write; with this many bytes
+        they overwrite no input that is still to be read. 0: both may begin at the same address.
         """
 
     @property

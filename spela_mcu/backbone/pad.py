@@ -31,9 +31,12 @@ class Pad(LoweredOperator):
 
     @property
     def lead(self) -> int:
-        """All that the output has more than the input, and a row."""
-        grown = self.output.size - self.input.size
-        return grown + self.output.width * self.output.channels
+        """The margin that is written before the last element of the input is read."""
+        row, column, channel = (
+            before + size - 1 for before, size in zip(self.before, self.input, strict=True)
+        )
+        last = (row * self.output.width + column) * self.output.channels + channel
+        return last + 1 - self.input.size
 
     def forward(self, *maps: NDArray[np.int8]) -> NDArray[np.int8]:
         """The input amid the margin."""

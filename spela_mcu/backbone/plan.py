@@ -36,11 +36,14 @@ class Step:
     Attributes:
         sources: the activations that it reads, as indices in `BackbonePlan.activations`.
         target: the activation that it writes.
+        scratch: offset in the arena of what it needs for itself while it runs; a multiple of
+            `SCRATCH_ALIGNMENT`, 0 before it is placed.
     """
 
     operator: LoweredOperator
     sources: tuple[int, ...]
     target: int
+    scratch: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +54,8 @@ class BackbonePlan:
         cut: name of the tensor that holds the features, as in the .tflite.
         activations: the first is the sample, the last one the features; one for each step between.
         steps: in the order in which they run; none for what moves no byte, such as RESHAPE.
-        arena_bytes: all activations together, at their offsets.
+        arena_bytes: all activations and what operators need for themselves, at their offsets. The
+            sample is among them: a caller may write it there, or keep it elsewhere.
     """
 
     cut: str

@@ -34,8 +34,8 @@ class _Pool(LoweredOperator):
 
     @property
     def lead(self) -> int:
-        """From the window's movement."""
-        return self.window.lead(self.input, self.output)
+        """A position is read and written channel by channel."""
+        return self.window.lead(self.input, self.output, begun=1)
 
     def taps(self, features: NDArray[Scalar], fill: int) -> NDArray[Scalar]:
         """See `Window.taps`."""

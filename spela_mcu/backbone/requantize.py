@@ -33,7 +33,7 @@ def quantize_multiplier(real: float) -> Multiplier:
     """The nearest multiplier with 31 bits to a factor >= 0; 0 for factors below 2^-32.
 
     Raises:
-        OverflowError: the factor is 2^30 or more, or not a number.
+        OverflowError: the factor rounds to 2^30 or more, or is not a number.
     """
     if not 0 <= real < 2.0**30:
         raise OverflowError(real)
@@ -41,6 +41,8 @@ def quantize_multiplier(real: float) -> Multiplier:
     multiplier = int(Fraction(fraction) * (1 << 31) + Fraction(1, 2))  # half away from zero
     if multiplier == 1 << 31:
         multiplier, shift = 1 << 30, shift + 1
+    if shift > 30:
+        raise OverflowError(real)
     if shift < -31:
         return Multiplier(0, 0)
     return Multiplier(multiplier, shift)
@@ -58,7 +60,8 @@ def multiply(
         multiplier: see `Multiplier`; one for all, or one for each element of the last axis.
         shift: likewise.
     """
-    left, right = np.maximum(shift, 0), np.maximum(np.negative(shift), 0)
+    shifts = np.asarray(shift, np.int64)
+    left, right = np.maximum(shifts, 0), np.maximum(-shifts, 0)
     high = (values << left if np.any(left) else values) * np.asarray(multiplier, np.int64)
     high += 1 << 30
     high >>= 31

@@ -10,7 +10,6 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from spela_mcu.backbone.graph import Shape
-from spela_mcu.backbone.operator import POSITIONS_AT_ONCE
 from spela_mcu.backbone.view import CONVERT_AGAIN, OperatorView
 
 MOST: Final = 255
@@ -86,15 +85,22 @@ class Window:
             writeable=False,
         )
 
-    def lead(self, source: Shape, output: Shape) -> int:
-        """See `LoweredOperator.lead`."""
+    def lead(self, source: Shape, output: Shape, *, begun: int) -> int:
+        """See `LoweredOperator.lead`, for kernels that go from position to position, by rows.
+
+        Args:
+            source: shape of the input.
+            output: shape of the output.
+            begun: positions that a kernel has begun to write while it still reads the inputs of
+                the first of them.
+        """
         rows, columns = np.arange(output.height), np.arange(output.width)
         first_row = np.maximum(rows * self.stride.height - self.padding.height, 0)
         first_column = np.maximum(columns * self.stride.width - self.padding.width, 0)
         # What is still needed from a position on: its own window, or the next row's first.
         own_row = first_row * source.width * source.channels
         next_row = np.append(own_row[1:], own_row[-1] + source.width * source.channels)
-        written = (columns + POSITIONS_AT_ONCE) * output.channels
+        written = (columns + begun) * output.channels
         ahead = int((written - first_column * source.channels).max()) - own_row
         ahead = np.maximum(ahead, int(written[-1]) - next_row)
         most = int((ahead + rows * output.width * output.channels).max())
