@@ -43,11 +43,11 @@ def directory(tmp_path_factory):
 
 FOLDER = os.environ.get("SPELA_MLPERF_TINY", "")
 MODELS = {
-    "kws_ref_model.tflite": 9024,
-    "pretrainedResnet_quant.tflite": 33360,
-    "vww_96_int8.tflite": 36920,
-    "ad01_int8.tflite": 768,
-    "str_ww_ref_model.tflite": 4520,
+    "kws_ref_model.tflite": 8544,
+    "pretrainedResnet_quant.tflite": 34080,
+    "vww_96_int8.tflite": 42064,
+    "ad01_int8.tflite": 3712,
+    "str_ww_ref_model.tflite": 4256,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Final
 
 from spela_mcu.fixed_point.layout import rounded_up
@@ -14,8 +15,13 @@ ALIGNMENT: Final = 4
 SCRATCH_ALIGNMENT: Final = 8
 """The same for what an operator needs for itself."""
 
+MOST_TRIES: Final = 600
+TO_THE_FRONT: Final = 0.7
+"""Orders that the search tries, and the share of moves that go to the front. With these the maps
+of a MobileNet came to the same layout from each of ten seeds."""
+
 MOST_WORK: Final = 500_000
-"""Pairs of maps that the search looks at from each order: less than a second."""
+"""Pairs of maps that the search looks at: about a second."""
 
 
 @dataclass(frozen=True)
@@ -59,32 +65,31 @@ class Layout:
 def lay_out(maps: Sequence[Lifetime], overlaps: Sequence[Overlap]) -> Layout:
     """Places maps so that none overwrites another that is still to be read.
 
-    Maps are placed one after the other at the lowest offset that is free. Of several orders, and
-    of those in which a map that ended highest goes first, the smallest layout is taken; the search
-    ends early at a layout that no order can better.
+    Maps are placed one after the other at the lowest offset that is free, and the order decides how
+    much memory they take together. The search begins with the largest first, in the order of time
+    and against it. It goes on from the best by moving one map at random, mostly to the front, and
+    keeps what is not worse. It is the same each time, and ends early at a layout that no order can
+    better.
     """
     placer = _Placer(maps, overlaps)
-    least = placer.least
-    indices = range(len(maps))
+    indices = list(range(len(maps)))
     orders = [
         sorted(indices, key=lambda index: (-maps[index].size, index)),
-        list(indices),
-        list(reversed(indices)),
+        indices,
+        indices[::-1],
     ]
-    best: Layout | None = None
-    for start in orders:
-        order = start
-        for _ in range(max(1, min(2 * len(maps), MOST_WORK // placer.work))):
-            layout = placer.place(order)
-            if best is None or layout.size < best.size:
-                best = layout
-            if best.size <= least:
-                return best
-            highest = max(indices, key=lambda index: layout.offsets[index] + maps[index].size)
-            if order[0] == highest:
-                break
-            order = [highest, *(index for index in order if index != highest)]
-    assert best is not None
+    order = min(orders, key=lambda one: placer.place(one).size)
+    best, least = placer.place(order), placer.least
+    chance = Random(0)
+    for _ in range(min(MOST_TRIES, MOST_WORK // placer.work)):
+        if best.size <= least:
+            break
+        tried = order.copy()
+        moved = tried.pop(chance.randrange(len(tried)))
+        tried.insert(0 if chance.random() < TO_THE_FRONT else chance.randrange(len(maps)), moved)
+        layout = placer.place(tried)
+        if layout.size <= best.size:
+            order, best = tried, layout
     return best
 
 
