@@ -316,6 +316,17 @@ def depthwise(drawn):
     return depthwise_of(drawn, window, counts, copies)
 
 
+def depthwise_of_a_column(drawn):
+    """Over a series of positions, such as time."""
+    drawn.source = Shape(drawn.source.height, 1, drawn.source.channels)
+    size = drawn.draw(st.integers(1, 5))
+    stride, dilation = drawn.draw(st.integers(1, 2)), drawn.draw(st.integers(1, 2))
+    padding = drawn.draw(st.integers(0, (size - 1) * dilation))
+    window = Window(Pair(size, 1), Pair(stride, 1), Pair(dilation, 1), Pair(padding, 0))
+    reached = drawn.source.height + padding - (size - 1) * dilation - 1
+    return depthwise_of(drawn, window, (max(1, reached // stride + 1), 1), 1)
+
+
 def depthwise_3_by_3(drawn):
     """As most models have it."""
     stride, padding = drawn.draw(st.integers(1, 2)), drawn.draw(st.integers(0, 1))
@@ -353,7 +364,12 @@ def mean(drawn):
 def addend(drawn):
     """One of a sum's two."""
     multiplier, shift = drawn.multiplier(1 << 28, 0)
-    return Addend(offset=drawn.input_offset, multiplier=multiplier, shift=shift)
+    if drawn.draw(st.booleans()):
+        multiplier, shift = 1 << 30, 0  # that of the summand with the greater scale
+    elif drawn.draw(st.booleans()):
+        shift = min(shift, -1)
+    offset = drawn.draw(st.integers(-127, 128))
+    return Addend(offset=offset, multiplier=multiplier, shift=shift)
 
 
 def elementwise(drawn):
@@ -364,7 +380,10 @@ def elementwise(drawn):
 def add(drawn):
     """Of two maps."""
     both = (addend(drawn), addend(drawn))
-    return Add(addends=both, **elementwise(drawn), **drawn.scaling(1 << 29, 0))
+    scaling = drawn.scaling(1 << 29, 0)
+    if drawn.draw(st.booleans()):
+        scaling["shift"] = min(scaling["shift"], -1)
+    return Add(addends=both, **elementwise(drawn), **scaling)
 
 
 def constant(drawn, bound):
@@ -407,7 +426,8 @@ def pad(drawn):
 
 
 MAKERS = (
-    *(convolution, pointwise, fully_connected, depthwise, depthwise_3_by_3, pool, mean),
+    *(convolution, pointwise, fully_connected, depthwise, depthwise_3_by_3),
+    *(depthwise_of_a_column, pool, mean),
     *(add, add_constant, multiply_constant, rescale, pad),
 )
 WINDOWED = (convolution, depthwise)

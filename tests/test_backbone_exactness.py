@@ -189,3 +189,11 @@ def test_sums_that_float32_cannot_hold(directory):
     (step,) = plan.steps
     assert step.operator.bound > 1 << 24
     assert step.operator.exact_type == np.float64
+
+
+def test_the_greatest_shift_to_the_right_rounds_in_64_bits():
+    """A sum that becomes a little less than nothing is 0, not -1."""
+    values = requantize.multiply(
+        np.array([-65536, 65536]), 1468732568, np.array([-31, -31], np.int32)
+    )
+    assert values.tolist() == [0, 0]

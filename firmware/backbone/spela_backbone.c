@@ -91,12 +91,12 @@ static bool kind_is_valid(const spela_backbone_t *backbone, const spela_operator
 #endif
 #ifndef SPELA_NO_ELEMENTWISE
     case SPELA_OPERATOR_ADD:
-        return spela_elementwise_is_valid(op) && channels_are_valid(op, 3U);
+        return channels_are_valid(op, 3U) && spela_elementwise_is_valid(op);
     case SPELA_OPERATOR_ADD_CONSTANT:
-        return spela_elementwise_is_valid(op) && channels_are_valid(op, 2U);
+        return channels_are_valid(op, 2U) && spela_elementwise_is_valid(op);
     case SPELA_OPERATOR_MULTIPLY_CONSTANT:
     case SPELA_OPERATOR_RESCALE:
-        return spela_elementwise_is_valid(op) && channels_are_valid(op, 1U);
+        return channels_are_valid(op, 1U) && spela_elementwise_is_valid(op);
 #endif
 #ifndef SPELA_NO_PAD
     case SPELA_OPERATOR_PAD:

@@ -54,6 +54,9 @@ typedef struct {
  * If the operator is narrowing, the same is stored so that it takes fewer instructions: twice the
  * bias; as rounding, (zero point << right) + (1 << (right - 1)); and as shift, right, which is
  * -shift and in [1, 22]. Otherwise rounding is the zero point.
+ *
+ * Of a summand of ADD, bias is minus its zero point, and there is no rounding. If the operator is
+ * narrowing, the summand's shift to the left stands there, up to 22; doubling is part of it.
  */
 typedef struct {
     int32_t bias;       /**< with the input's zero point in it */

@@ -96,22 +96,55 @@ static void gather(const spela_operator_t *op, const int8_t *source, int32_t top
 }
 
 #ifdef SPELA_DSP_CONVOLUTION
-/** Clamps outputs that are int8 already; returns their end. */
-static int8_t *clamp(const spela_operator_t *op, int8_t *target, uint32_t count) {
-    if (op->minimum > INT8_MIN || op->maximum < INT8_MAX) {
-        for (uint32_t i = 0U; i < count; i++) {
-            target[i] = spela_clamped(target[i], op);
-        }
+static uint32_t *fill_apart(uint32_t *pairs, int8_t value, uint32_t count) {
+    const uint32_t pair = (uint32_t)(uint16_t)value * UINT32_C(0x10001);
+    for (; count > 0U; count -= 4U) {
+        pairs[0] = pair;
+        pairs[1] = pair;
+        pairs += 4;
     }
-    return &target[count];
+    return pairs;
+}
+
+/** The same as gather and spela_widen_apart, at once, for channels in whole blocks. */
+static void gather_apart(const spela_operator_t *op, const int8_t *source, int32_t top,
+                         int32_t left, uint32_t *pairs) {
+    const uint32_t channels = op->input.channels;
+    const int32_t width = op->input.width;
+    const int32_t right = left + (int32_t)op->window.width;
+    const int32_t first = left < 0 ? 0 : left;
+    const int32_t last = right > width ? width : right;
+    const bool is_outside = last <= first;
+    const uint32_t row_bytes = (uint32_t)op->input.width * channels;
+    const uint32_t row_step = op->dilation.height;
+    for (uint32_t i = 0U; i < op->window.height; i++) {
+        const int32_t y = top + (int32_t)(i * row_step);
+        if (y < 0 || y >= (int32_t)op->input.height || is_outside) {
+            pairs = fill_apart(pairs, op->fill, op->window.width * channels);
+            continue;
+        }
+        const int8_t *const row = &source[(uint32_t)y * row_bytes + (uint32_t)first * channels];
+        pairs = fill_apart(pairs, op->fill, (uint32_t)(first - left) * channels);
+        pairs = spela_widen_apart(row, (uint32_t)(last - first) * channels, pairs);
+        pairs = fill_apart(pairs, op->fill, (uint32_t)(right - last) * channels);
+    }
 }
 #endif
+
+/** Row, or column, of the first tap; negative in front of the input. */
+static inline int32_t top_of(const spela_operator_t *op, uint32_t y) {
+    return (int32_t)(y * op->stride.height) - (int32_t)op->padding.height;
+}
+
+static inline int32_t left_of(const spela_operator_t *op, uint32_t x) {
+    return (int32_t)(x * op->stride.width) - (int32_t)op->padding.width;
+}
 
 /** Where a position's inputs are: in the input map, or gathered into the patch. */
 static const int8_t *inputs_at(const spela_operator_t *op, const spela_maps_t *maps, uint32_t y,
                                uint32_t x, int8_t *patch) {
-    const int32_t top = (int32_t)(y * op->stride.height) - (int32_t)op->padding.height;
-    const int32_t left = (int32_t)(x * op->stride.width) - (int32_t)op->padding.width;
+    const int32_t top = top_of(op, y);
+    const int32_t left = left_of(op, x);
     if (patch == NULL) {
         return &maps->sources[0][((uint32_t)top * op->input.width + (uint32_t)left) *
                                  op->input.channels];
@@ -132,27 +165,33 @@ void spela_run_convolution(const spela_operator_t *op, const spela_maps_t *maps)
 #ifdef SPELA_DSP_CONVOLUTION
     const uint32_t positions = (uint32_t)op->output.height * op->output.width;
     const bool in_pairs = op->is_narrowing != 0U && channels % 2U == 0U;
+    const bool in_rows = patch != NULL && op->dilation.width == 1U && op->input.channels % 4U == 0U;
     const spela_pair_job_t job = {shape.columns, op->channels, channels, channels};
     uint32_t position = 0U;
 #endif
     for (uint32_t y = 0U; y < op->output.height; y++) {
         for (uint32_t x = 0U; x < op->output.width; x++) {
-            const int8_t *const inputs = inputs_at(op, maps, y, x, patch);
 #ifdef SPELA_DSP_CONVOLUTION
             /* the last of an odd number of positions has no partner */
             const bool is_second = position % 2U == 1U;
             position++;
             if (in_pairs && (is_second || position < positions)) {
                 uint32_t *const pairs = (uint32_t *)(void *)wide;
-                (void)spela_widen_apart(inputs, taps, is_second ? &pairs[2] : pairs);
+                uint32_t *const to = is_second ? &pairs[2] : pairs;
+                if (in_rows) {
+                    gather_apart(op, maps->sources[0], top_of(op, y), left_of(op, x), to);
+                } else {
+                    (void)spela_widen_apart(inputs_at(op, maps, y, x, patch), taps, to);
+                }
                 if (is_second) {
                     spela_convolve_pair(op->constants, pairs, &job, target);
-                    target = clamp(op, target, 2U * channels);
+                    spela_clamp(op, target, 2U * channels);
+                    target += 2U * channels;
                 }
                 continue;
             }
 #endif
-            spela_widen(inputs, taps, wide);
+            spela_widen(inputs_at(op, maps, y, x, patch), taps, wide);
             spela_dense_int8(op->constants, wide, &shape, sums);
             for (uint32_t c = 0U; c < channels; c++) {
                 *target++ = spela_requantized(sums[c], &op->channels[c], op);

@@ -126,11 +126,7 @@ static void run_3_by_3(const spela_operator_t *op, const spela_maps_t *maps) {
             spela_convolve_plane_2(taps, row_bytes, &job, &maps->target[c]);
         }
     }
-    if (op->minimum > INT8_MIN || op->maximum < INT8_MAX) {
-        for (uint32_t i = 0U; i < spela_map_size(&op->output); i++) {
-            maps->target[i] = spela_clamped(maps->target[i], op);
-        }
-    }
+    spela_clamp(op, maps->target, spela_map_size(&op->output));
 }
 
 static bool has_kernel(const spela_operator_t *op) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** Sums of maps, and what happens to each value by itself. */
+#include "spela_elementwise.h"
 #include "spela_operators.h"
 #include "spela_requantize.h"
 
@@ -7,12 +8,61 @@
 
 #define ADDEND_SHIFT 20U /* to the left, before a summand is scaled */
 
+#define NARROWING_LEFT_MAX 22
+
 bool spela_elementwise_is_valid(const spela_operator_t *op) {
     const uint32_t size = spela_map_size(&op->input);
+    const bool is_sum = op->kind == (uint8_t)SPELA_OPERATOR_ADD;
     const bool has_constant = op->kind == (uint8_t)SPELA_OPERATOR_ADD_CONSTANT ||
                               op->kind == (uint8_t)SPELA_OPERATOR_MULTIPLY_CONSTANT;
-    return size == spela_map_size(&op->output) && op->is_narrowing == 0U &&
-           (!has_constant || (op->constants != NULL && op->constant_count >= 1U));
+    if (size != spela_map_size(&op->output) || (op->is_narrowing != 0U && !is_sum)) {
+        return false;
+    }
+    for (uint32_t i = 0U; op->is_narrowing != 0U && i < 2U; i++) {
+        if (op->channels[i].rounding < 0 || op->channels[i].rounding > NARROWING_LEFT_MAX) {
+            return false;
+        }
+    }
+    return !has_constant || (op->constants != NULL && op->constant_count >= 1U);
+}
+
+/** A summand of a narrowing sum, in the scale of the sum: |twice| < 2^30, the result < 2^28. */
+static inline int32_t narrowed(int8_t value, const spela_channel_t *channel) {
+    const int32_t twice = (int32_t)((uint32_t)(value + channel->bias) << channel->rounding);
+    const int32_t high =
+        (int32_t)(((int64_t)twice * channel->multiplier + (INT64_C(1) << 31)) >> 32);
+    const int32_t half = INT32_C(1) << (channel->shift - 1);
+    return (high + half - (twice < 0 ? 1 : 0)) >> channel->shift;
+}
+
+static void add_narrowed(const spela_operator_t *op, const spela_maps_t *maps) {
+    const uint32_t size = spela_map_size(&op->output);
+    uint32_t i = 0U;
+#ifdef SPELA_DSP_ADD
+    spela_add_job_t job;
+    for (uint32_t k = 0U; k < 2U; k++) {
+        const spela_channel_t *const channel = &op->channels[k];
+        job.addends[k].factor = INT32_C(1) << channel->rounding;
+        job.addends[k].bias = channel->bias * job.addends[k].factor;
+        job.addends[k].multiplier = channel->multiplier;
+        job.addends[k].rounding = INT32_C(1) << (channel->shift - 1);
+        job.addends[k].shift = channel->shift;
+    }
+    job.multiplier = op->channels[2].multiplier;
+    job.rounding = op->channels[2].rounding;
+    job.shift = op->channels[2].shift;
+    i = size & ~UINT32_C(3);
+    job.end = &maps->sources[0][i];
+    if (i > 0U) {
+        spela_add_fours(maps->sources[0], maps->sources[1], &job, maps->target);
+        spela_clamp(op, maps->target, i);
+    }
+#endif
+    for (; i < size; i++) {
+        const int32_t sum = narrowed(maps->sources[0][i], &op->channels[0]) +
+                            narrowed(maps->sources[1][i], &op->channels[1]);
+        maps->target[i] = spela_requantized(sum, &op->channels[2], op);
+    }
 }
 
 /** A summand in the scale of the sum; less than 2^28 in magnitude. */
@@ -26,6 +76,10 @@ void spela_run_elementwise(const spela_operator_t *op, const spela_maps_t *maps)
     const spela_channel_t *const channels = op->channels;
     const uint32_t size = spela_map_size(&op->output);
     uint32_t k = 0U;
+    if (op->is_narrowing != 0U) {
+        add_narrowed(op, maps);
+        return;
+    }
     for (uint32_t i = 0U; i < size; i++) {
         const int8_t value = maps->sources[0][i];
         int8_t result;

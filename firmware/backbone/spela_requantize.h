@@ -23,6 +23,15 @@ static inline int8_t spela_clamped(int32_t value, const spela_operator_t *op) {
     return (int8_t)(high < op->minimum ? op->minimum : high);
 }
 
+/** Clamps outputs that are int8 already. */
+static inline void spela_clamp(const spela_operator_t *op, int8_t *target, uint32_t count) {
+    if (op->minimum > INT8_MIN || op->maximum < INT8_MAX) {
+        for (uint32_t i = 0U; i < count; i++) {
+            target[i] = spela_clamped(target[i], op);
+        }
+    }
+}
+
 /** An output of a weighted operator, from its sum without bias. |sum| <= 2^30; with the bias it
  *  fits in int32, and twice if the operator is narrowing. */
 static inline int8_t spela_requantized(int32_t sum, const spela_channel_t *channel,

@@ -67,7 +67,7 @@ def multiply(
     high >>= 31
     # A tie is a negative number's way to zero: one less takes it away from there.
     high += (high >> 63) * (right > 0)
-    high += (1 << right) >> 1
+    high += (np.int64(1) << right) >> 1  # an int32 array of shifts would make it int32
     high >>= right
     return high
 

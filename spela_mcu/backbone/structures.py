@@ -7,7 +7,7 @@ with the header.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -125,6 +125,7 @@ def operator_structure(
         scratch: offset of `scratch_bytes` bytes of its own, a multiple of 8.
     """
     kind, part = KINDS[type(operator)]
+    operator = _laid_down(operator)
     window = _window(operator)
     scalars = {
         "source": sources[0],
@@ -157,7 +158,8 @@ def operator_structure(
         case Mean():
             channels = _channels(operator, operator.sum_offset)
         case Add():
-            channels = np.concatenate([*map(_addend, operator.addends), _channels(operator, 0)])
+            scalars["is_narrowing"] = int(_sum_is_narrowing(operator))
+            channels = _channels_of_sum(operator)
         case AddConstant():
             constants = ("int32", operator.constant.astype("<i4").tobytes())
             scalars["constant_count"] = operator.constant.size
@@ -176,6 +178,7 @@ def operator_structure(
 
 def scratch_bytes(operator: LoweredOperator) -> int:
     """Bytes that an operator needs for itself while it runs; a multiple of `SCRATCH_UNIT`."""
+    operator = _laid_down(operator)
     window = _window(operator)
     match operator:
         case Convolution() | FullyConnected():
@@ -221,6 +224,34 @@ def packed_weights(operator: WeightedOperator) -> bytes:
         return rows.tobytes()
     matrix = operator.weights.reshape(operator.output.channels, -1)
     return pack(matrix.astype(np.int64), np.int8)
+
+
+def _laid_down(operator: LoweredOperator) -> LoweredOperator:
+    """A depthwise convolution over a single column, as one over a single row.
+
+    Its maps' bytes are the same, and taps of a row are neighbours.
+    """
+    if not isinstance(operator, Depthwise):
+        return operator
+    window = operator.window
+    if not operator.input.width == operator.output.width == window.size.width == 1:
+        return operator
+    return replace(
+        operator,
+        input=_swapped(operator.input),
+        output=_swapped(operator.output),
+        weights=operator.weights.transpose(1, 0, 2),
+        window=Window(
+            size=Pair(1, window.size.height),
+            stride=Pair(window.stride.width, window.stride.height),
+            dilation=Pair(window.dilation.width, window.dilation.height),
+            padding=Pair(window.padding.width, window.padding.height),
+        ),
+    )
+
+
+def _swapped(shape: Shape) -> Shape:
+    return Shape(shape.width, shape.height, shape.channels)
 
 
 def _window(operator: LoweredOperator) -> Window:
@@ -271,6 +302,31 @@ def _channels_of(operator: WeightedOperator) -> NDArray[np.void]:
     for name, number in (("bias", 0), ("multiplier", 0), ("rounding", 2 * value + 1), ("shift", 1)):
         channels[name] = np.where(constant, number, channels[name])
     return channels
+
+
+def _sum_is_narrowing(operator: Add) -> bool:
+    """Whether the sum's channels can be stored in the form that takes fewer instructions."""
+    shifts = [one.shift for one in operator.addends if not _is_half(one)] + [operator.shift]
+    return all(1 <= -shift <= NARROWING_SHIFT_MAX for shift in shifts)
+
+
+def _is_half(addend: Addend) -> bool:
+    return (addend.multiplier, addend.shift) == (1 << 30, 0)
+
+
+def _channels_of_sum(operator: Add) -> NDArray[np.void]:
+    if not _sum_is_narrowing(operator):
+        return np.concatenate([*map(_addend, operator.addends), _channels(operator, 0)])
+    records = [
+        # A half is exact: half of twice as much, which narrows.
+        (one.offset, one.multiplier, Addend.LEFT_SHIFT + 2, 1)
+        if _is_half(one)
+        else (one.offset, one.multiplier, Addend.LEFT_SHIFT + 1, -one.shift)
+        for one in operator.addends
+    ]
+    right = -operator.shift
+    rounding = (operator.output_offset << right) + (1 << (right - 1))
+    return np.array([*records, (0, operator.multiplier, rounding, right)], CHANNEL)
 
 
 class _Scaled(Protocol):
