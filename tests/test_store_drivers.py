@@ -2,11 +2,13 @@
 
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count, pairwise
 
 import numpy as np
 import pytest
 from host_process import plant
+from stm32f4_chip import Flash, run
 from store_program import PROGRAMS
 from toy import toy
 
@@ -16,7 +18,6 @@ from spela_mcu.firmware.project import runtime_defines
 from spela_mcu.firmware.toolchain import WARNING_FLAGS
 
 GCC = "arm-none-eabi-gcc"
-STEPS = 200
 FOLDERS = ("model", "spela", "port")
 
 if shutil.which(GCC) is None:
@@ -31,11 +32,13 @@ class Chip:
     driver: str
     unit: int
     slots: tuple[tuple[int, int], tuple[int, int]]
+    steps: int
+    has_uart: bool = True
 
 
 CASE = toy("microbit", inputs=40, batch=3)
 """Its state takes more than a page of nRF51."""
-MICROBIT = Chip("microbit", "flash_nrf_nvmc", 4, ((0x3E000, 0x800), (0x3F000, 0xC00)))
+MICROBIT = Chip("microbit", "flash_nrf_nvmc", 4, ((0x3E000, 0x800), (0x3F000, 0xC00)), steps=200)
 
 
 def build(chip, case, directory, change=None):
@@ -46,9 +49,15 @@ def build(chip, case, directory, change=None):
         plant(driver, *change)
     slots = ", ".join(f"{{{address:#x}, {size:#x}}}" for address, size in chip.slots)
     settings = directory / "settings.h"
-    settings.write_text(f"#define STORE_SLOTS {{{slots}}}\n#define STORE_UNIT {chip.unit}U\n")
+    settings.write_text(
+        f"#define STORE_SLOTS {{{slots}}}\n#define STORE_UNIT {chip.unit}U\n"
+        f"#define STEPS {chip.steps}U\n"
+    )
     sources = [PROGRAMS / "store_device.c", driver]
     sources += [path for folder in (*FOLDERS, "store") for path in directory.glob(f"{folder}/*.c")]
+    if not chip.has_uart:
+        sources.remove(directory / "port" / "uart.c")
+        sources.append(PROGRAMS / "port_mailbox.c")
     core = load_board(chip.board).core
     model = case.project.model
     defines = runtime_defines(model.weights, model.batch, inference_only=False)
@@ -64,18 +73,23 @@ def build(chip, case, directory, change=None):
     return elf
 
 
-def expected(case, first):
+def learn(network, case, steps):
+    """As the program does."""
+    k = np.arange(case.inputs)
+    for step in range(network.samples, network.samples + steps):
+        sample = ((step * 37 + k * k * 11) % 255 - 127).astype(np.int8)
+        network.learn(sample, step % case.classes)
+
+
+def expected(chip, case, first):
     """What the device says, by the reference; `first` is what its first start finds."""
     network = case.network()
     lines = []
     found = first
-    k = np.arange(case.inputs)
     for _ in range(3):
-        line = f"{found:08x} {network.digest():08x} "
-        for step in range(network.samples, network.samples + STEPS):
-            sample = ((step * 37 + k * k * 11) % 255 - 127).astype(np.int8)
-            network.learn(sample, step % case.classes)
-        lines.append(f"{line}{0:08x} {network.digest():08x} ")
+        line = f"{found:08x} {network.digest():08x}"
+        learn(network, case, chip.steps)
+        lines.append(f"{line} {0:08x} {network.digest():08x}")
         found = 0
     return [*lines, f"{0:08x} {network.digest():08x} ."]
 
@@ -87,7 +101,7 @@ def said_in_qemu(elf):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         lines = []
         while len(lines) < 5 and not (lines and lines[-1].endswith(".")):
-            lines.append(process.stdout.readline().rstrip("\n"))
+            lines.append(process.stdout.readline().rstrip())
         process.kill()
     return lines
 
@@ -105,4 +119,70 @@ FAULTS = {
 def test_nvmc_keeps_what_was_learned_through_resets(fault, tmp_path):
     # QEMU's flash is all zeros at first: no chip's is, and it is refused.
     lines = said_in_qemu(build(MICROBIT, CASE, tmp_path / "p", FAULTS.get(fault)))
-    assert (lines == expected(CASE, first=2)) == (fault is None)
+    assert (lines == expected(MICROBIT, CASE, first=2)) == (fault is None)
+
+
+# ---------------------------------------------------------------------------- STM32F4
+
+SMALL = toy("stm32f4_discovery", inputs=3, layers=(3, 2), classes=2, batch=3)
+DISCOVERY = Chip(
+    "stm32f4_discovery",
+    "flash_stm32f4",
+    4,
+    ((0x080C0000, 0x20000), (0x080E0000, 0x20000)),
+    steps=5,
+    has_uart=False,
+)
+EMPTY, ERROR_FLASH = 1, 7
+
+
+def test_stm32f4_keeps_what_was_learned_through_every_cut(tmp_path):
+    elf = build(DISCOVERY, SMALL, tmp_path / "p")
+    lines = expected(DISCOVERY, SMALL, first=EMPTY)
+    flash = Flash(10)
+    assert [run(elf, flash) for _ in lines] == lines
+    # All of the second and the third save, cut at each operation; then a start without a cut.
+    flash = Flash(10)
+    run(elf, flash)
+    cuts = 0
+    for line, after in pairwise(lines[1:]):
+        before = bytes(flash.content)
+        for cut in count():
+            flash.content[:] = before
+            run(elf, flash, cut_after=cut)
+            if not flash.is_dead:
+                break
+            cuts += 1
+            said = run(elf, flash)
+            assert said in (line, after), (cut, said)
+    assert cuts > 90
+
+
+F4_FAULTS = {
+    "another sector": ("(sector << CR_SNB)", "((sector ^ 1U) << CR_SNB)"),
+    "without the keys": ("FLASH_KEYR = KEY_2;", ""),
+    "by bytes": ("FLASH_CR = CR_PG | CR_WORDS;", "FLASH_CR = CR_PG;"),
+    "without the end of an operation": (
+        "while ((FLASH_SR & SR_BSY) != 0U) {",
+        "while ((FLASH_SR & SR_BSY) == UINT32_MAX) {",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", F4_FAULTS)
+def test_a_fault_in_the_driver_is_seen(fault, tmp_path):
+    elf = build(DISCOVERY, SMALL, tmp_path / "p", F4_FAULTS[fault])
+    flash = Flash(10)
+    lines = expected(DISCOVERY, SMALL, first=EMPTY)
+    assert [run(elf, flash) for _ in lines] != lines
+
+
+def test_a_slot_that_is_not_whole_sectors_is_refused(tmp_path):
+    for slots in (
+        ((0x080C0000, 0x10000), (0x080E0000, 0x20000)),
+        ((0x080C4000, 0x4000), (0x080E0000, 0x20000)),
+    ):
+        elf = build(replace(DISCOVERY, slots=slots), SMALL, tmp_path / f"{slots[0][0]}")
+        flash = Flash(10)
+        assert run(elf, flash).split()[2] == f"{ERROR_FLASH:08x}"
+        assert flash.operations == 0

@@ -7,7 +7,9 @@
 #include "spela_store.h"
 #include "toy_model.h"
 
+#ifndef STEPS
 #define STEPS 200U
+#endif
 
 static uint64_t arena[(TOY_ARENA_BYTES + 7U) / 8U];
 static uint32_t unit[STORE_UNIT / 4U];
