@@ -200,6 +200,7 @@ def _project(
         infer_macs=0,
         weights="int8",
         batch=1,
+        backbone_parts=(),
         files={},
     )
 

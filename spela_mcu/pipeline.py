@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +27,7 @@ from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.toolchain import CompilerChoice, Optimization
 from spela_mcu.fixed_point.arithmetic import Int64
 from spela_mcu.fixed_point.early_exit import all_answers, with_early_exits, with_rejection
+from spela_mcu.fixed_point.front import FrontPlan
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan, float_embeddings, make_plan, sizing_plan
 from spela_mcu.progress import progress_bars, silent
@@ -229,6 +230,7 @@ def prepare(
     )
     with _located(path):
         plan = make_plan(spec, dataset.inputs, dataset.classes, weights)
+    plan = replace(plan, front=front_plan(dataset))
     network = (
         IntegerNetwork.untrained(plan)
         if weights is None
@@ -237,6 +239,13 @@ def prepare(
     if spec.exits.calibrated:
         network = _with_exits(network, spec, dataset, progress=progress)
     return Prepared(path, spec, dataset, board, trained, network.plan, network.initial, memory)
+
+
+def front_plan(dataset: Dataset) -> FrontPlan | None:
+    """What makes the first layer's inputs of a sample; None if the sample is these."""
+    if dataset.backbone is None:
+        return None
+    return FrontPlan(dataset.backbone, dataset.scaling)
 
 
 def scheduled(spec: ModelSpec, dataset: Dataset) -> ModelSpec:
@@ -259,6 +268,7 @@ def check_memory(
     """
     with _located(path):
         plan = sizing_plan(spec, dataset.inputs, dataset.classes)
+    plan = replace(plan, front=front_plan(dataset))
     needs = Preflight(
         plan=plan,
         weights_in_flash=spec.learning.start == "trained",

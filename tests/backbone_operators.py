@@ -26,8 +26,8 @@ from spela_mcu.backbone.structures import (
     scratch_bytes,
 )
 from spela_mcu.backbone.window import Pair, Window
+from spela_mcu.fixed_point.fields import POINTER, Field
 from spela_mcu.fixed_point.layout import rounded_up
-from spela_mcu.fixed_point.structures import POINTER, Field
 
 
 @dataclass(frozen=True, repr=False)

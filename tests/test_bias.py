@@ -14,7 +14,7 @@ from spela_mcu.firmware.memory import network_memory
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import float_embeddings, make_plan
 from spela_mcu.host.network import HostNetwork
-from spela_mcu.proof.equality import compare_inference, find_state_difference
+from spela_mcu.proof.equality import Probes, compare_inference, find_state_difference
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.reference.storage import load_network, save_network
 from spela_mcu.simulators.choice import simulator_named
@@ -150,10 +150,10 @@ def test_every_core_equals_the_reference(board, simulator, inputs, weights, draw
     x, y = toy_samples(case, 20)
     with simulator_named(simulator).start(build) as machine:
         device = Device(machine)
-        assert compare_inference(reference, device, x[:5], x[:5]).difference is None
+        assert compare_inference(reference, device, Probes(x[:5], x[:5])).difference is None
         for sample, label in zip(x, y.tolist(), strict=True):
             expected = reference.learn(sample, label)
             answer = device.learn(sample, label)
             assert (answer.prediction.label, answer.digest) == (expected, reference.digest())
         assert find_state_difference(reference, device, len(x)) is None
-        assert compare_inference(reference, device, x[:5], x[:5]).difference is None
+        assert compare_inference(reference, device, Probes(x[:5], x[:5])).difference is None

@@ -21,7 +21,7 @@ from spela_mcu.firmware.model import model_source
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.fixed_point.network import HALVINGS_MAX, SCAN_INTERVAL, IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
-from spela_mcu.proof.equality import compare_inference, find_state_difference
+from spela_mcu.proof.equality import Probes, compare_inference, find_state_difference
 from spela_mcu.spec.model import ModelSpec
 
 COMPILERS = sanitizing_compilers()
@@ -112,7 +112,7 @@ class Case:
 
 
 def assert_same_answers(reference, device, samples):
-    found = compare_inference(reference, device, samples, samples)
+    found = compare_inference(reference, device, Probes(samples, samples))
     assert found.difference is None, str(found.difference)
     assert found.score_mismatches == 0
 

@@ -10,6 +10,7 @@ from cffi import FFI
 from toy import toy, toy_spec
 
 from spela_mcu.fixed_point import structures
+from spela_mcu.fixed_point.fields import POINTER
 from spela_mcu.fixed_point.layout import pack, place
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import (
@@ -20,7 +21,7 @@ from spela_mcu.fixed_point.plan import (
     LearnerPlan,
     make_plan,
 )
-from spela_mcu.fixed_point.structures import LAYER_FIELDS, LOSS_NUMBERS, MODEL_FIELDS, POINTER
+from spela_mcu.fixed_point.structures import LAYER_FIELDS, LOSS_NUMBERS, MODEL_FIELDS
 from spela_mcu.host.network import declarations
 from spela_mcu.resources import resource_directory
 from spela_mcu.spec.model import LOSSES

@@ -18,6 +18,7 @@ from spela_mcu.pipeline import Overrides, prepare
 from spela_mcu.proof.equality import (
     INTERRUPTIONS,
     Interruptions,
+    Probes,
     compare_learning,
     find_state_difference,
 )
@@ -320,7 +321,7 @@ def test_a_wrong_pending_update_is_named_by_a_weight(summing):
 def test_interruptions_are_spread_within_the_stream():
     samples = np.zeros((1, 3), np.int8)
     for steps in (0, 1, 2, 5, 100):
-        after = Interruptions.spread(samples, samples, steps).after
+        after = Interruptions.spread(Probes(samples, samples), steps).after
         assert len(after) == min(INTERRUPTIONS, max(steps - 1, 0))
         assert all(0 < step < steps for step in after)
 

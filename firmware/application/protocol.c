@@ -2,6 +2,9 @@
 #include "protocol.h"
 
 #include "application_config.h"
+#ifdef SPELA_WITH_BACKBONE
+#include "spela_front.h"
+#endif
 
 typedef struct {
     uint8_t command;
@@ -59,16 +62,20 @@ static const int8_t *sample_of(const request_t *request) {
 static void answer_infer(frame_writer_t *writer, spela_t *network, const request_t *request) {
     const uint16_t exits = APPLICATION_MODEL.layer_count;
     const uint16_t classes = APPLICATION_MODEL.classes;
+    uint32_t bytes = request->data_bytes;
     for (uint16_t exit = 0U; exit < exits; exit++) {
         spela_result_t result;
         const spela_status_t status =
-            spela_infer_exit(network, sample_of(request), request->data_bytes, exit, &result);
+            spela_infer_exit(network, sample_of(request), bytes, exit, &result);
         if (status != SPELA_OK) { /* as it would be for every other exit */
             answer_status(writer, request, (uint32_t)status);
             return;
         }
         if (exit == 0U) {
             start(writer, request->command, (uint32_t)SPELA_OK);
+#ifdef SPELA_WITH_BACKBONE
+            bytes = 0U; /* the same sample: its features are not computed again */
+#endif
         }
         write_result(writer, &result);
         const int32_t *scores = spela_scores(network);
@@ -101,6 +108,20 @@ static void answer_infer_early(frame_writer_t *writer, spela_t *network, const r
     }
     frame_write_end(writer);
 }
+
+#ifdef SPELA_WITH_BACKBONE
+static void answer_features(frame_writer_t *writer, spela_t *network, const request_t *request) {
+    const int8_t *features = NULL;
+    const spela_status_t status =
+        spela_features(network, sample_of(request), request->data_bytes, &features);
+    start(writer, request->command, (uint32_t)status);
+    if (status == SPELA_OK) {
+        const uint32_t count = APPLICATION_MODEL.front->backbone->features;
+        frame_write_bytes(writer, (const uint8_t *)features, count);
+    }
+    frame_write_end(writer);
+}
+#endif
 
 static void answer_learn(frame_writer_t *writer, spela_t *network, const request_t *request) {
 #ifdef SPELA_INFERENCE_ONLY
@@ -184,6 +205,11 @@ static void dispatch(frame_writer_t *writer, spela_t *network, const request_t *
     case COMMAND_INFER_EARLY:
         answer_infer_early(writer, network, request);
         break;
+#ifdef SPELA_WITH_BACKBONE
+    case COMMAND_FEATURES:
+        answer_features(writer, network, request);
+        break;
+#endif
     case COMMAND_LEARN:
         answer_learn(writer, network, request);
         break;

@@ -10,7 +10,13 @@
 #define SPELA_EARLY UINT32_C(0xFFFFFFFE) /**< exit: the first that is sure enough, or the last */
 
 spela_status_t spela_check_sample(const spela_t *network, const int8_t *sample, size_t inputs) {
-    if (network == NULL || sample == NULL) {
+    if (network == NULL) {
+        return SPELA_ERROR_ARGUMENT;
+    }
+    if (SPELA_IS_SAME_SAMPLE(network->model.pointer, inputs)) {
+        return SPELA_OK;
+    }
+    if (sample == NULL) {
         return SPELA_ERROR_ARGUMENT;
     }
     return inputs == spela_sample_inputs(network->model.pointer) ? SPELA_OK : SPELA_ERROR_SIZE;
@@ -19,8 +25,12 @@ spela_status_t spela_check_sample(const spela_t *network, const int8_t *sample, 
 void spela_read_sample(const spela_t *network, const int8_t *sample) {
     const spela_model_t *const model = network->model.pointer;
     int16_t *const wide = spela_wide(network, 0U);
-    const uint32_t inputs = spela_sample_inputs(model);
-    spela_widen(sample, inputs, wide);
+    const uint32_t inputs = spela_layer_inputs(model);
+    if (SPELA_HAS_FRONT(model)) {
+        spela_read_features(network, sample);
+    } else {
+        spela_widen(sample, inputs, wide);
+    }
     if (spela_has_flag(model, (uint32_t)SPELA_FLAG_BIAS)) {
         /* the constant may begin a new block, the rest of which is padding */
         for (uint32_t i = inputs; i < spela_padded(inputs + 1U); i++) {
@@ -128,7 +138,8 @@ static spela_status_t classify(spela_t *network, const int8_t *sample, size_t in
         return SPELA_ERROR_ARGUMENT;
     }
     apply_pending(network);
-    spela_read_sample(network, sample);
+    spela_read_sample(network,
+                      SPELA_IS_SAME_SAMPLE(network->model.pointer, inputs) ? NULL : sample);
     for (uint32_t i = 0U;; i++) {
         const spela_layer_t *const layer = spela_layer(network, i);
         const spela_output_t output = spela_run_layer(network, i);

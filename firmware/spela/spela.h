@@ -36,7 +36,7 @@ extern "C" {
 typedef enum {
     SPELA_OK = 0,
     SPELA_ERROR_ARGUMENT = 1,  /**< a null pointer, or an exit or layer that does not exist */
-    SPELA_ERROR_SIZE = 2,      /**< the sample's length is not the model's number of inputs */
+    SPELA_ERROR_SIZE = 2,      /**< the sample's length is not what the model takes */
     SPELA_ERROR_LABEL = 3,     /**< the label is not below the model's number of classes */
     SPELA_ERROR_ARENA = 4,     /**< the arena is too small or not aligned to 8 bytes */
     SPELA_ERROR_MODEL = 5,     /**< the model is not one that this build can run */
@@ -90,6 +90,9 @@ enum {
     SPELA_FLAG_WEIGHT_DECAY = 16 /**< the learning rate does not follow a layer that is halved */
 };
 
+/** A frozen network in front of the layers, and what its features are scaled by: spela_front.h. */
+typedef struct spela_front spela_front_t;
+
 /** What a runtime was built for. A model refers to the one that it needs. So if SPELA_INT8_ONLY,
  *  SPELA_INT16_ONLY, SPELA_INFERENCE_ONLY or SPELA_SINGLE_UPDATES has left it out of the runtime,
  *  the linker names it. A runtime built without these macros has them all. */
@@ -103,10 +106,11 @@ extern const uint8_t spela_runtime_for_int16_batches;
 /** A whole network: generated, constant. */
 typedef struct {
     const spela_layer_t *layers;
-    const uint8_t *runtime;    /**< which of the above it needs; only the linker uses it */
-    uint32_t digest;           /**< identifies the model; equal digests, equal tables */
-    uint32_t seed;             /**< first state of the dither generator */
-    uint32_t halve_rate_every; /**< samples between two halvings of the learning rate; 0: none */
+    const spela_front_t *front; /**< makes the first layer's inputs; NULL: a sample is these */
+    const uint8_t *runtime;     /**< which of the above it needs; only the linker uses it */
+    uint32_t digest;            /**< identifies the model; equal digests, equal tables */
+    uint32_t seed;              /**< first state of the dither generator */
+    uint32_t halve_rate_every;  /**< samples between two halvings of the learning rate; 0: none */
     uint16_t classes;
     int16_t margin; /**< theta of the margin loss, Q1.14 */
     uint8_t layer_count;

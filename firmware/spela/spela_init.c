@@ -99,6 +99,12 @@ static bool weights_are_valid(const spela_layer_t *layer) {
 }
 #endif
 
+/** Whether this build can run what stands in front of the layers, if anything does. */
+static bool front_is_valid(const spela_model_t *model) {
+    return SPELA_HAS_FRONT(model) ? spela_front_is_valid(model->front, spela_layer_inputs(model))
+                                  : model->front == NULL;
+}
+
 /** Whether a layer with `inputs` inputs (0: of any width) keeps the bounds of docs/arithmetic.md,
  *  section 1. */
 static bool layer_is_valid(const spela_model_t *model, const spela_layer_t *layer,
@@ -141,7 +147,7 @@ static bool model_is_valid(const spela_model_t *model) {
 #endif
         inputs = layer->units;
     }
-    return spela_sample_inputs(model) >= 1U;
+    return spela_layer_inputs(model) >= 1U && front_is_valid(model);
 }
 
 #ifndef SPELA_INFERENCE_ONLY
@@ -228,6 +234,12 @@ static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_s
     uint32_t used =
         (uint32_t)sizeof(spela_t) + model->layer_count * (uint32_t)sizeof(spela_layer_state_t);
     head->scores_offset = take(&used, 4U * spela_padded(model->classes));
+    uint32_t front_end = 0U;
+    if (SPELA_HAS_FRONT(model)) {
+        head->features_offset = take(&used, spela_layer_inputs(model));
+        front_end = used;
+        (void)take(&front_end, spela_front_bytes(model->front));
+    }
     head->wide_offset[1] = used;
     used += wide_bytes(widest);
     /* The list of rows takes the place of the sums it is made from: entry k needs the sum of row
@@ -241,6 +253,7 @@ static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_s
     }
     head->wide_offset[0] = used;
     used += wide_bytes(inputs > widest ? inputs : widest);
+    used = used > front_end ? used : front_end;
     for (uint32_t i = 0U; i < model->layer_count; i++) {
         const spela_layer_t *const layer = &model->layers[i];
         const uint32_t activation_offset = take(&used, layer->units);

@@ -263,7 +263,7 @@ spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs
     if (label >= model->classes) {
         return SPELA_ERROR_LABEL;
     }
-    spela_read_sample(network, sample);
+    spela_read_sample(network, SPELA_IS_SAME_SAMPLE(model, inputs) ? NULL : sample);
     for (uint32_t i = 0U; i < model->layer_count; i++) {
         spela_direction_t direction;
         const spela_output_t output = spela_run_layer(network, i);

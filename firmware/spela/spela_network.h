@@ -29,11 +29,13 @@ struct spela {
     uint32_t dither_state;
     spela_counters_t counters;
     /* in this order in the arena: the inputs of odd layers, the rows, the inputs of even layers */
-    uint32_t scores_offset;  /**< int32 [classes, padded] */
-    uint32_t sums_offset;    /**< int32 [widest layer, padded]; then act(sum) in their place */
-    uint32_t rows_offset;    /**< spela_row_update_t [widest layer, padded], the sums its end */
-    uint32_t wide_offset[2]; /**< inputs of even and of odd layers, as spela_widen makes them; an
-                                  activation is the input of its scores and of the next layer */
+    uint32_t scores_offset;   /**< int32 [classes, padded] */
+    uint32_t sums_offset;     /**< int32 [widest layer, padded]; then act(sum) in their place */
+    uint32_t rows_offset;     /**< spela_row_update_t [widest layer, padded], the sums its end */
+    uint32_t features_offset; /**< int8 [features] of a frozen network in front of the layers. Its
+                                   arena begins at wide_offset[1]: it has ended when they run. */
+    uint32_t wide_offset[2];  /**< inputs of even and of odd layers, as spela_widen makes them; an
+                                   activation is the input of its scores and of the next layer */
     spela_layer_state_t layers[]; /**< [layer_count] */
 };
 
@@ -161,10 +163,41 @@ static inline int8_t *spela_kept(const spela_t *network, uint32_t index) {
                       units * spela_stride(network->model.pointer));
 }
 
-/** How many inputs a sample has. */
-static inline uint32_t spela_sample_inputs(const spela_model_t *model) {
+/** Whether a frozen network makes the first layer's inputs of a sample. A build without the runtime
+ *  of such networks (firmware/backbone) refuses models that have one, in spela_init. */
+#ifdef SPELA_WITH_BACKBONE
+#define SPELA_HAS_FRONT(model) ((model)->front != NULL)
+#else
+#define SPELA_HAS_FRONT(model) false
+#endif
+
+/** Whether a call means the sample of the call before, whose features are still there. */
+#define SPELA_IS_SAME_SAMPLE(model, inputs) (SPELA_HAS_FRONT(model) && (inputs) == 0U)
+
+/** How many inputs the first layer has, without that of a bias. */
+static inline uint32_t spela_layer_inputs(const spela_model_t *model) {
     return (uint32_t)model->layers[0].inputs -
            (spela_has_flag(model, (uint32_t)SPELA_FLAG_BIAS) ? 1U : 0U);
+}
+
+/** What spela_front.c does, if it is part of the build. */
+
+/** Whether the frozen network can be run in front of a layer with `inputs` inputs. */
+bool spela_front_is_valid(const spela_front_t *front, uint32_t inputs);
+
+/** How many values it takes. */
+uint32_t spela_front_inputs(const spela_front_t *front);
+
+/** Bytes of the arena in which it runs. */
+uint32_t spela_front_bytes(const spela_front_t *front);
+
+/** Makes a sample's features the first layer's inputs, and zeros of their padding.
+ *  @param sample  NULL: the features are there already */
+void spela_read_features(const spela_t *network, const int8_t *sample);
+
+/** How many values a sample has. */
+static inline uint32_t spela_sample_inputs(const spela_model_t *model) {
+    return SPELA_HAS_FRONT(model) ? spela_front_inputs(model->front) : spela_layer_inputs(model);
 }
 
 /** Applies all pending updates. */
@@ -173,7 +206,8 @@ void spela_apply_pending(spela_t *network);
 /** SPELA_OK when the sample may be read. */
 spela_status_t spela_check_sample(const spela_t *network, const int8_t *sample, size_t inputs);
 
-/** Makes a sample the first layer's input, with the constant of the bias if there is one. */
+/** Makes a sample the first layer's input, with the constant of the bias if there is one.
+ *  @param sample  NULL: the one before, if there is a frozen network */
 void spela_read_sample(const spela_t *network, const int8_t *sample);
 
 /** Runs one layer: its sums, and its activation, which becomes the next layer's input. */

@@ -26,8 +26,8 @@ from spela_mcu.backbone.pool import AveragePool, MaxPool
 from spela_mcu.backbone.requantize import INT8_MAX, INT8_MIN
 from spela_mcu.backbone.rescale import Rescale
 from spela_mcu.backbone.window import Pair, Window
+from spela_mcu.fixed_point.fields import POINTER, Field
 from spela_mcu.fixed_point.layout import pack, padded, rounded_up
-from spela_mcu.fixed_point.structures import POINTER, Field
 
 SAMPLE = 0xFFFFFFFF
 """The offset that stands for the caller's sample: SPELA_SAMPLE."""

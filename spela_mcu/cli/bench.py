@@ -30,6 +30,7 @@ from spela_mcu.simulators.choice import SimulatorChoice
 FUNCTIONS_SHOWN = 6
 TITLES = {
     "infer": "inference",
+    "backbone": "  of it, the backbone",
     "learn": "learning step, every layer updated",
     "learn_keeping": "  a step that keeps its updates for later",
     "learn_applying": "  a step that applies the kept ones of a layer or more",
@@ -97,7 +98,7 @@ def _print(found: Bench) -> None:
         table.add_row(
             TITLES[name],
             f"{cost.instructions:,.0f}",
-            f"{cost.per_mac(found.macs):.3f}",
+            f"{found.per_mac(name):.3f}",
             "not published" if cost.cycles is None else f"{cost.cycles:,.0f}",
             "" if time is None else f"{time:.2f}",
         )
@@ -110,9 +111,10 @@ def _print(found: Bench) -> None:
             f"{function} {100 * n / cost.instructions:.1f} %" for function, n in parts
         )
         stdout.print(f"{TITLES[name]}: {shares}", soft_wrap=True, highlight=False)
+    backbone = f"; the backbone's {found.backbone_text_bytes:,}" if found.backbone else ""
     stdout.print(
         f"runtime code {found.text_bytes:,} bytes, {found.text_bytes_inference_only:,} without "
-        f"learning; RAM beyond weights {found.ram_beyond_weights_bytes:,} bytes; stack "
+        f"learning{backbone}; RAM beyond weights {found.ram_beyond_weights_bytes:,} bytes; stack "
         f"{found.stack_bytes} bytes used, {found.stack_bound_bytes} at most",
         soft_wrap=True,
     )

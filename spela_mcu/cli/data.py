@@ -52,6 +52,7 @@ def data_summary(dataset: Dataset) -> dict[str, object]:
         },
         "inputs": dataset.inputs,
         "input_shape": list(dataset.input_shape),
+        "sample_shape": list(dataset.sample_shape),
         "classes": dict(zip(dataset.class_names, dataset.class_counts, strict=True)),
         "range": None if origin is None else [origin.low, origin.high],
         "scaling": None if origin is None else origin.scaling,
@@ -61,6 +62,9 @@ def data_summary(dataset: Dataset) -> dict[str, object]:
 
 
 def _inputs(dataset: Dataset) -> str:
+    if dataset.backbone is not None:
+        shape = " x ".join(map(str, dataset.sample_shape))
+        return f"{shape} values, of which the backbone makes {dataset.inputs} features"
     shape = " x ".join(map(str, dataset.input_shape))
     return f"{shape} inputs" if len(dataset.input_shape) > 1 else f"{dataset.inputs} inputs"
 

@@ -16,6 +16,7 @@ from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, load_boards
 from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.elf import runtime_text_bytes
+from spela_mcu.firmware.project import BACKBONE_DIRECTORY
 from spela_mcu.firmware.stack import worst_case_stack
 from spela_mcu.pipeline import Overrides, Prepared, learning_stream, prepare, target_board
 from spela_mcu.progress import Progress, silent
@@ -28,6 +29,8 @@ COUNTED_FIRST, COUNTED_SECOND = 16, 200
 
 BATCHES_FIRST = 4
 """Batches counted at the start, where updates are summed."""
+
+CALLS = ("infer", "backbone", "learn", "learn_keeping", "learn_applying", "learn_average")
 
 INFERENCES = 8
 """Test samples whose inference is counted: their cost hardly depends on the sample."""
@@ -64,13 +67,16 @@ class Bench:
 
     Attributes:
         infer: one spela_infer.
+        backbone: the part of it that computes features; None without a backbone. A learning step
+            has it too, unless it learns the sample that was just classified.
         learn: one spela_learn that updates every layer; None if no counted step did. With updates
             summed, the mean over steps that keep theirs and steps that apply all.
         learn_keeping: of these, one that applies nothing; None unless updates are summed.
         learn_applying: of these, one that applies the updates of a layer or more.
         learn_average: one spela_learn, over the stream's second epoch.
         longest_step: the longest of all those counted.
-        text_bytes: code of the runtime (spela/), inference and learning.
+        text_bytes: code of the runtime (spela/), inference and learning, without a backbone's.
+        backbone_text_bytes: code of the backbone's runtime; 0 without one.
         text_bytes_inference_only: the same for a project that only infers.
         ram_beyond_weights_bytes: the part of the arena that is not weights.
         stack_bytes, stack_bound_bytes: the most stack used, and its static bound.
@@ -80,12 +86,14 @@ class Bench:
     build: Build
     simulator: str
     infer: Cost
+    backbone: Cost | None
     learn: Cost | None
     learn_keeping: Cost | None
     learn_applying: Cost | None
     learn_average: Cost
     longest_step: Cost
     text_bytes: int
+    backbone_text_bytes: int
     text_bytes_inference_only: int
     ram_beyond_weights_bytes: int
     stack_bytes: int
@@ -99,13 +107,23 @@ class Bench:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of an inference."""
-        return self.prepared.plan.macs
+        return self.prepared.plan.infer_macs
+
+    @property
+    def backbone_macs(self) -> int:
+        """Those of the backbone; 0 without one."""
+        return self.prepared.plan.infer_macs - self.prepared.plan.macs
 
     def costs(self) -> dict[str, Cost]:
         """The measured calls by name."""
-        names = ("infer", "learn", "learn_keeping", "learn_applying", "learn_average")
-        costs: dict[str, Cost | None] = {name: getattr(self, name) for name in names}
+        costs: dict[str, Cost | None] = {name: getattr(self, name) for name in CALLS}
         return {name: cost for name, cost in costs.items() if cost is not None}
+
+    def per_mac(self, name: str) -> float | None:
+        """Instructions of a call per multiply-accumulate of an inference, or of the backbone."""
+        macs = self.backbone_macs if name == "backbone" else self.macs
+        cost = self.costs().get(name)
+        return None if cost is None else cost.instructions / macs
 
     def to_json(self) -> dict[str, object]:
         """The report as plain data; cycles and milliseconds are estimates."""
@@ -122,16 +140,16 @@ class Bench:
             "batch": self.prepared.plan.batch,
             "longest_step_instructions": round(self.longest_step.instructions),
             "infer_macs": self.macs,
+            "backbone_macs": self.backbone_macs,
         }
-        for name in ("infer", "learn", "learn_keeping", "learn_applying", "learn_average"):
-            cost = costs.get(name)
+        for name in CALLS:
+            cost, per_mac = costs.get(name), self.per_mac(name)
             report[f"{name}_instructions"] = None if cost is None else round(cost.instructions)
-            report[f"{name}_instructions_per_mac"] = (
-                None if cost is None else round(cost.per_mac(self.macs), 4)
-            )
+            report[f"{name}_instructions_per_mac"] = None if per_mac is None else round(per_mac, 4)
         has_cycles = CORES[self.board.core].timing is not None
         return report | {
             "text_bytes": self.text_bytes,
+            "backbone_text_bytes": self.backbone_text_bytes,
             "text_bytes_inference_only": self.text_bytes_inference_only,
             "ram_beyond_weights_bytes": self.ram_beyond_weights_bytes,
             "stack_bytes": self.stack_bytes,
@@ -198,9 +216,15 @@ def bench(
     elf = build.read_elf()
     with simulator.start(build) as machine:
         device = Device(machine)
+        samples = prepared.test_samples(INFERENCES).samples
         with machine.counting("spela_infer") as inferences:
-            for sample in prepared.test_samples(INFERENCES).samples:
+            for sample in samples:
                 device.infer_last(sample)
+        features: list[Call] = []
+        if prepared.plan.front is not None:
+            with machine.counting("spela_backbone_run") as features:
+                for sample in samples:
+                    device.features(sample)
         steps, whole, second = _learn(prepared, machine, device, progress)
         stack_bytes = machine.stack_high_water_bytes()
 
@@ -218,12 +242,14 @@ def bench(
         build=build,
         simulator=str(simulator),
         infer=cost(inferences),
+        backbone=cost_if_any(features),
         learn=cost_if_any(whole),
         learn_keeping=cost_if_any(keeping),
         learn_applying=cost_if_any(applying),
         learn_average=cost(second),
         longest_step=cost([max(steps, key=lambda call: call.instructions)]),
         text_bytes=runtime_text_bytes(build.elf),
+        backbone_text_bytes=runtime_text_bytes(build.elf, BACKBONE_DIRECTORY),
         text_bytes_inference_only=runtime_text_bytes(inference_only.elf),
         ram_beyond_weights_bytes=prepared.memory.buffers + prepared.memory.pending,
         stack_bytes=stack_bytes,

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from spela_mcu.contenders import own_head
 from spela_mcu.contenders.backprop import backpropagated
 from spela_mcu.contenders.contender import Contender, Cost, Outcome
 from spela_mcu.contenders.cost import cost_of_inference, cost_of_learning
@@ -102,6 +103,10 @@ def compare(
     spec = scheduled(spec, dataset)
     check_memory(spec, dataset, board, model)
     able, skipped = _able(contenders(spec))
+    if spec.network.backbone is not None:
+        cannot = own_head.check(spec.network.backbone, dataset.classes)
+        able = (*able, own_head.CONTENDER) if cannot is None else able
+        skipped = skipped if cannot is None else (*skipped, cannot)
     known = versions()
     specs = {seed: Overrides(seed=seed).apply(spec) for seed in range(seeds)}
     digests = {seed: _digest(specs[seed], dataset, known) for seed in specs}

@@ -17,7 +17,7 @@ from spela_mcu.firmware.legality import illegal_instructions
 from spela_mcu.firmware.toolchain import OPTIMIZATIONS, Optimization, find_compiler
 from spela_mcu.pipeline import Overrides, Prepared, prepare
 from spela_mcu.progress import Progress, silent
-from spela_mcu.proof.equality import Interruptions, compare_inference, compare_learning
+from spela_mcu.proof.equality import Interruptions, Probes, compare_inference, compare_learning
 from spela_mcu.simulators.base import Simulator
 from spela_mcu.simulators.choice import simulator_named
 
@@ -215,13 +215,14 @@ def _compare(
     prepared: Prepared, build: Build, simulator: Simulator, extent: Extent
 ) -> tuple[Literal["bit-exact", "different"], str, int, int]:
     test = prepared.test_samples(extent.samples)
-    reference, sample = prepared.network(), test.samples[0]
+    probes = Probes.of(test)
+    reference, sample = prepared.network(), probes.samples[0]
     with simulator.start(build) as machine:
         device = Device(machine)
         stream = prepared.learning_samples(extent.learn_steps)
-        asked = Interruptions.spread(test.samples, test.inputs, extent.learn_steps)
+        asked = Interruptions.spread(probes, extent.learn_steps)
         learning = compare_learning(reference, device, stream, interruptions=asked)
-        inference = compare_inference(reference, device, test.samples, test.inputs)
+        inference = compare_inference(reference, device, probes)
         with machine.counting("spela_infer", "spela_learn") as calls:
             device.infer_last(sample)
             device.learn(sample, 0)

@@ -25,6 +25,7 @@ from spela_mcu.proof.equality import (
     InferenceComparison,
     Interruptions,
     LearningComparison,
+    Probes,
     compare_inference,
     compare_learning,
 )
@@ -91,8 +92,8 @@ class Verification:
     def bit_exact(self) -> bool:
         """Whether no difference was found."""
         under_stress = self.stress is not None and self.stress.difference is not None
-        own = self.learning.mismatches + self.inference.score_mismatches
-        return own == 0 and not under_stress
+        answers = self.inference.score_mismatches + self.inference.feature_mismatches
+        return self.learning.mismatches + answers == 0 and not under_stress
 
     @property
     def passed(self) -> bool:
@@ -157,6 +158,7 @@ class Verification:
             "bit_exact": self.bit_exact,
             "passed": self.passed,
             "samples": self.samples,
+            "feature_mismatches": self.inference.feature_mismatches,
             "score_mismatches": self.inference.score_mismatches,
             "learn_steps": self.learning.steps,
             "interruptions": self.learning.interruptions,
@@ -203,7 +205,7 @@ class Verification:
             "infer_instructions": self.infer_instructions,
             "learn_instructions": self.learn_instructions,
             "learn_instructions_most": self.learn_instructions_most,
-            "infer_macs": self.prepared.plan.macs,
+            "infer_macs": self.prepared.plan.infer_macs,
         }
 
 
@@ -232,6 +234,7 @@ def verify(
         SimulationError: the firmware faults, hangs or belongs to another model.
     """
     test = prepared.test_samples(samples)
+    probes = Probes.of(test)
     reference = prepared.network()
     with simulator.start(build) as machine:
         device = Device(machine)
@@ -242,9 +245,7 @@ def verify(
         curve = _Curve(prepared, device, learn_steps, checkpoints)
         curve.measure(0)
         # the points of a curve interrupt learning as well
-        interruptions = (
-            None if checkpoints else Interruptions.spread(test.samples, test.inputs, learn_steps)
-        )
+        interruptions = None if checkpoints else Interruptions.spread(probes, learn_steps)
 
         def on_step(step: int) -> None:
             counter.before(step + 1)
@@ -271,8 +272,7 @@ def verify(
         inference = compare_inference(
             reference,
             device,
-            test.samples,
-            test.inputs,
+            probes,
             lambda n: progress("inference", n + 1, len(test)),
         )
         stack_bytes = machine.stack_high_water_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from spela_mcu.contenders.contender import Cost
@@ -17,7 +18,7 @@ from spela_mcu.firmware.preflight import Preflight, check_fit
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
-from spela_mcu.pipeline import learning_stream
+from spela_mcu.pipeline import front_plan, learning_stream
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.simulators.base import Call, Machine
 from spela_mcu.simulators.choice import counting_simulator
@@ -37,7 +38,8 @@ def cost_of_learning(
     spec = learns_from_scratch(spec, dataset)
     fixed_point = spec.fixed_point.model_copy(update={"weights": weights})
     spec = spec.model_copy(update={"fixed_point": fixed_point})
-    network = IntegerNetwork.untrained(make_plan(spec, dataset.inputs, dataset.classes))
+    plan = make_plan(spec, dataset.inputs, dataset.classes)
+    network = IntegerNetwork.untrained(replace(plan, front=front_plan(dataset)))
     return cost_of(spec, dataset, network, board, directory, inference_only=False)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from spela_mcu.contenders.contender import Outcome
 from spela_mcu.data.dataset import Dataset
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import float_embeddings, make_plan
 from spela_mcu.host.network import HostNetwork
-from spela_mcu.pipeline import Overrides, learning_parts
+from spela_mcu.pipeline import Overrides, front_plan, learning_parts
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.spec.model import ModelSpec
 
@@ -47,7 +49,7 @@ def quantized_network(spec: ModelSpec, dataset: Dataset, trained: FloatNetwork) 
     plan = make_plan(
         Overrides(weights="int8").apply(spec), dataset.inputs, dataset.classes, weights
     )
-    return IntegerNetwork.quantized(plan, weights)
+    return IntegerNetwork.quantized(replace(plan, front=front_plan(dataset)), weights)
 
 
 def quantized_after_training(

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.notice import Notice
 
+if TYPE_CHECKING:
+    from spela_mcu.backbone.plan import BackbonePlan
+
 INPUT_MAX = 127
 """Largest magnitude of an int8 input: symmetric, so that -x is always representable."""
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What a frozen backbone took and gave.
+
+    Attributes:
+        samples: int8 [n, sample's inputs].
+        features: int8 [n, features].
+    """
+
+    samples: NDArray[np.int8]
+    features: NDArray[np.int8]
+
+    def take(self, rows: slice | NDArray[Any]) -> Extracted:
+        """Some of them, by their indices or a mask."""
+        return Extracted(self.samples[rows], self.features[rows])
 
 
 @dataclass(frozen=True)
@@ -20,12 +40,14 @@ class Split:
 
     Attributes:
         x: float32 [n, inputs], scaled into [-1, 1] (values outside the range measured on the
-            training part are clipped by `quantize_inputs`, not here).
+            training part are clipped by `quantize_inputs`, not here). With a backbone, features.
         y: int64 [n], labels 0 .. classes-1.
+        extracted: the samples and their features, if there is a backbone.
     """
 
     x: NDArray[np.float32]
     y: NDArray[np.int64]
+    extracted: Extracted | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -38,11 +60,12 @@ class Split:
     @property
     def samples(self) -> NDArray[np.int8]:
         """What a device takes, int8 [n, sample's inputs]."""
-        return self.inputs
+        return self.inputs if self.extracted is None else self.extracted.samples
 
     def take(self, rows: slice | NDArray[Any]) -> Split:
         """Some of the samples, by their indices or a mask."""
-        return Split(self.x[rows], self.y[rows])
+        extracted = None if self.extracted is None else self.extracted.take(rows)
+        return Split(self.x[rows], self.y[rows], extracted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +114,10 @@ class Dataset:
     """Training, validation and test part with one scaling, measured on the training part.
 
     Attributes:
+        scaling: of the samples; with a backbone, of its features less their zero point.
         columns: the name of each input, if the data have names; see `input_names`.
+        backbone: the frozen network that stands before the layers, if there is one; then
+            `input_shape` is that of its features, as a vector.
         notices: oddities of the data, for commands to show.
         origin: what it was made from, if it was read by `load_dataset`.
     """
@@ -104,8 +130,14 @@ class Dataset:
     validation: Split
     test: Split
     columns: tuple[str, ...] | None = None
+    backbone: BackbonePlan | None = None
     notices: tuple[Notice, ...] = ()
     origin: Origin | None = None
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of a sample, as a device takes it."""
+        return self.input_shape if self.backbone is None else tuple(self.backbone.sample.shape)
 
     @property
     def input_names(self) -> tuple[str, ...]:

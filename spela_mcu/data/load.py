@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from spela_mcu.backbone.load import read_backbone
+from spela_mcu.backbone.plan import BackbonePlan
 from spela_mcu.data import (
     source_csv,
     source_idx,
@@ -22,7 +24,8 @@ from spela_mcu.data import (
     source_python,
     source_sklearn,
 )
-from spela_mcu.data.dataset import Dataset, Origin, Split
+from spela_mcu.data.dataset import Dataset, Extracted, InputScaling, Origin, Split
+from spela_mcu.data.features import extract, feature_values
 from spela_mcu.data.labels import NumberedLabels, number_labels
 from spela_mcu.data.oddities import odd_columns, odd_labels
 from spela_mcu.data.raw import RawData, RawPart, sample_error
@@ -32,7 +35,7 @@ from spela_mcu.data.split import split_groups, split_stratified
 from spela_mcu.errors import UserError
 from spela_mcu.notice import Notice
 from spela_mcu.spec.load import check_against_data, located
-from spela_mcu.spec.model import MAX_INPUTS, CsvData, Data, Learning, ModelSpec
+from spela_mcu.spec.model import MAX_INPUTS, CsvData, Data, Learning, ModelSpec, Network
 
 _READ: dict[str, Callable[[Any], RawData]] = {
     "sklearn": source_sklearn.read,
@@ -58,7 +61,9 @@ def load_dataset(spec: ModelSpec, path: Path | None = None, *, progress: bool = 
         UserError: the data cannot be read, are not what the spec says, or do not suit it.
     """
     try:
-        dataset = _dataset(spec, _read(spec.data, progress=progress))
+        backbone = _backbone(spec.network)
+        raw = _read(spec.data, progress=progress)
+        dataset = _dataset(spec, raw, backbone, progress=progress)
     except UserError as error:
         if path is None:
             raise
@@ -84,7 +89,43 @@ def _read(data: Data, *, progress: bool) -> RawData:
         return source_csv.read(data, lambda share: bar.update(task, completed=share))
 
 
-def _dataset(spec: ModelSpec, raw: RawData) -> Dataset:
+def _backbone(network: Network) -> BackbonePlan | None:
+    if network.backbone is None:
+        return None
+    try:
+        return read_backbone(network.backbone, network.cut)
+    except UserError as error:
+        error.key = error.key or "network.backbone"
+        raise
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Samples on their way: values [n, inputs] to be scaled, and what they are the features of."""
+
+    x: NDArray[Any]
+    extracted: Extracted | None
+
+    @classmethod
+    def of(cls, x: NDArray[Any], backbone: BackbonePlan | None, *, progress: bool) -> Self:
+        if backbone is None:
+            return cls(x.reshape(len(x), -1), None)
+        extracted = extract(backbone, x, progress=progress)
+        return cls(feature_values(backbone, extracted.features), extracted)
+
+    def scaled(
+        self, scaling: InputScaling, y: NDArray[np.int64], rows: Indices | None = None
+    ) -> Split:
+        """These samples, or some of them, scaled; y are the labels of all."""
+        if rows is None:
+            return Split(apply_scaling(self.x, scaling), y, self.extracted)
+        extracted = None if self.extracted is None else self.extracted.take(rows)
+        return Split(apply_scaling(self.x[rows], scaling), y[rows], extracted)
+
+
+def _dataset(
+    spec: ModelSpec, raw: RawData, backbone: BackbonePlan | None, *, progress: bool
+) -> Dataset:
     shape = _check_samples(raw, raw.samples)
     if raw.test is not None and _check_samples(raw, raw.test, part_name="test ") != shape:
         raise UserError(
@@ -97,30 +138,35 @@ def _dataset(spec: ModelSpec, raw: RawData) -> Dataset:
     labels = number_labels(raw, spec.network.classes)
     input_shape = _input_shape(spec, shape)
     train, validation, test = _split(spec, raw, labels)
-    x = raw.samples.x.reshape(len(raw.samples), -1)
-    train_x = x[train]
+    part = _Part.of(raw.samples.x, backbone, progress=progress)
+    columns = raw.columns
+    if backbone is not None:
+        input_shape = (backbone.features.shape.size,)
+        columns = tuple(f"f{index}" for index in range(input_shape[0]))
+    train_x = part.x[train]
     kind = chosen_scaling(spec.data, input_shape)
     scaling = measure_scaling(train_x, kind, spec.data.input_range)
     if raw.test is None:
-        test_split = Split(apply_scaling(x[test], scaling), labels.samples[test])
+        test_split = part.scaled(scaling, labels.samples, test)
     else:
         assert labels.test is not None
-        test_x = raw.test.x.reshape(len(raw.test), -1)
-        test_split = Split(apply_scaling(test_x, scaling), labels.test)
+        test_part = _Part.of(raw.test.x, backbone, progress=progress)
+        test_split = test_part.scaled(scaling, labels.test)
     dataset = Dataset(
         name=spec.name,
         input_shape=input_shape,
         class_names=labels.class_names,
         scaling=scaling,
-        train=Split(apply_scaling(train_x, scaling), labels.samples[train]),
-        validation=Split(apply_scaling(x[validation], scaling), labels.samples[validation]),
+        train=part.scaled(scaling, labels.samples, train),
+        validation=part.scaled(scaling, labels.samples, validation),
         test=test_split,
-        columns=raw.columns,
+        columns=columns,
+        backbone=backbone,
     )
     notices = (
         *raw.notices,
         *odd_labels(dataset.class_names, dataset.class_counts),
-        *_odd_columns(spec.data, dataset, x),
+        *_odd_columns(spec.data, dataset, part.x),
         *check_resolution(train_x, dataset, kind, spec.data),
         *_idle_schedule(spec.learning, len(dataset.train)),
     )
@@ -129,7 +175,7 @@ def _dataset(spec: ModelSpec, raw: RawData) -> Dataset:
 
 def _odd_columns(data: Data, dataset: Dataset, x: NDArray[Any]) -> Iterator[Notice]:
     """Notices about a table: the inputs of pictures and signals have no meaning of their own."""
-    if len(dataset.input_shape) == 1:
+    if len(dataset.input_shape) == 1 and dataset.backbone is None:
         yield from odd_columns(
             x, dataset.input_names, dataset.classes, ignorable=isinstance(data, CsvData)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ from spela_mcu.device.protocol import (
 )
 from spela_mcu.fixed_point.early_exit import EarlyAnswer
 from spela_mcu.fixed_point.network import ExitAnswer
+
+SAME_SAMPLE: Final = np.empty(0, np.int8)
+"""To a device with a backbone: the sample before, whose features are not computed again."""
 
 
 class Transport(Protocol):
@@ -79,6 +82,10 @@ class Device:
     def infer_early(self, sample: NDArray[np.int8]) -> EarlyAnswer:
         """A sample int8 [inputs], answered by the first exit that is sure enough."""
         return parse_early(self._ask(Command.INFER_EARLY, data=_bytes(sample)))
+
+    def features(self, sample: NDArray[np.int8]) -> NDArray[np.int8]:
+        """What the frozen backbone makes of a sample: its features, int8 [features]."""
+        return np.frombuffer(self._ask(Command.FEATURES, data=_bytes(sample)), np.int8)
 
     def learn(self, sample: NDArray[np.int8], label: int, *, digest: bool = True) -> Learned:
         """Learns a labelled sample.

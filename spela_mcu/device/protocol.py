@@ -33,6 +33,7 @@ class Command(IntEnum):
     RESET = 7
     INFER_EARLY = 8
     FLUSH = 9
+    FEATURES = 10
     FAULT = 127
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -112,9 +113,10 @@ def samples_of_model(model: Path, inputs: int, classes: int) -> Samples:
     from spela_mcu.spec.load import load_spec
 
     dataset = load_dataset(load_spec(model), model, progress=True)
-    if (dataset.inputs, dataset.classes) != (inputs, classes):
+    values = prod(dataset.sample_shape)
+    if (values, dataset.classes) != (inputs, classes):
         raise UserError(
-            f"its samples have {dataset.inputs} values of {dataset.classes} classes, and the "
+            f"its samples have {values} values of {dataset.classes} classes, and the "
             f"project's model {inputs} inputs and {classes} classes",
             mend="name the model.yaml that the project was generated from",
             file=model,

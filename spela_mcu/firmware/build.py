@@ -26,7 +26,7 @@ from spela_mcu.files import (
 from spela_mcu.firmware.boot import check_boot
 from spela_mcu.firmware.directory import BUILD_DIRECTORY, ProjectDirectory, read_project
 from spela_mcu.firmware.elf import Elf, Section, read_elf
-from spela_mcu.firmware.project import INCLUDE_DIRECTORIES, runtime_defines
+from spela_mcu.firmware.project import include_directories, runtime_defines
 from spela_mcu.firmware.toolchain import Compiler, Optimization
 
 LINKER_SCRIPT = "port/linker.ld"
@@ -150,9 +150,10 @@ class _Job:
         self.root = project.path
         self.out = out
         self.elf = out / f"{project.name}.elf"
+        folders = include_directories(project.backbone_parts)
         self.sources = sorted(
             path.relative_to(self.root)
-            for folder in INCLUDE_DIRECTORIES
+            for folder in folders
             for path in (self.root / folder).glob("*.c")
         )
         if not self.sources:
@@ -162,19 +163,20 @@ class _Job:
         self._compiler = compiler
         self._project = project
         defines = runtime_defines(
-            project.weights, project.batch, inference_only=project.inference_only
+            project.weights,
+            project.batch,
+            project.backbone_parts,
+            inference_only=project.inference_only,
         )
         self._compile = (
             *compiler.command,
             *compiler.compile_flags(project.board, optimization),
             *(f"-D{define}" for define in defines),
-            *(f"-I{folder}" for folder in INCLUDE_DIRECTORIES),
+            *(f"-I{folder}" for folder in folders),
             # The same bits wherever the project is.
             f"-ffile-prefix-map={self.root.resolve()}=.",
         )
-        headers = sorted(
-            path for folder in INCLUDE_DIRECTORIES for path in (self.root / folder).glob("*.h")
-        )
+        headers = sorted(path for folder in folders for path in (self.root / folder).glob("*.h"))
         # Without the last flag, which names the place but does not change the object's content.
         self._common_digest = _digest(
             (compiler.version, *self._compile[:-1]), (path.read_bytes() for path in headers)

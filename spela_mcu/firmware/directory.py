@@ -35,6 +35,7 @@ class ProjectDirectory:
     inference_only: bool
     weights: str
     batch: int
+    backbone_parts: tuple[str, ...]
     inputs: int
     classes: int
     class_names: tuple[str, ...]
@@ -68,6 +69,7 @@ def read_project(directory: Path) -> ProjectDirectory:
         inference_only=manifest.inference_only,
         weights=manifest.model.weights,
         batch=manifest.model.batch,
+        backbone_parts=manifest.model.backbone_parts,
         inputs=manifest.model.inputs,
         classes=manifest.model.classes,
         class_names=manifest.model.class_names,

@@ -44,6 +44,7 @@ class ModelFacts(_Part):
     digest: Count
     weights: str = Field(pattern=r"^int(8|16)$")
     batch: int = Field(ge=1, le=64)
+    backbone_parts: tuple[Annotated[str, Field(pattern=r"^[a-z]+$")], ...] = ()
     inputs: int = Field(ge=1, lt=2**16)
     classes: int = Field(ge=1, lt=2**16)
     class_names: tuple[str, ...]

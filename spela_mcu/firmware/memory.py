@@ -6,6 +6,7 @@ depends on the compiler and its optimisation level, but hardly on the model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spela_mcu.cores import CORES, CodeSize, CompilerName
@@ -72,6 +73,20 @@ BATCH_CODE_BYTES: dict[Optimization, int] = {
 }  # fmt: skip
 """Added by summing updates (learning.batch), by any compiler on any core; measured alike."""
 
+BACKBONE_CODE_BYTES: dict[str, dict[Optimization, int]] = {
+    "front": {"O0": 5400, "O1": 3700, "O2": 3800, "O3": 5100, "Os": 2700},
+    "convolution": {"O0": 3400, "O1": 2300, "O2": 2500, "O3": 3800, "Os": 2100},
+    "depthwise": {"O0": 4600, "O1": 2900, "O2": 3000, "O3": 5100, "Os": 2900},
+    "pools": {"O0": 1900, "O1": 1200, "O2": 1200, "O3": 3800, "Os": 1000},
+    "elementwise": {"O0": 2200, "O1": 1900, "O2": 1900, "O3": 3000, "Os": 1500},
+    "padding": {"O0": 700, "O1": 500, "O2": 500, "O3": 600, "Os": 500},
+}
+"""Added by a backbone: for any, and for each part of its runtime that it needs; by any compiler on
+any core; measured alike."""
+
+BACKBONE_STACK_BYTES = 640
+"""Added if there is a backbone."""
+
 FRAME_HEAD_BYTES = 8
 """Bytes of the frame buffer beyond a sample: head and CRC (APPLICATION_FRAME_BYTES in
 firmware/)."""
@@ -91,11 +106,12 @@ class NetworkMemory:
     """The memory that the network itself needs.
 
     Attributes:
-        inputs: width of a sample.
+        inputs: number of values of a sample.
         arena_bytes: RAM: the whole arena.
         buffer_bytes: RAM: the part of the arena that is neither weights nor pending updates.
         pending_bytes: RAM: the part that keeps updates until they are applied.
-        table_bytes: flash: embeddings, initial weights, parameters.
+        table_bytes: flash: embeddings, initial weights, parameters; a backbone's weights.
+        backbone_parts: of the runtime, that a backbone needs; empty without one.
     """
 
     inputs: int
@@ -103,6 +119,7 @@ class NetworkMemory:
     buffer_bytes: int
     pending_bytes: int
     table_bytes: int
+    backbone_parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,11 +178,12 @@ def network_memory(
         inference_only: weights stay in flash.
     """
     return NetworkMemory(
-        inputs=plan.inputs,
+        inputs=plan.sample_inputs,
         arena_bytes=arena_bytes(plan, inference_only=inference_only),
         buffer_bytes=buffer_bytes(plan, inference_only=inference_only),
         pending_bytes=pending_bytes(plan, inference_only=inference_only),
         table_bytes=table_bytes(plan, weights_in_flash=weights_in_flash),
+        backbone_parts=() if plan.front is None else plan.front.parts,
     )
 
 
@@ -194,22 +212,32 @@ def plan_memory(
         board=board,
         code=boot_bytes(board)
         + max(bounds[name][optimization][inference_only] for name in names)
-        + (BATCH_CODE_BYTES[optimization] if sums_updates else 0),
+        + (BATCH_CODE_BYTES[optimization] if sums_updates else 0)
+        + backbone_code_bytes(network.backbone_parts, optimization),
         tables=network.table_bytes,
         weights=network.arena_bytes - network.buffer_bytes - network.pending_bytes,
         buffers=network.buffer_bytes,
         pending=network.pending_bytes,
         application=whole - network.arena_bytes + PORT_BYTES.get(board.uart.driver, 0),
-        stack=stack_bytes(board, sums_updates=sums_updates),
+        stack=stack_bytes(
+            board, sums_updates=sums_updates, has_backbone=bool(network.backbone_parts)
+        ),
     )
 
 
-def stack_bytes(board: Board, *, sums_updates: bool) -> int:
+def backbone_code_bytes(parts: Sequence[str], optimization: Optimization) -> int:
+    """Upper bound of the code that a backbone's runtime adds."""
+    needed = ("front", *parts) if parts else ()
+    return sum(BACKBONE_CODE_BYTES[part][optimization] for part in needed)
+
+
+def stack_bytes(board: Board, *, sums_updates: bool, has_backbone: bool = False) -> int:
     """What the linker script reserves for the stack."""
     return (
         STACK_BYTES
         + (VECTOR_STACK_BYTES if board.mve else 0)
         + (BATCH_STACK_BYTES if sums_updates else 0)
+        + (BACKBONE_STACK_BYTES if has_backbone else 0)
     )
 
 

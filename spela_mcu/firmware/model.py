@@ -9,18 +9,18 @@ import numpy as np
 
 from spela_mcu import __version__
 from spela_mcu.data.dataset import InputScaling, numbered_names
-from spela_mcu.firmware.literals import c_string
+from spela_mcu.firmware.backbone import BackboneView
+from spela_mcu.firmware.literals import c_string, literal
 from spela_mcu.firmware.quantizer import quantizer_files
 from spela_mcu.firmware.selftest import SelfTest, make_selftest
 from spela_mcu.firmware.templates import render
 from spela_mcu.fixed_point.arena import arena_bytes
+from spela_mcu.fixed_point.fields import POINTER, Field
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.fixed_point.structures import (
     LAYER_FIELDS,
     MODEL_FIELDS,
-    POINTER,
-    Field,
     LayerStructure,
     model_structure,
     table_bytes,
@@ -32,10 +32,13 @@ class ModelSource:
     """The generated model.
 
     Attributes:
-        header, source, selftest: the texts of its three files.
+        header, source, selftest: the texts of three files.
+        backbone: that of the frozen network in front of the layers, if there is one.
+        backbone_parts: the parts of the runtime that such a network needs.
         quantizer: texts of the files that turn raw values into inputs, by name.
         weights: their width, ``int8`` or ``int16``.
         batch: updates of a layer that are summed before the sum is rounded.
+        inputs: number of values of a sample.
         arena_bytes: RAM that the network needs, exactly.
         table_bytes: constant data in flash, exactly (except class names and the self-test's
             vectors, which are linked only if used).
@@ -49,6 +52,8 @@ class ModelSource:
     header: str
     source: str
     selftest: str
+    backbone: str | None
+    backbone_parts: tuple[str, ...]
     quantizer: dict[str, str]
     weights: str
     batch: int
@@ -69,6 +74,7 @@ class ModelSource:
             f"{self.name}_model.h": self.header,
             f"{self.name}_model.c": self.source,
             f"{self.name}_model_selftest.c": self.selftest,
+            **({} if self.backbone is None else {f"{self.name}_backbone.c": self.backbone}),
             **self.quantizer,
         }
 
@@ -129,6 +135,9 @@ def model_source(
 ) -> ModelSource:
     """Generates the model's C source.
 
+    With a backbone there is no quantiser: a sample becomes int8 by the scale and the zero point
+    that the header tells.
+
     Args:
         name: a C identifier in lower case.
         network: its initial weights go to flash.
@@ -145,6 +154,7 @@ def model_source(
     )
     digest = made.scalars["digest"]
     arena = arena_bytes(plan, inference_only=inference_only)
+    backbone = None if plan.front is None else BackboneView.of(plan.front)
     view = ModelView(
         name=name,
         macro=name.upper(),
@@ -175,10 +185,16 @@ def model_source(
         header=render("model.h.j2", m=view),
         source=render("model.c.j2", m=view),
         selftest=render("model_selftest.c.j2", m=view),
-        quantizer=quantizer_files(name, scaling, input_names or numbered_names(plan.inputs)),
+        quantizer=(
+            quantizer_files(name, scaling, input_names or numbered_names(plan.inputs))
+            if backbone is None
+            else {}
+        ),
         weights=plan.weights,
         batch=plan.batch,
-        inputs=plan.inputs,
+        backbone=None if backbone is None else render("backbone.c.j2", m=view, b=backbone),
+        backbone_parts=() if backbone is None else backbone.parts,
+        inputs=plan.sample_inputs,
         classes=plan.classes,
         class_names=class_names,
         layers=len(plan.layers),
@@ -186,7 +202,7 @@ def model_source(
         table_bytes=table_bytes(plan, weights_in_flash=weights_in_flash),
         selftest_bytes=view.selftest.vector_bytes,
         digest=digest,
-        infer_macs=plan.macs,
+        infer_macs=plan.infer_macs,
     )
 
 
@@ -228,9 +244,7 @@ def _layer_members(index: int, layer: LayerStructure) -> Iterator[tuple[str, str
 
 
 def _literal(field: Field, value: int) -> str:
-    if field.name == "digest":
-        return f"0x{value:08X}U"
-    return f"{value}U" if field.type.startswith("u") else str(value)
+    return f"0x{value:08X}U" if field.name == "digest" else literal(field, value)
 
 
 def _block_lines(packed: bytes, dtype: type[np.int8] | type[np.int16]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,14 +22,21 @@ from spela_mcu.resources import licence, resource_directory
 SAMPLES = "samples.csv"
 LICENCE = "LICENSE"
 
-INCLUDE_DIRECTORIES = ("model", "spela", "application", "port")
+BACKBONE_DIRECTORY = "backbone"
 INFERENCE_ONLY_DEFINE = "SPELA_INFERENCE_ONLY"
 SINGLE_UPDATES_DEFINE = "SPELA_SINGLE_UPDATES"
 WIDTH_DEFINES = {"int8": "SPELA_INT8_ONLY", "int16": "SPELA_INT16_ONLY"}
 """Macros that leave out the kernels for weights of the other width."""
 
-_COPIED_FOLDERS = ("spela", "store", "store/drivers", "application")
-"""The store, and a driver for it, are in no firmware that does not compile them itself."""
+BACKBONE_DEFINE = "SPELA_WITH_BACKBONE"
+PART_DEFINES = {
+    "convolution": "SPELA_NO_CONVOLUTION",
+    "depthwise": "SPELA_NO_DEPTHWISE",
+    "pools": "SPELA_NO_POOL",
+    "elementwise": "SPELA_NO_ELEMENTWISE",
+    "padding": "SPELA_NO_PAD",
+}
+"""Macros that leave out kinds of a backbone's operators, by the part of the runtime."""
 
 _RENDERED = {
     "README.md": "README.md.j2",
@@ -77,6 +85,7 @@ class _View:
     inference_only: bool
     runtime_sources: tuple[str, ...]
     store_sources: tuple[str, ...]
+    backbone_sources: tuple[str, ...]
     application_sources: tuple[str, ...]
     has_samples: bool
 
@@ -99,19 +108,30 @@ class _View:
     @property
     def stack_bytes(self) -> int:
         sums_updates = self.model.batch > 1 and not self.inference_only
-        return stack_bytes(self.board, sums_updates=sums_updates)
+        return stack_bytes(
+            self.board,
+            sums_updates=sums_updates,
+            has_backbone=bool(self.model.backbone_parts),
+        )
 
     @property
     def defines(self) -> tuple[str, ...]:
         model = self.model
-        return runtime_defines(model.weights, model.batch, inference_only=self.inference_only)
+        return runtime_defines(
+            model.weights, model.batch, model.backbone_parts, inference_only=self.inference_only
+        )
+
+    @property
+    def part_defines(self) -> dict[str, str]:
+        return PART_DEFINES
 
     @property
     def needs(self) -> tuple[str, ...]:
         """What the model needs of the runtime, in the words of CMakeLists.txt."""
-        if self.inference_only:
-            return (self.model.weights,)
-        return (self.model.weights, "learning", *(("batches",) if self.model.batch > 1 else ()))
+        needs = [self.model.weights]
+        if not self.inference_only:
+            needs += ["learning", *(("batches",) if self.model.batch > 1 else ())]
+        return (*needs, *(("backbone",) if self.model.backbone_parts else ()))
 
     @property
     def renode_uart(self) -> str:
@@ -123,17 +143,41 @@ class _View:
         return " ".join(core_flags("gcc", self.board))
 
 
-def runtime_defines(weights: str, batch: int = 1, *, inference_only: bool) -> tuple[str, ...]:
+def include_directories(backbone_parts: Sequence[str] = ()) -> tuple[str, ...]:
+    """The directories of a project that hold C.
+
+    Args:
+        backbone_parts: see `runtime_defines`.
+    """
+    return (
+        "model",
+        "spela",
+        *((BACKBONE_DIRECTORY,) if backbone_parts else ()),
+        "application",
+        "port",
+    )
+
+
+def runtime_defines(
+    weights: str, batch: int = 1, backbone_parts: Sequence[str] = (), *, inference_only: bool
+) -> tuple[str, ...]:
     """Macros for compiling the runtime and everything that includes its headers.
 
     Args:
         weights: the width of the model's weights, ``int8`` or ``int16``.
         batch: updates of a layer that the model sums; for 1, sums are left out.
+        backbone_parts: of the runtime, that a backbone needs; without any there is none.
         inference_only: the learning runtime is left out.
     """
+    defines = [WIDTH_DEFINES[weights]]
     if inference_only:
-        return WIDTH_DEFINES[weights], INFERENCE_ONLY_DEFINE
-    return (WIDTH_DEFINES[weights], *((SINGLE_UPDATES_DEFINE,) if batch == 1 else ()))
+        defines.append(INFERENCE_ONLY_DEFINE)
+    elif batch == 1:
+        defines.append(SINGLE_UPDATES_DEFINE)
+    if backbone_parts:
+        defines.append(BACKBONE_DEFINE)
+        defines += [macro for part, macro in PART_DEFINES.items() if part not in backbone_parts]
+    return tuple(defines)
 
 
 def generate_project(
@@ -154,7 +198,7 @@ def generate_project(
         samples: samples int8 [n, inputs] and labels [n] to try the firmware on.
     """
     files = {f"model/{file}": text for file, text in model.files.items()}
-    files |= _copied(board, ("spela", "application") if inference_only else _COPIED_FOLDERS)
+    files |= _copied(board, _folders(model, inference_only=inference_only))
     files[LICENCE] = licence()
     if samples is not None:
         files[SAMPLES] = samples_text(*samples)
@@ -166,6 +210,7 @@ def generate_project(
         inference_only=inference_only,
         runtime_sources=tuple(p for p in sources if p.startswith("spela/")),
         store_sources=tuple(p for p in sources if p.startswith("store/spela_")),
+        backbone_sources=tuple(p for p in sources if p.startswith(f"{BACKBONE_DIRECTORY}/")),
         application_sources=tuple(p for p in sources if p.startswith(("application/", "port/"))),
         has_samples=samples is not None,
     )
@@ -187,6 +232,16 @@ def samples_text(x: NDArray[np.int8], y: NDArray[np.int64]) -> str:
 def content_digest(text: str) -> str:
     """SHA-256 of a file's text as it is written (UTF-8)."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _folders(model: ModelSource, *, inference_only: bool) -> tuple[str, ...]:
+    """What a project gets of firmware/.
+
+    The store, and a driver for it, are in no firmware that does not compile them itself.
+    """
+    store = () if inference_only else ("store", "store/drivers")
+    backbone = (BACKBONE_DIRECTORY,) if model.backbone_parts else ()
+    return ("spela", *store, *backbone, "application")
 
 
 def _copied(board: Board, folders: tuple[str, ...]) -> dict[str, str]:
@@ -218,6 +273,7 @@ def _manifest(view: _View, files: dict[str, str]) -> str:
             digest=model.digest,
             weights=model.weights,
             batch=model.batch,
+            backbone_parts=model.backbone_parts,
             inputs=model.inputs,
             classes=model.classes,
             class_names=model.class_names,

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from spela_mcu import __version__
 from spela_mcu.data.dataset import InputScaling
 from spela_mcu.firmware.lines import Line, lines
-from spela_mcu.firmware.literals import c_string
+from spela_mcu.firmware.literals import ScalingLiteral, c_string
 from spela_mcu.firmware.templates import render
-
-
-@dataclass(frozen=True)
-class _Scaling:
-    """One offset and scale: as the bits of a binary32, and in readable form."""
-
-    offset_bits: str
-    scale_bits: str
-    offset: str
-    scale: str
 
 
 @dataclass(frozen=True)
@@ -36,7 +24,7 @@ class _View:
     version: str
     inputs: int
     input_names: tuple[str, ...]
-    scalings: tuple[_Scaling, ...]
+    scalings: tuple[ScalingLiteral, ...]
     lines: tuple[Line, ...]
 
     @property
@@ -70,7 +58,7 @@ def quantizer_files(
         inputs=len(input_names),
         input_names=tuple(c_string(text) for text in input_names),
         scalings=tuple(
-            _Scaling(_bits(offset), _bits(scale), f"{offset:.8e}", f"{scale:.8e}")
+            ScalingLiteral.of(offset, scale)
             for offset, scale in zip(scaling.offset, scaling.scale, strict=True)
         ),
         lines=lines(scaling) or (),
@@ -80,7 +68,3 @@ def quantizer_files(
         f"{name}_quantize.c": render("quantize.c.j2", q=view),
         f"{name}_quantize_float.h": render("quantize_float.h.j2", q=view),
     }
-
-
-def _bits(value: np.float32) -> str:
-    return f"0x{value.view(np.uint32):08X}"

@@ -48,13 +48,15 @@ class SelfTest:
 def make_selftest(network: IntegerNetwork, *, inference_only: bool) -> SelfTest:
     """Runs the reference from its initial weights through the steps of spela_selftest."""
     fresh = IntegerNetwork(network.plan, network.initial)
-    samples = _samples(network.plan.inputs)
+    samples = _samples(network.plan.sample_inputs)
+    front = network.plan.front
+    inputs = samples if front is None else front.inputs(samples)
     classes = network.plan.classes
     labels, crc = [], 0
     for layer in network.plan.layers:
         crc = zlib.crc32(pack(layer.exit.embedding, np.int8), crc)
     for step in range(STEPS):
-        sample = samples[step % len(samples)]
+        sample = inputs[step % len(samples)]
         answers = fresh.infer(sample)
         for number, answer in enumerate(answers):
             crc = zlib.crc32(_answer_bytes(number, answer), crc)

@@ -51,14 +51,22 @@ def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
     rows = widest * (4 if inference_only else ROW_UPDATE_BYTES)  # in the place of the sums
     if sums_updates:
         rows = scratch_bytes(widest, plan.batch)
+    between = (
+        rows
+        # layers' inputs, which are the previous activation: two buffers that take turns
+        + rounded_up(2 * max(padded(plan.layers[0].inputs), widest), WIDE_UNIT_BYTES)
+        + rounded_up(2 * widest, WIDE_UNIT_BYTES)
+    )
+    features = 0
+    if plan.front is not None:  # the backbone has ended when the layers begin
+        features = _taken(plan.inputs)
+        between = max(between, _taken(plan.front.backbone.arena_bytes))
     return (
         INSTANCE_BYTES
         + len(plan.layers) * LAYER_STATE_BYTES
         + _taken(4 * padded(plan.classes))
-        + rows
-        # layers' inputs, which are the previous activation: two buffers that take turns
-        + rounded_up(2 * max(padded(plan.layers[0].inputs), widest), WIDE_UNIT_BYTES)
-        + rounded_up(2 * widest, WIDE_UNIT_BYTES)
+        + features
+        + between
         + sum(_taken(layer.units) for layer in plan.layers)
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import frexp, log2, sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from spela_mcu.embedding import class_embeddings
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
 from spela_mcu.spec.model import MAX_INPUTS, Layer, ModelSpec
+
+if TYPE_CHECKING:
+    from spela_mcu.fixed_point.front import FrontPlan
 
 SUM_BITS = 30
 """Weighted sums stay within +-2^30, so that rounding them cannot overflow int32."""
@@ -121,6 +125,7 @@ class FixedPointPlan:
         weight_decay: halving a layer's weights does not adjust its integer rate.
         bias: the first layer's last input is not the sample's but the constant `INPUT_MAX`.
         batch: updates of a layer that are summed before the sum is rounded.
+        front: makes the first layer's inputs of a sample; None: the sample is these.
     """
 
     layers: tuple[LayerPlan, ...]
@@ -135,11 +140,17 @@ class FixedPointPlan:
     bias: bool = False
     weight_decay: bool = False
     batch: int = 1
+    front: FrontPlan | None = None
 
     @property
     def inputs(self) -> int:
-        """Width of a sample."""
+        """Inputs of the first layer, without the constant of a bias."""
         return self.layers[0].inputs - self.bias
+
+    @property
+    def sample_inputs(self) -> int:
+        """Number of values of a sample, as a device takes it."""
+        return self.inputs if self.front is None else self.front.backbone.sample.shape.size
 
     @property
     def weight_type(self) -> type[np.int8] | type[np.int16]:
@@ -148,8 +159,13 @@ class FixedPointPlan:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one inference at the last exit."""
+        """Multiply-accumulates of one inference at the last exit, without those of a backbone."""
         return sum(layer.macs for layer in self.layers) + self.layers[-1].exit.macs
+
+    @property
+    def infer_macs(self) -> int:
+        """Multiply-accumulates of one inference at the last exit."""
+        return self.macs + (0 if self.front is None else self.front.backbone.macs)
 
 
 def _floor_log2(value: float) -> int:

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.fixed_point.arena import weight_bytes
+from spela_mcu.fixed_point.fields import POINTER, Field, number, packed, structure
+from spela_mcu.fixed_point.front import FrontStructure, front_structure
 from spela_mcu.fixed_point.layout import pack, padded
 from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
-
-POINTER = "pointer"
 
 LOSS_NUMBERS: dict[str, int] = {"cosine": 0, "log_cosine": 1, "margin": 2}
 """spela_loss_t."""
@@ -29,20 +29,6 @@ FLAG_BIAS, FLAG_WEIGHT_DECAY = 8, 16
 
 DIGEST_FORMAT = 1
 """Version of the digest's content; raised whenever equal models would get other digests."""
-
-
-@dataclass(frozen=True)
-class Field:
-    """A member of a structure.
-
-    Attributes:
-        name: in C; ``exit.embedding_shift`` lies in the structure ``exit``.
-        type: the scalar's type in C without ``_t``, or ``pointer``.
-    """
-
-    name: str
-    type: str
-
 
 LAYER_FIELDS = (
     Field("weights", POINTER),
@@ -63,6 +49,7 @@ LAYER_FIELDS = (
 
 MODEL_FIELDS = (
     Field("layers", POINTER),
+    Field("front", POINTER),
     Field("runtime", POINTER),
     Field("digest", "uint32"),
     Field("seed", "uint32"),
@@ -77,33 +64,19 @@ MODEL_FIELDS = (
 )
 """spela_model_t."""
 
-
-def structure(fields: Sequence[Field]) -> np.dtype[np.void]:
-    """The layout of a structure in a 32-bit core's memory."""
-    inner: dict[str, list[Field]] = {}
-    for field in fields:
-        name, _, rest = field.name.partition(".")
-        inner.setdefault(name, []).append(Field(rest, field.type))
-    members = [
-        (name, structure(parts) if parts[0].name else np.dtype(_stored(parts[0].type)))
-        for name, parts in inner.items()
-    ]
-    return np.dtype(members, align=True)
-
-
-def _stored(kind: str) -> str:
-    return "uint32" if kind == POINTER else kind
-
-
 LAYER_BYTES = structure(LAYER_FIELDS).itemsize
 MODEL_BYTES = structure(MODEL_FIELDS).itemsize
 
 
 def table_bytes(plan: FixedPointPlan, *, weights_in_flash: bool) -> int:
-    """Bytes of a model's constants: structures, embeddings, and weights unless drawn on chip."""
+    """Bytes of a model's constants: structures, embeddings, and weights unless drawn on chip.
+
+    With a backbone, its structures and tables as well.
+    """
     embeddings = sum(padded(plan.classes) * padded(layer.units) for layer in plan.layers)
     weights = weight_bytes(plan) if weights_in_flash else 0
-    return MODEL_BYTES + len(plan.layers) * LAYER_BYTES + embeddings + weights
+    front = 0 if plan.front is None else front_structure(plan.front).flash_bytes
+    return MODEL_BYTES + len(plan.layers) * LAYER_BYTES + embeddings + weights + front
 
 
 @dataclass(frozen=True)
@@ -125,6 +98,7 @@ class ModelStructure:
 
     scalars: dict[str, int]
     layers: tuple[LayerStructure, ...]
+    front: FrontStructure | None
 
 
 def model_structure(
@@ -159,7 +133,8 @@ def model_structure(
         "rate_halvings": plan.rate_halvings,
         "batch": plan.batch,
     }
-    return ModelStructure({"digest": _digest(scalars, layers)} | scalars, layers)
+    front = None if plan.front is None else front_structure(plan.front)
+    return ModelStructure({"digest": _digest(scalars, layers, front)} | scalars, layers, front)
 
 
 def _layer_structure(
@@ -178,24 +153,17 @@ def _layer_structure(
     )
 
 
-def _digest(scalars: Mapping[str, int], layers: Sequence[LayerStructure]) -> int:
-    """CRC-32 over the format's number, all scalars, and all tables after their lengths."""
-    crc = zlib.crc32(_number(DIGEST_FORMAT, "uint32") + _packed(MODEL_FIELDS, scalars))
+def _digest(
+    scalars: Mapping[str, int], layers: Sequence[LayerStructure], front: FrontStructure | None
+) -> int:
+    """CRC-32 over the format's number, all scalars, and all tables after their lengths.
+
+    What stands in front of the layers comes last, if there is anything.
+    """
+    crc = zlib.crc32(number(DIGEST_FORMAT, "uint32") + packed(MODEL_FIELDS, scalars))
     for layer in layers:
-        crc = zlib.crc32(_packed(LAYER_FIELDS, layer.scalars), crc)
+        crc = zlib.crc32(packed(LAYER_FIELDS, layer.scalars), crc)
         for table in layer.tables.values():
             content = table or b""
-            crc = zlib.crc32(_number(len(content), "uint32") + content, crc)
-    return crc
-
-
-def _packed(fields: Sequence[Field], scalars: Mapping[str, int]) -> bytes:
-    """Little endian, without padding or pointers, in the order of the list."""
-    return b"".join(
-        _number(scalars[field.name], field.type) for field in fields if field.name in scalars
-    )
-
-
-def _number(value: int, kind: str) -> bytes:
-    size = np.dtype(kind).itemsize
-    return value.to_bytes(size, "little", signed=not kind.startswith("u"))
+            crc = zlib.crc32(number(len(content), "uint32") + content, crc)
+    return crc if front is None else zlib.crc32(front.content, crc)

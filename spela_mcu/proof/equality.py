@@ -9,9 +9,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spela_mcu.data.dataset import Lesson
-from spela_mcu.device.device import Device
-from spela_mcu.device.protocol import Prediction
+from spela_mcu.data.dataset import Lesson, Split
+from spela_mcu.device.device import SAME_SAMPLE, Device
+from spela_mcu.device.protocol import Prediction, ProtocolError
 from spela_mcu.fixed_point.early_exit import EarlyAnswer, infer_early
 from spela_mcu.fixed_point.layout import place
 from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
@@ -69,24 +69,46 @@ class LearningComparison:
 
 
 @dataclass(frozen=True, eq=False)
-class Interruptions:
-    """Inference and flushes between learning steps, as in use: each applies what is pending.
+class Probes:
+    """Samples that both infer.
 
     Attributes:
-        samples: int8 [n, sample's inputs], one or more; inferred in turn.
+        samples: what a device takes, int8 [n, sample's inputs].
         inputs: what the first layer makes of them, int8 [n, inputs].
-        after: numbers of steps learned.
+        features: what a backbone makes of them, if there is one, int8 [n, features].
     """
 
     samples: NDArray[np.int8]
     inputs: NDArray[np.int8]
+    features: NDArray[np.int8] | None = None
+
+    @classmethod
+    def of(cls, split: Split) -> Self:
+        """The samples of a split."""
+        features = None if split.extracted is None else split.extracted.features
+        return cls(split.samples, split.inputs, features)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+@dataclass(frozen=True, eq=False)
+class Interruptions:
+    """Inference and flushes between learning steps, as in use: each applies what is pending.
+
+    Attributes:
+        probes: one or more; inferred in turn.
+        after: numbers of steps learned.
+    """
+
+    probes: Probes
     after: frozenset[int]
 
     @classmethod
-    def spread(cls, samples: NDArray[np.int8], inputs: NDArray[np.int8], steps: int) -> Self:
+    def spread(cls, probes: Probes, steps: int) -> Self:
         """Some interruptions of a stream of `steps`, evenly, the last before its end."""
         places = np.linspace(0, steps, INTERRUPTIONS + 2, dtype=int)[1:-1]
-        return cls(samples, inputs, frozenset(places.tolist()) - {0, steps})
+        return cls(probes, frozenset(places.tolist()) - {0, steps})
 
 
 @dataclass(frozen=True)
@@ -98,11 +120,13 @@ class InferenceComparison:
         reference_labels: the integer reference's.
         score_mismatches: scores, cosines and labels that differ, over all samples, exits and early
             exit, and the learned state at the end.
+        feature_mismatches: features of a backbone that differ, over all samples.
     """
 
     labels: NDArray[np.int64]
     reference_labels: NDArray[np.int64]
     score_mismatches: int
+    feature_mismatches: int
     difference: Difference | None
 
 
@@ -141,8 +165,8 @@ def _interrupt(
     reference: IntegerNetwork, device: Device, asked: Interruptions, step: int, number: int
 ) -> Difference | None:
     """Has both infer or flush after a learning step; the kinds take turns."""
-    which, last = number % len(asked.samples), len(reference.layers) - 1
-    sample, inputs = asked.samples[which], asked.inputs[which]
+    which, last = number % len(asked.probes), len(reference.layers) - 1
+    sample, inputs = asked.probes.samples[which], asked.probes.inputs[which]
     found: list[Difference] = []
     match number % 4:
         case 0:
@@ -219,41 +243,49 @@ def _first_weight(
 def compare_inference(
     reference: IntegerNetwork,
     device: Device,
-    samples: NDArray[np.int8],
-    inputs: NDArray[np.int8],
+    probes: Probes,
     on_sample: Callable[[int], None] = lambda sample: None,
 ) -> InferenceComparison:
-    """Has both infer; compares every exit's answer and early exit's.
+    """Has both infer; compares every exit's answer and early exit's, and a backbone's features.
 
     At the end, the learned state: inference applies what is pending, and changes nothing else.
-
-    Args:
-        reference: the integer reference.
-        device: takes the samples.
-        samples: int8 [n, sample's inputs].
-        inputs: what the first layer makes of them, int8 [n, inputs].
-        on_sample: told after each sample.
     """
     exits = len(reference.layers)
-    labels = np.empty((exits, len(samples)), np.int64)
+    labels = np.empty((exits, len(probes)), np.int64)
     expected_labels = np.empty_like(labels)
-    mismatches = 0
+    mismatches = feature_mismatches = 0
     first: Difference | None = None
-    for n, (sample, values) in enumerate(zip(samples, inputs, strict=True)):
-        answers, expected = device.infer(sample), reference.infer(values)
+    for n, (sample, values) in enumerate(zip(probes.samples, probes.inputs, strict=True)):
+        if probes.features is not None:
+            other = _feature_differences(n, probes.features[n], device.features(sample))
+            feature_mismatches += len(other)
+            first = first or next(iter(other), None)
+        again = sample if probes.features is None else SAME_SAMPLE
+        answers, expected = device.infer(again), reference.infer(values)
         for index, (ours, theirs) in enumerate(zip(expected, answers, strict=True)):
             labels[index, n], expected_labels[index, n] = theirs.label, ours.label
             differing = _answer_differences(n, index, ours, theirs)
             mismatches += len(differing)
             first = first or next(iter(differing), None)
-        early = _early_differences(n, infer_early(reference, values), device.infer_early(sample))
+        early = _early_differences(n, infer_early(reference, values), device.infer_early(again))
         mismatches += len(early)
         first = first or next(iter(early), None)
         on_sample(n)
     if reference.digest() != device.counters().digest:
         mismatches += 1
-        first = first or find_state_difference(reference, device, len(samples), INFERENCE)
-    return InferenceComparison(labels, expected_labels, mismatches, first)
+        first = first or find_state_difference(reference, device, len(probes), INFERENCE)
+    return InferenceComparison(labels, expected_labels, mismatches, feature_mismatches, first)
+
+
+def _feature_differences(
+    sample: int, ours: NDArray[np.int8], theirs: NDArray[np.int8]
+) -> list[Difference]:
+    if len(theirs) != len(ours):
+        raise ProtocolError(f"the device has {len(theirs)} features, not {len(ours)}")
+    return [
+        Difference(INFERENCE, sample, None, "feature", (at,), int(ours[at]), int(theirs[at]))
+        for at in np.flatnonzero(ours != theirs).tolist()
+    ]
 
 
 def _answer_differences(

@@ -24,7 +24,13 @@ from spela_mcu.fixed_point.network import IntegerNetwork, LayerQuantization, fir
 from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
 from spela_mcu.pipeline import Overrides, Prepared
 from spela_mcu.progress import Progress, silent
-from spela_mcu.proof.equality import Difference, Interruptions, compare_inference, compare_learning
+from spela_mcu.proof.equality import (
+    Difference,
+    Interruptions,
+    Probes,
+    compare_inference,
+    compare_learning,
+)
 from spela_mcu.simulators.base import Simulator
 from spela_mcu.spec.model import Loss
 
@@ -203,13 +209,14 @@ def run_stressed(
     """
     reference = model.network()
     samples = hard_samples(model.plan.inputs, SAMPLES, SEED + 1)
+    probes = Probes(samples, samples)
     stream = hard_stream(model.plan, steps_for(model.plan))
     with simulator.start(build) as machine:
         device = Device(machine)
-        before = compare_inference(reference, device, samples, samples)
-        asked = Interruptions.spread(samples, samples, steps_for(model.plan))
+        before = compare_inference(reference, device, probes)
+        asked = Interruptions.spread(probes, steps_for(model.plan))
         learning = compare_learning(reference, device, stream, on_step, asked)
-        after = compare_inference(reference, device, samples, samples)
+        after = compare_inference(reference, device, probes)
     return StressRun(
         loss=model.plan.loss,
         steps=learning.steps,
@@ -263,6 +270,7 @@ def stressed(prepared: Prepared, stressor: Stressor) -> Prepared:
     plan = replace(
         prepared.plan,
         layers=layers,
+        front=None,  # what stands in front of the layers does not learn
         rounding=other[rounding] if stressor.rounds_otherwise else rounding,
         loss=stressor.loss,
         halve_rate_every=steps // (2 * stressor.intervals + 1) if stressor.intervals else 0,

@@ -33,7 +33,8 @@ def load_spec(path: Path) -> ModelSpec:
         path: the file. Paths in it are relative to its directory.
 
     Returns:
-        The spec, with the data's path (or the file of its function) absolute.
+        The spec, with the paths of the data (or the file of its function) and of the backbone
+        absolute.
 
     Raises:
         UserError: the file cannot be read or says something impossible; `UserErrors` if it
@@ -49,7 +50,11 @@ def load_spec(path: Path) -> ModelSpec:
         faults += _narrow_layers(spec, len(spec.network.classes))
     _raise(faults, document)
     directory = path.absolute().parent
-    return spec.model_copy(update={"data": _anchored(spec.data, directory)})
+    anchored: dict[str, object] = {"data": _anchored(spec.data, directory)}
+    if spec.network.backbone is not None:
+        backbone = directory / spec.network.backbone
+        anchored["network"] = spec.network.model_copy(update={"backbone": backbone})
+    return spec.model_copy(update=anchored)
 
 
 def check_against_data(spec: ModelSpec, dataset: LabelledData, path: Path | None = None) -> None:
@@ -148,6 +153,23 @@ def _unused_keys(spec: ModelSpec) -> list[UserError]:
                 "a single layer has no earlier exit",
                 mend="remove early, or add a layer",
                 key="exits.early",
+            )
+        )
+    if "cut" in network.model_fields_set and network.backbone is None:
+        faults.append(
+            UserError(
+                "without a backbone there is nothing to cut",
+                mend="remove cut, or name a .tflite as network.backbone",
+                key="network.cut",
+            )
+        )
+    if network.backbone is not None and spec.data.input_range is not None:
+        faults.append(
+            UserError(
+                "with a backbone, samples are scaled as its .tflite says, and the range of its "
+                "features is measured",
+                mend="remove input_range",
+                key="data.input_range",
             )
         )
     if "test_fraction" in spec.data.model_fields_set and spec.data.source == "idx":

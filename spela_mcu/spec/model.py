@@ -32,6 +32,9 @@ UNTRAINED_RATE = 0.2
 TRAINED_RATE = 0.02
 """Default learning rates on the device: large for random weights, small for trained ones."""
 
+FEATURES = "features"
+"""The cut that needs no name: a backbone's classifier is left out."""
+
 Loss = Literal["margin", "cosine", "log_cosine"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 """The local losses. spela.h numbers them as SPELA_LOSS_<NAME>."""
@@ -281,6 +284,18 @@ class Network(Section):
 
     input_shape: tuple[int, ...] | None = Field(
         None, description="shape of one sample, for example [8, 8]; taken from the data when absent"
+    )
+    backbone: Path | None = Field(
+        None,
+        strict=False,
+        description="an int8 .tflite that runs in front of the layers and is never changed; its "
+        "features are their inputs",
+    )
+    cut: str = Field(
+        FEATURES,
+        min_length=1,
+        description="which of the backbone's tensors holds the features, by name; features: what "
+        "goes into its last FULLY_CONNECTED",
     )
     classes: tuple[str, ...] | None = Field(
         None, description="class names in label order; taken from the data when absent"

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** What stands in front of the layers: a frozen network, and the scaling of its features. */
+#ifndef SPELA_FRONT_H
+#define SPELA_FRONT_H
+
+#include "spela.h"
+#include "spela_backbone.h"
+#include "spela_scaling.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** From a sample to the first layer's inputs: generated, constant. A feature less the zero point is
+ *  scaled as a raw value is (docs/arithmetic.md, section 9). */
+struct spela_front {
+    const spela_backbone_t *backbone;
+    const spela_scaling_t *scalings; /**< one for each feature, or a single one for all */
+    uint32_t scaling_count;
+    int8_t zero_point; /**< the feature that stands for 0 */
+};
+
+/** A model with a front refers to it: the linker names it if SPELA_WITH_BACKBONE is missing. */
+extern const uint8_t spela_runtime_for_backbone;
+
+/**
+ * Computes a sample's features, as they are before they are scaled.
+ *
+ * They are kept: for a model with a front, a NULL sample of 0 inputs stands in every call for the
+ * sample of the call before, and nothing is computed again. So a sample that was classified can be
+ * learned at the cost of the layers alone. Before the first sample all features are 0.
+ *
+ * @param features  set to the front's backbone->features values; valid until the next call
+ * @return SPELA_OK, SPELA_ERROR_ARGUMENT (as well if the model has no front), SPELA_ERROR_SIZE
+ */
+spela_status_t spela_features(spela_t *network, const int8_t *sample, size_t inputs,
+                              const int8_t **features);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* SPELA_FRONT_H */

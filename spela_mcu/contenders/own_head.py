@@ -1,0 +1,58 @@
+"""What the backbone's own classifier says: the .tflite to its last fully connected operator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from spela_mcu.backbone.load import read_backbone
+from spela_mcu.backbone.network import run
+from spela_mcu.backbone.plan import BackbonePlan
+from spela_mcu.contenders.contender import Contender, Outcome
+from spela_mcu.contenders.standings import Skipped
+from spela_mcu.data.dataset import Dataset
+from spela_mcu.errors import UserError
+from spela_mcu.reference.network import FloatNetwork
+from spela_mcu.spec.model import ModelSpec
+
+
+def own_head(spec: ModelSpec, dataset: Dataset, _: FloatNetwork | None) -> Outcome:
+    """The .tflite's own answers: nothing is learned from the training part.
+
+    Its classes are taken in the order of the labels. A SOFTMAX behind them changes no order.
+    """
+    extracted = dataset.test.extracted
+    assert spec.network.backbone is not None
+    assert extracted is not None
+    scores = run(_with_head(spec.network.backbone), extracted.samples)
+    return Outcome((float(np.mean(scores.argmax(axis=1) == dataset.test.y)),))
+
+
+CONTENDER = Contender("own_head", "the .tflite's own head, not learned", own_head)
+
+
+def check(file: Path, classes: int) -> Skipped | None:
+    """Why a .tflite's own head cannot be compared; None if it can."""
+    try:
+        outputs = _with_head(file).features.shape.size
+    except UserError as error:
+        return Skipped(CONTENDER, error.reason, error.mend)
+    if outputs == classes:
+        return None
+    return Skipped(
+        CONTENDER,
+        f"it tells {outputs} classes, and the data have {classes}",
+        "number the labels as the outputs of the .tflite, to have it compared",
+    )
+
+
+def _with_head(file: Path) -> BackbonePlan:
+    """The .tflite up to the output of its last FULLY_CONNECTED."""
+    from spela_mcu.backbone.read import read_graph
+
+    graph = read_graph(file)
+    dense = [operator for operator in graph.operators if operator.kind == "FULLY_CONNECTED"]
+    if not dense or not dense[-1].outputs:
+        raise UserError("it has no FULLY_CONNECTED", file=file)
+    return read_backbone(file, graph.tensors[dense[-1].outputs[0]].name)
