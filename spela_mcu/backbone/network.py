@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from spela_mcu.backbone.plan import BackbonePlan, Step
 from spela_mcu.backbone.requantize import INT8_MAX, INT8_MIN
 from spela_mcu.files import MEBIBYTE
 
-WORKSPACE: Final = 32 * MEBIBYTE
-"""Bytes within which samples are computed together: more of them are no faster."""
+WORKSPACE: Final = 4 * MEBIBYTE
+"""Bytes within which samples are computed together: about what a processor's caches hold."""
 
 
 def quantize(plan: BackbonePlan, samples: NDArray[np.float32]) -> NDArray[np.int8]:
@@ -42,19 +45,29 @@ def run(plan: BackbonePlan, samples: NDArray[np.int8]) -> NDArray[np.int8]:
     Returns:
         int8 [samples, size of `plan.features`].
     """
-    last = {index: number for number, step in enumerate(plan.steps) for index in step.sources}
     features = np.empty((len(samples), plan.features.shape.size), np.int8)
     at_once = _samples_at_once(plan)
-    for first in range(0, len(samples), at_once):
+
+    def compute(first: int) -> None:
         part = samples[first : first + at_once]
-        maps = {0: part.reshape(len(part), *plan.sample.shape)}
-        for number, step in enumerate(plan.steps):
-            maps[step.target] = _forward(step, maps)
-            for index in set(step.sources):
-                if last[index] == number:
-                    del maps[index]
-        features[first : first + at_once] = maps[plan.steps[-1].target].reshape(len(part), -1)
+        features[first : first + at_once] = _features(plan, part)
+
+    # Parts side by side, and each by itself: products this small are slower on several cores.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(compute, range(0, len(samples), at_once)))
     return features
+
+
+def _features(plan: BackbonePlan, samples: NDArray[np.int8]) -> NDArray[np.int8]:
+    """The features of a few samples; each map is dropped where it is read last."""
+    last = {index: number for number, step in enumerate(plan.steps) for index in step.sources}
+    maps = {0: samples.reshape(len(samples), *plan.sample.shape)}
+    for number, step in enumerate(plan.steps):
+        maps[step.target] = _forward(step, maps)
+        for index in set(step.sources):
+            if last[index] == number:
+                del maps[index]
+    return maps[plan.steps[-1].target].reshape(len(samples), -1)
 
 
 def run_all(plan: BackbonePlan, samples: NDArray[np.int8]) -> tuple[NDArray[np.int8], ...]:
