@@ -505,6 +505,8 @@ FAULTS = [
     ("portable", "low, high)", "low + 1, high)", "weights"),
     ("portable", "saturated <= limit", "saturated < limit", "relieved"),
     ("portable", "weight + odd", "weight + 0 * odd", "halved"),
+    ("portable", "(ends >> 7) * ones", "(ends >> 6) * ones", "relieved"),
+    ("portable", "raised & halves & ones", "raised & ones", "halved"),
 ]
 FILES = {
     "sse2": "spela_kernels_sse2.c",

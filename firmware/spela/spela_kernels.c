@@ -15,7 +15,7 @@ void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide) {
 }
 #endif
 
-#if !defined(SPELA_DSP_KERNELS) && !defined(SPELA_MVE_KERNELS)
+#if defined(SPELA_PORTABLE_KERNELS) || defined(SPELA_SSE2_KERNELS)
 void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *kept) {
     for (uint32_t column = 0U; column < columns; column += 4U) {
         for (uint32_t i = 0U; i < 4U; i++) {
@@ -34,7 +34,6 @@ void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *
 #include "spela_kernels_batch.h"
 #include "spela_kernels_body.h"
 #endif
-#include "spela_kernels_upkeep.h"
 #undef SPELA_WEIGHT
 #undef SPELA_NAME
 #undef SPELA_UPDATE_SHIFT
@@ -49,5 +48,6 @@ void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *
 #include "spela_kernels_batch.h"
 #include "spela_kernels_body.h"
 #endif
-#include "spela_kernels_upkeep.h"
 #endif
+
+#include "spela_kernels_upkeep.h"

@@ -12,6 +12,17 @@
 
 #define SPELA_ARGUMENT __attribute__((unused)) /* as in spela_kernels_thumb.c */
 
+void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *kept) {
+    const uint32_t *pairs = (const uint32_t *)(const void *)wide;
+    for (; columns > 0U; columns -= 4U) {
+        const uint32_t low = (pairs[0] & 0xFFU) | (pairs[0] >> 8 & 0xFF00U);
+        const uint32_t high = (pairs[1] & 0xFFU) | (pairs[1] >> 8 & 0xFF00U);
+        *(uint32_t *)(void *)kept = low | high << 16;
+        pairs += 2;
+        kept += 4U * stride;
+    }
+}
+
 /* A list is a program: addresses of the code below, each followed by what this code takes. Terms
  * are a multiplier and the address of the four inputs that it belongs to. A row is listed as one
  * or two terms that begin it, then others in blocks of an even number, then its end, which takes

@@ -1,11 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * What is done to a weight matrix now and then, in portable C on every core. Included as
- * spela_kernels_body.h is.
+ * What is done to a weight matrix now and then, in portable C on every core.
  */
 
-bool SPELA_NAME(spela_relieve)(SPELA_WEIGHT *weights, const spela_shape_t *shape, uint32_t limit) {
-    const int32_t high = (int32_t)(UINT32_C(1) << (SPELA_BITS(shape) - 1U)) - 1;
+bool spela_relieve_int8(int8_t *weights, const spela_shape_t *shape, uint32_t limit) {
+    uint32_t *const fours = (uint32_t *)(void *)weights;
+    const uint32_t size = shape->rows * shape->columns / 4U;
+    const uint32_t ones = UINT32_C(0x01010101);
+    uint32_t saturated = 0U;
+    for (uint32_t i = 0U; i < size; i++) {
+        const uint32_t negative = fours[i] >> 7 & ones;
+        /* with the bits of negative ones inverted, both ends are 127 */
+        const uint32_t ends = ((fours[i] ^ ((negative << 8) - negative)) + ones) & ones << 7;
+        if (ends != 0U) {
+            saturated += (ends >> 7) * ones >> 24;
+        }
+    }
+    for (uint32_t i = saturated > limit ? 0U : size; i < size; i++) {
+        const uint32_t raised = fours[i] ^ ones << 7; /* by 128: 0 to 255 */
+        const uint32_t halves = raised >> 1 & ones * 127U;
+        const uint32_t odd = raised & halves & ones;
+        fours[i] = (halves + odd + (ones << 6)) ^ ones << 7; /* raised by 64, and by 128 again */
+    }
+    return saturated > limit;
+}
+
+#ifndef SPELA_INT8_ONLY
+bool spela_relieve_int16(int16_t *weights, const spela_shape_t *shape, uint32_t limit) {
+    const int32_t high = (int32_t)(UINT32_C(1) << (shape->weight_bits - 1U)) - 1;
     const uint32_t size = shape->rows * shape->columns;
     uint32_t saturated = 0U;
     for (uint32_t i = 0U; i < size; i++) {
@@ -19,7 +41,8 @@ bool SPELA_NAME(spela_relieve)(SPELA_WEIGHT *weights, const spela_shape_t *shape
     for (uint32_t i = 0U; i < size; i++) {
         const int32_t weight = weights[i];
         const int32_t odd = spela_shift_right(weight, 1U) & 1;
-        weights[i] = (SPELA_WEIGHT)spela_shift_right(weight + odd, 1U);
+        weights[i] = (int16_t)spela_shift_right(weight + odd, 1U);
     }
     return true;
 }
+#endif
