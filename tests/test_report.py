@@ -41,7 +41,7 @@ def model_in(directory):
         samples=500,
         network={"classes": NAMES},
         training={"epochs": 3},
-        learning={"start": "untrained", "epochs": 2},
+        learning={"start": "untrained", "epochs": 2, "batch": 3},
         exits={"early": True, "loss_points": 3.0},
     )
 
@@ -98,6 +98,8 @@ def test_the_page_shows_what_was_measured(report):
     assert verification["bit_exact"]
     for figure in ("flash_bytes", "ram_bytes", "infer_instructions", "learn_instructions"):
         assert f"{verification[figure]:,}" in page
+    assert f"{verification['learn_instructions_most']:,}" in page
+    assert "stochastic rounding of the sum of 3 updates" in page
     assert "the whole state after each of 60 learning steps" in page
     assert re.search(r"tested on \d+ samples after 2 passes over \d+ training samples\.", page)
     for section in ("Accuracy", "Learning", "Early exit", "Unknown samples", "What integers do"):

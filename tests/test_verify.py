@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
+from spela_mcu.cli.verify import verdict
 from spela_mcu.commands.verify import verify
 from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
@@ -301,6 +302,27 @@ def test_a_fault_of_pending_updates_is_found(summing, fault):
     found = verify(prepared, build, UnicornSimulator(), learn_steps=60, samples=5)
     assert not found.bit_exact
     assert "on the device" in found.difference
+
+
+def test_sums_are_told(summing):
+    prepared, directory = summing
+    build = build_project(directory, find_compiler())
+    found = verify(prepared, build, UnicornSimulator(), learn_steps=61, samples=5)
+    assert_bit_exact(found, 61)
+    updates, sums, flushed = (
+        sum(getattr(layer, what) for layer in found.quantization)
+        for what in ("updates", "applications", "flushed")
+    )
+    # what is applied in full sums of four, and what is left for the others
+    assert 0 < flushed < sums
+    assert 4 * (sums - flushed) < updates < 4 * sums
+    assert all(0 <= pending < 4 for pending in found.pending)
+    assert found.learn_instructions_most > found.learn_instructions
+    report = found.to_json()
+    assert (report["batch"], report["interruptions"]) == (4, INTERRUPTIONS)
+    assert report["pending"] == list(found.pending)
+    text = f"summed: {updates} updates of the layers in {sums} sums of at most 4, {flushed} of them"
+    assert text in verdict(found)
 
 
 def test_a_wrong_pending_update_is_named_by_a_weight(summing):

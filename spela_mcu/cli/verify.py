@@ -215,10 +215,11 @@ def _summed(found: Verification) -> tuple[str, ...]:
         return ()
     updates = sum(layer.updates for layer in layers)
     sums, flushed = (sum(getattr(x, what) for x in layers) for what in ("applications", "flushed"))
+    left = sum(found.pending)
     return (
         f"summed: {updates:,} updates of the layers in {sums:,} sums of at most {batch}, {flushed} "
         "of them applied before they were full, since inference or a flush came between; "
-        f"{sum(found.pending)} updates were pending at the end of learning",
+        f"{left} update{' was' if left == 1 else 's were'} pending at the end of learning",
     )
 
 
