@@ -71,7 +71,7 @@ class Flash:
         """Programs or erases, or does half of it if the power fails."""
         if self.is_dead:
             return
-        self.busy = 3
+        self.busy = 20
         self.operations += 1
         if self.cut_after == 0:
             self.is_dead = True

@@ -159,12 +159,12 @@ def test_stm32f4_keeps_what_was_learned_through_every_cut(tmp_path):
 
 
 F4_FAULTS = {
-    "another sector": ("(sector << CR_SNB)", "((sector ^ 1U) << CR_SNB)"),
+    "another sector": ("(sector << CR_SNB)", "((sector ^ 2U) << CR_SNB)"),
     "without the keys": ("FLASH_KEYR = KEY_2;", ""),
     "by bytes": ("FLASH_CR = CR_PG | CR_WORDS;", "FLASH_CR = CR_PG;"),
     "without the end of an operation": (
         "while ((FLASH_SR & SR_BSY) != 0U) {",
-        "while ((FLASH_SR & SR_BSY) == UINT32_MAX) {",
+        "while (FLASH_SR == SR_BSY + 1U) {",
     ),
 }
 
