@@ -47,7 +47,9 @@ KERNELS = {
 def copied(directory, change):
     """The sources in a directory; a fault may be planted in one."""
     headers = [RUNTIME / "spela_arithmetic.h"]
-    for file in [*headers, *RUNTIME.glob("spela_kernels*"), *BACKBONE.iterdir()]:
+    # Not the front, which belongs to the network behind the backbone.
+    operators = [file for file in BACKBONE.iterdir() if file.stem != "spela_front"]
+    for file in [*headers, *RUNTIME.glob("spela_kernels*"), *operators]:
         (directory / file.name).write_text(file.read_text())
     if change is not None:
         plant(directory / change[0], *change[1:])

@@ -65,9 +65,9 @@ def multiply(
     high = (values << left if np.any(left) else values) * np.asarray(multiplier, np.int64)
     high += 1 << 30
     high >>= 31
-    # A tie is a negative number's way to zero: one less takes it away from there.
+    # Half of the divisor is added: a tie goes up, and that of a negative number down by one less.
     high += (high >> 63) * (right > 0)
-    high += (np.int64(1) << right) >> 1  # an int32 array of shifts would make it int32
+    high += (1 << right) >> 1
     high >>= right
     return high
 
