@@ -35,8 +35,7 @@ def main() -> None:
     if directory:
         shutil.copyfile(Path(directory) / "kws_ref_model.tflite", HERE / "keywords.tflite")
         with np.load(Path(directory) / "kws01.npz") as arrays:
-            labels = arrays["classes"][arrays["y"]]
-            np.savez_compressed(HERE / "keywords.npz", x=arrays["x"], y=labels)
+            np.savez_compressed(HERE / "keywords.npz", x=arrays["x"], y=arrays["y"])
     else:
         synthesise()
     print(f"wrote {HERE / 'keywords.tflite'} and {HERE / 'keywords.npz'}")
@@ -55,8 +54,7 @@ def synthesise() -> None:
     model = trained(known, known_labels)
     (HERE / "keywords.tflite").write_bytes(convert_to_int8(model, known[:200]))
     samples = quantize(read_backbone(HERE / "keywords.tflite"), new)
-    names = np.array([f"word{label}" for label in range(NEW)])
-    np.savez_compressed(HERE / "keywords.npz", x=samples, y=names[new_labels])
+    np.savez_compressed(HERE / "keywords.npz", x=samples, y=new_labels)
 
 
 def recordings(
