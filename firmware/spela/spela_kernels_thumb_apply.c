@@ -24,14 +24,14 @@ void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *
 }
 
 /* A list is a program: addresses of the code below, each followed by what this code takes. Terms
- * are a multiplier and the address of the four inputs that it belongs to. A row is listed as one
- * or two terms that begin it, then others in blocks of an even number, then its end, which takes
- * the row's offset in the matrix. */
+ * are a multiplier and the address of the four inputs that it belongs to. A row is one or two terms
+ * that begin it, or none on ARMv7-M; then others by twos, until six or less are left; then its end:
+ * these, an even number, and the row's offset in the matrix. */
 #define SPELA_ENTRY_BEGIN 0U /* with one term, or two */
-#define SPELA_ENTRY_MORE  2U /* two terms, four, six */
-#define SPELA_ENTRY_ROW   5U /* the end of a row */
-#define SPELA_ENTRY_END   6U /* the end of the list */
-#define SPELA_BLOCK_MAX   6U /* terms */
+#define SPELA_ENTRY_TWO   2U
+#define SPELA_ENTRY_ROW   3U /* no terms, two, four, six */
+#define SPELA_ENTRY_END   7U /* the end of the list */
+#define SPELA_LAST_MAX    6U /* terms */
 
 /** Where the code of the entries is. */
 extern const uint32_t spela_apply_entries[SPELA_ENTRY_END + 1U];
@@ -42,35 +42,56 @@ uint32_t spela_lay_inputs(const int8_t *kept, uint32_t count, uint32_t *inputs);
 /** Applies a list to a block of columns, with the dither of its four. */
 void spela_apply_list_int8(int8_t *block, const uint32_t *list, const uint32_t *dither);
 
-/** Lists a row of so many updates, if any has a multiplier; returns the end of the list.
- *  @param inputs  four of each update */
-static uint32_t *list_row(const int16_t *multipliers, uint32_t count, const uint32_t *inputs,
-                          uint32_t offset, uint32_t *list) {
+/** Multipliers of a row that are not listed yet, and the inputs that belong to them, in fours. */
+typedef struct {
+    const int16_t *multipliers;
+    const uint32_t *inputs;
+} spela_unlisted_t;
+
+/** Lists the next terms, which are those without a zero; returns the end of the list. */
+static uint32_t *put_terms(spela_unlisted_t *unlisted, uint32_t terms, uint32_t *list) {
+    while (terms > 0U) {
+        if (*unlisted->multipliers != 0) {
+            list[0] = (uint32_t)*unlisted->multipliers;
+            list[1] = (uint32_t)(uintptr_t)unlisted->inputs;
+            list += 2;
+            terms--;
+        }
+        unlisted->multipliers++;
+        unlisted->inputs += 4;
+    }
+    return list;
+}
+
+/** Lists a row of so many updates, if any has a multiplier; returns the end of the list. */
+static uint32_t *list_row(spela_unlisted_t unlisted, uint32_t count, uint32_t offset,
+                          uint32_t *list) {
     uint32_t left = 0U;
     for (uint32_t k = 0U; k < count; k++) {
-        left += (uint32_t)(multipliers[k] != 0);
+        left += (uint32_t)(unlisted.multipliers[k] != 0);
     }
     if (left == 0U) {
         return list;
     }
-    uint32_t block = 2U - left % 2U;
-    *list++ = spela_apply_entries[SPELA_ENTRY_BEGIN + block - 1U];
-    for (uint32_t k = 0U; k < count; k++) {
-        if (multipliers[k] == 0) {
-            continue;
-        }
-        if (block == 0U) {
-            block = left < SPELA_BLOCK_MAX ? left : SPELA_BLOCK_MAX;
-            *list++ = spela_apply_entries[SPELA_ENTRY_MORE + block / 2U - 1U];
-        }
-        *list++ = (uint32_t)multipliers[k];
-        *list++ = (uint32_t)(uintptr_t)(inputs + 4U * k);
-        block--;
-        left--;
+#if __ARM_ARCH_ISA_THUMB == 2
+    const uint32_t first = left % 2U;
+#else
+    const uint32_t first = 2U - left % 2U;
+#endif
+    /* cppcheck-suppress knownConditionTrueFalse ; on ARMv6-M, whose sums begin with a term */
+    if (first != 0U) {
+        *list = spela_apply_entries[SPELA_ENTRY_BEGIN + first - 1U];
+        list = put_terms(&unlisted, first, list + 1);
+        left -= first;
     }
-    *list++ = spela_apply_entries[SPELA_ENTRY_ROW];
-    *list++ = offset;
-    return list;
+    for (; left > SPELA_LAST_MAX; left -= 2U) {
+        *list = spela_apply_entries[SPELA_ENTRY_TWO];
+        list = put_terms(&unlisted, 2U, list + 1);
+    }
+    *list = spela_apply_entries[SPELA_ENTRY_ROW + left / 2U];
+    list = put_terms(&unlisted, left, list + 1);
+    *list = offset;
+    return list + 1;
 }
 
 void spela_apply_int8(int8_t *weights, const spela_shape_t *shape, spela_batch_t *batch) {
@@ -81,10 +102,10 @@ void spela_apply_int8(int8_t *weights, const spela_shape_t *shape, spela_batch_t
     uint32_t state;
     do {
         uint32_t *list = inputs + 4U * count;
-        /* a row takes 2 * count + count / 6 + 5 words at most, and the end of the list one */
-        for (; row < shape->rows && scratch_end - list > (int32_t)(3U * count + 5U); row++) {
-            list = list_row(batch->multipliers + row * batch->stride, count, inputs,
-                            spela_row_offset(row, shape->columns), list);
+        /* a row takes 2 * count + count / 2 + 3 words at most, and the end of the list one */
+        for (; row < shape->rows && scratch_end - list > (int32_t)(3U * count + 3U); row++) {
+            const spela_unlisted_t all = {batch->multipliers + row * batch->stride, inputs};
+            list = list_row(all, count, spela_row_offset(row, shape->columns), list);
         }
         *list = spela_apply_entries[SPELA_ENTRY_END];
         const int8_t *kept = batch->inputs;
@@ -111,7 +132,7 @@ void spela_apply_int8(int8_t *weights, const spela_shape_t *shape, spela_batch_t
     ".balign 4\n"                                               \
     ".global spela_apply_entries\n"                             \
     "spela_apply_entries:\n"                                    \
-    ".word 1b + 1, 2b + 1, 3b + 1, 4b + 1, 5b + 1, 6b + 1, 7b + 1\n"
+    ".word 1b + 1, 2b + 1, 3b + 1, 4b + 1, 5b + 1, 6b + 1, 7b + 1, 8b + 1\n"
 
 #if __ARM_ARCH_ISA_THUMB == 2
 
@@ -164,12 +185,13 @@ __attribute__((naked)) void spela_apply_list_int8(SPELA_ARGUMENT int8_t *block,
         "1: ldrd r2, r3, [r1], #8\n"
         SPELA_PRODUCTS("r2", "r3")
         SPELA_NEXT
-        "5:\n" SPELA_TWO_TERMS
-        "4:\n" SPELA_TWO_TERMS
         "2:\n"
         "3:\n" SPELA_TWO_TERMS
         SPELA_NEXT
-        "6: ldr  r3, [r1], #4\n"
+        "7:\n" SPELA_TWO_TERMS
+        "6:\n" SPELA_TWO_TERMS
+        "5:\n" SPELA_TWO_TERMS
+        "4: ldr  r3, [r1], #4\n"
         "add     r3, r3, r0\n"
         "ldrsb   r8, [r3]\n"
         "ldrsb   r9, [r3, #1]\n"
@@ -189,7 +211,7 @@ __attribute__((naked)) void spela_apply_list_int8(SPELA_ARGUMENT int8_t *block,
         "strb    r7, [r3, #3]\n"
         "ldmia   sp, {r4-r7}\n"
         SPELA_NEXT
-        "7: add  sp, #20\n"
+        "8: add  sp, #20\n"
         "pop     {r4-r11, pc}\n"
         SPELA_ENTRIES);
 }
@@ -294,12 +316,13 @@ __attribute__((naked)) void spela_apply_list_int8(SPELA_ARGUMENT int8_t *block,
         SPELA_NEXT
         "2:\n" SPELA_TWO_TERMS("mov")
         SPELA_NEXT
-        "5:\n" SPELA_TWO_TERMS("add")
-        "4:\n" SPELA_TWO_TERMS("add")
         "3:\n" SPELA_TWO_TERMS("add")
         SPELA_NEXT);
     __asm__ volatile(
-        "6: mov  r7, sp\n"
+        "7:\n" SPELA_TWO_TERMS("add")
+        "6:\n" SPELA_TWO_TERMS("add")
+        "5:\n" SPELA_TWO_TERMS("add")
+        "4: mov  r7, sp\n"
         "ldmia   r7!, {r3-r6}\n"
         "add     r3, r8\n"
         "add     r4, r9\n"
@@ -327,18 +350,18 @@ __attribute__((naked)) void spela_apply_list_int8(SPELA_ARGUMENT int8_t *block,
         "mov     r2, r3\n"
         "orrs    r2, r2, r4\n"
         "bics    r2, r2, r7\n"
-        "bne     10f\n"
-        "8: lsls r4, r4, #8\n"
+        "bne     11f\n"
+        "10: lsls r4, r4, #8\n"
         "orrs    r3, r3, r4\n"
         "eors    r3, r3, r6\n"
         "str     r3, [r0]\n"
         SPELA_NEXT
-        "10:\n"
+        "11:\n"
         SPELA_CLIP_HALVES("r3")
         SPELA_CLIP_HALVES("r4")
         "ldr     r6, [sp, #16]\n"
-        "b       8b\n"
-        "7: add  sp, #28\n"
+        "b       10b\n"
+        "8: add  sp, #28\n"
         "pop     {r4-r7}\n"
         "mov     r11, r7\n"
         "mov     r10, r6\n"
