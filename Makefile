@@ -30,7 +30,7 @@ help:
 	@echo 'make test   run the tests'
 	@echo 'make lint   check the style of the Python and C sources, and their types'
 	@echo 'make matrix run the proof on every core, simulator, compiler and level: docs/matrix.md'
-	@echo 'make benchmarks [CMSIS_NN=DIR] [AIFES=DIR]'
+	@echo 'make benchmarks [CMSIS_NN=DIR] [AIFES=DIR] [MODELS=DIR]'
 	@echo '            measure again what docs/performance.md says, beside checkouts of peers'
 	@echo 'make sizes  tell code, tables, RAM and stack of a set of models: docs/sizes.md'
 	@echo 'make experiments  list the studies of docs/accuracy.md; STUDIES="mnist drift" runs some'
@@ -61,6 +61,8 @@ benchmarks: $(call installed,$(DEMO_EXTRAS))
 	$(BIN)/python -m benchmarks.examples examples/mnist/model.yaml --markdown $(PERFORMANCE)
 	$(BIN)/python -m benchmarks.scaling --picture docs/scaling.png --markdown $(PERFORMANCE)
 	$(BIN)/python -m benchmarks.speed --markdown $(PERFORMANCE)
+	$(if $(MODELS),$(BIN)/python -m benchmarks.backbone --models '$(MODELS)' \
+		$(if $(CMSIS_NN),--cmsis-nn '$(CMSIS_NN)') --markdown $(PERFORMANCE))
 
 # Under a minute; needs arm-none-eabi-gcc.
 sizes: $(call installed,$(DEMO_EXTRAS))

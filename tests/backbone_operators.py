@@ -212,7 +212,7 @@ def windows(draw, source, *, dilated=True):
     sizes, strides, dilations, paddings, counts = [], [], [], [], []
     for inside in source[:2]:
         size = draw(st.integers(1, 5))
-        dilation = draw(st.integers(1, 3)) if dilated and draw(st.booleans()) else 1
+        dilation = draw(st.integers(1, 5)) if dilated and draw(st.booleans()) else 1
         reach = (size - 1) * dilation + 1
         stride = draw(st.integers(1, 3))
         padding = draw(st.integers(0, reach - 1)) if draw(st.booleans()) else 0

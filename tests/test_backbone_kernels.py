@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from backbone_graphs import graphs, samples_for
-from backbone_operators import MAKERS, WINDOWED, Whole, cases
+from backbone_operators import MAKERS, WINDOWED, Whole, assign, cases, layout
 from cffi import FFI
 from host_process import RUNTIME, SANITIZED, plant
 from hypothesis import Phase, given, seed, settings
@@ -22,6 +22,8 @@ from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import load_board
 from spela_mcu.firmware.elf import read_elf
 from spela_mcu.firmware.toolchain import WARNING_FLAGS, find_compiler
+from spela_mcu.fixed_point.layout import rounded_up
+from spela_mcu.fixed_point.structures import POINTER
 from spela_mcu.host.network import declarations, host_compiler
 
 PROGRAM = RUNTIME.parents[1] / "tests" / "c" / "backbone.c"
@@ -31,6 +33,9 @@ MOST = 100_000_000
 """Instructions after which an operator has gone astray."""
 SAVED = {4: 0x44444444, 5: 5, 6: 6, 7: 0x77, 8: 8, 9: 9, 10: 10, 11: 0xBBBB}
 """What the caller keeps in these registers."""
+
+REFUSED = 4
+"""What tests/c/backbone.c answers then."""
 
 UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
 """A case that fails is told in full; to shrink a list of them takes minutes."""
@@ -242,7 +247,7 @@ FAULTS = [
     ("spela_convolution.c", "x < 0 || x >= width", "x < 0 || x > width"),
     ("spela_convolution.c", "op->window.width == op->input.width)", "true)"),
     ("spela_depthwise.c", "i * op->input.width * step", "i * op->output.width * step"),
-    ("spela_depthwise.c", "taps += window->row_step", "taps += 1U + window->row_step"),
+    ("spela_depthwise.c", "row += window->row_step", "row += 1U + window->row_step"),
     ("spela_depthwise.c", "c % copies == 0U", "c == 0U"),
     ("spela_pool.c", "magnitude + count / 2U", "magnitude + (count - 1U) / 2U"),
     ("spela_pool.c", "sum < 0 ? -mean : mean", "mean"),
@@ -283,6 +288,40 @@ def test_a_planted_fault_is_found(built, many_cases, fault, tmp_path):
     with pytest.raises(AssertionError, match=r"^(output|registers|memory)"):
         for case in many_cases:
             check(faulty, [case])
+
+
+def damaged(case, rng):
+    """A case's image with another value in one to three fields of its operator."""
+    image = bytearray(case.image("<u8", 0))
+    whole, one = layout(BACKBONE_FIELDS, "<u8"), layout(OPERATOR_FIELDS, "<u8")
+    structure = np.frombuffer(image, one, 1, rounded_up(whole.itemsize, 16))
+    for field in rng.choice(DAMAGED, rng.integers(1, 4)):
+        limits = np.iinfo(field.type)
+        values = [limits.min, limits.max, *rng.integers(0, 12, 4), *rng.integers(0, 400, 2)]
+        value = rng.choice([one for one in values if one <= limits.max])
+        assign(structure, field.name, value)
+    return bytes(image) + bytes(1 << 16)
+
+
+# Nothing tells how long tables are: what counts their entries is left as it is, and there is room
+# behind them.
+COUNTS = ("constant_count", "output.channels", "kind")
+DAMAGED = [f for f in OPERATOR_FIELDS if f.type != POINTER and f.name not in COUNTS]
+
+
+@settings(max_examples=10, phases=UNSHRUNK)
+@given(case=cases(), number=st.integers(0, 2**32 - 1))
+def test_a_damaged_table_is_refused_or_harmless(built, case, number):
+    """No field can lead a kernel out of the memory that it is given: the sanitizers watch."""
+    rng, arena = np.random.default_rng(number), case.arena()
+    images = [damaged(case, rng) for _ in range(100)]
+    sent = b"".join(
+        np.array([len(image), len(arena)], "<u4").tobytes() + image + arena for image in images
+    )
+    done = subprocess.run(
+        [built("host", None).program], input=sent, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode in (0, REFUSED), done.stderr.decode()[-2000:]
 
 
 def test_the_lists_of_fields_are_the_headers():

@@ -156,19 +156,21 @@ typedef struct {
     uint32_t rows;
     uint32_t columns;
     uint32_t step;     /**< from a tap to the next one of its row */
-    uint32_t row_step; /**< from the end of a row of taps to the next one */
+    uint32_t row_step; /**< from a row of taps to the next one */
     uint32_t skipped;  /**< padding of a row of weights */
 } window_t;
 
 /** The sum of a window whose first tap is given. */
 static int32_t sum_of(const window_t *window, const int16_t *taps, const int8_t *weights) {
     int32_t sum = 0;
+    uint32_t row = 0U;
     for (uint32_t i = window->rows; i > 0U; i--) {
+        uint32_t at = row; /* an index, since what lies behind the last tap may be far away */
         for (uint32_t j = window->columns; j > 0U; j--) {
-            sum += *taps * *weights++;
-            taps += window->step;
+            sum += taps[at] * *weights++;
+            at += window->step;
         }
-        taps += window->row_step;
+        row += window->row_step;
         weights += window->skipped;
     }
     return sum;
@@ -186,9 +188,7 @@ void spela_run_depthwise(const spela_operator_t *op, const spela_maps_t *maps) {
     const uint32_t copies = channels / op->input.channels;
     const uint32_t padded = spela_rounded_up(op->window.width, 4U);
     const window_t window = {op->window.height, op->window.width, op->dilation.width,
-                             op->dilation.height * plane.columns -
-                                 op->window.width * op->dilation.width,
-                             padded - op->window.width};
+                             op->dilation.height * plane.columns, padded - op->window.width};
     const int8_t *weights = op->constants;
     int16_t *const taps = maps->scratch;
     fill_plane(&plane, op->fill, taps);

@@ -22,6 +22,7 @@ static const void *moved(const uint8_t *image, const void *offset) {
 }
 
 int main(void) {
+    int result = 0; /* 4: a backbone was refused */
     uint32_t sizes[2];
     while (fread(sizes, sizeof sizes, 1U, stdin) == 1U) {
         uint8_t *const image = take(sizes[0]);
@@ -35,14 +36,17 @@ int main(void) {
         }
         backbone.operators = operators;
         if (!spela_backbone_is_valid(&backbone)) {
-            return 1;
-        }
-        const int8_t *const features = spela_backbone_run(&backbone, NULL, arena);
-        if (fwrite(features, 1U, backbone.features, stdout) != backbone.features) {
-            return 2;
+            result = 4;
+        } else {
+            int8_t *const sample = calloc(1U, backbone.inputs);
+            const int8_t *const features = spela_backbone_run(&backbone, sample, arena);
+            if (fwrite(features, 1U, backbone.features, stdout) != backbone.features) {
+                return 2;
+            }
+            free(sample);
         }
         free(image);
         free(arena);
     }
-    return 0;
+    return result;
 }
