@@ -42,7 +42,7 @@ def build(program, model, directory, *, compiler=PLAIN, level="O2", change=None)
         directory: where it is made.
         change: (file, right, wrong).
     """
-    for file in STORE.iterdir():
+    for file in STORE.glob("*.[ch]"):
         (directory / file.name).write_text(file.read_text())
     if change is not None:
         plant(directory / change[0], *change[1:])
