@@ -457,7 +457,7 @@ FAULTS = [
         "add     r7, r10, r7, asr #9",
         "applied weights",
     ),
-    ("dsp, applied", "qadd16  r9, r9, r6", "sadd16  r9, r9, r6", "applied weights"),
+    ("dsp, applied", "qadd16  r9, r9, r6", "qadd16  r9, r9, r4", "applied weights"),
     ("dsp, applied", "sel     r9, r9, lr", "sel     r9, lr, r9", "applied weights"),
     ("dsp, applied", "r2, [r1, #44]", "r2, [r1, #40]", "applied weights"),
     ("dsp, int16", "smlad   r10, r4, r12, r10", "smlad   r10, r4, r9, r10", "sums"),
