@@ -248,7 +248,7 @@ BATCH_FAULTS = {
         "4U * state->pending",
         "4U * (state->pending / 2U)",
     ),
-    "a skipped row that was not zero": ("spela_kernels_dsp_apply.c", "(a | b) != 0U", "a != 0U"),
+    "a skipped row that was not zero": ("spela_kernels_dsp_terms.c", "(a | b) != 0U", "a != 0U"),
     "an update of an earlier batch": ("spela_learn.c", "k = pending; k <", "k = pending + 1U; k <"),
     "the last update left out": ("spela_learn.c", "k = pending; k <", "k = pending - 1U; k <"),
     "applied and still pending": (
