@@ -80,6 +80,7 @@ def learn(task: Task) -> dict[str, float]:
         chip = HostNetwork(plan, None)
         for x, y in stream:
             chip.partial_fit(quantize_inputs(x), y)
+        chip.flush()
         weights = [chip.weights(index) for index in range(len(plan.layers))]
     return shares(exit_cosines(plan, weights, quantize_inputs(dataset.test.x)), dataset.test.y)
 

@@ -192,8 +192,10 @@ def test_the_document_shows_the_results_in_the_repository():
 # -------------------------------------------------------------------------- learning
 
 
-def test_the_chip_and_numpy_agree_on_what_is_measured(model):
-    one = task(model, seed=3, by="chip")
+@pytest.mark.parametrize("batch", [1, 64])
+def test_the_chip_and_numpy_agree_on_what_is_measured(model, batch):
+    """Updates that are still pending when the stream ends count, as when the chip is asked."""
+    one = task(model, seed=3, settings={"learning.batch": batch}, by="chip")
     spec, dataset = prepared(one)
     network = IntegerNetwork.untrained(make_plan(spec, dataset.inputs, dataset.classes))
     order = learning_stream(len(dataset.train), 2 * len(dataset.train), 3)
