@@ -430,7 +430,7 @@ MAKERS = (
     *(depthwise_of_a_column, pool, mean),
     *(add, add_constant, multiply_constant, rescale, pad),
 )
-WINDOWED = (convolution, depthwise)
+WINDOWED = (convolution, depthwise, depthwise_3_by_3)
 
 
 @st.composite

@@ -71,6 +71,11 @@ static inline int32_t addend(int8_t value, const spela_channel_t *channel) {
                         channel->multiplier, channel->shift);
 }
 
+/** Wraps for tables that no generator makes. */
+static inline int32_t sum_of(int32_t first, int32_t second) {
+    return (int32_t)((uint32_t)first + (uint32_t)second);
+}
+
 /** Element by element; a constant begins anew when it ends. */
 void spela_run_elementwise(const spela_operator_t *op, const spela_maps_t *maps) {
     const spela_channel_t *const channels = op->channels;
@@ -85,14 +90,14 @@ void spela_run_elementwise(const spela_operator_t *op, const spela_maps_t *maps)
         int8_t result;
         switch (op->kind) {
         case SPELA_OPERATOR_ADD:
-            result = spela_requantized(addend(value, &channels[0]) +
-                                           addend(maps->sources[1][i], &channels[1]),
-                                       &channels[2], op);
+            result = spela_requantized(
+                sum_of(addend(value, &channels[0]), addend(maps->sources[1][i], &channels[1])),
+                &channels[2], op);
             break;
         case SPELA_OPERATOR_ADD_CONSTANT:
-            result =
-                spela_requantized(addend(value, &channels[0]) + ((const int32_t *)op->constants)[k],
-                                  &channels[1], op);
+            result = spela_requantized(
+                sum_of(addend(value, &channels[0]), ((const int32_t *)op->constants)[k]),
+                &channels[1], op);
             break;
         case SPELA_OPERATOR_MULTIPLY_CONSTANT:
             /* the bias is added before the product, so it is not in the sum */
