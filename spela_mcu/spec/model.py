@@ -453,9 +453,8 @@ class Learning(Section):
         1,
         ge=1,
         le=BATCH_MAX,
-        description="updates of a layer that are summed exactly before the sum is rounded: 8 make "
-        "less noise where thousands of samples are learned, and take RAM; few samples teach more "
-        "one by one",
+        description="updates of a layer that are summed exactly, then rounded once: 8 make less "
+        "noise where thousands of samples are learned, and take RAM",
     )
 
     @property
