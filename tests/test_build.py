@@ -149,7 +149,7 @@ def test_gccs_own_stack_usage_agrees(tmp_path):
     case = toy()
     build = build_toy(case, tmp_path / "p", "gcc", "O2")
     flags = find_compiler("gcc").compile_flags(case.project.board, "O2")
-    includes = [f"-I{folder}" for folder in ("model", "spela", "application", "port")]
+    includes = [f"-I{folder}" for folder in ("model", "spela", "store", "application", "port")]
     defines = runtime_defines(case.project.model.weights, inference_only=False)
     includes += [f"-D{define}" for define in defines]
     said = {}
@@ -190,7 +190,7 @@ def test_every_file_is_free_of_warnings(which, variant, board, tmp_path):
     weights = case.project.model.weights
     defines = runtime_defines(weights, inference_only=case.project.inference_only)
     command += [f"-D{define}" for define in defines]
-    includes = [f"-I{folder}" for folder in ("model", "spela", "application", "port")]
+    includes = [f"-I{folder}" for folder in ("model", "spela", "store", "application", "port")]
     for source in (path for path in case.project.files if path.endswith(".c")):
         done = subprocess.run(
             [*command, "-Werror", *includes, source, "-o", str(tmp_path / "out")],
@@ -225,7 +225,7 @@ def test_the_same_program_wherever_the_project_lies(tmp_path, compiler):
 
 
 def sources_of(project):
-    return len([path for path in project.rglob("*.c") if "build" not in path.parts])
+    return len([path for path in project.rglob("*.c") if not {"build", "store"} & set(path.parts)])
 
 
 def test_building_again_compiles_nothing(tmp_path, monkeypatch):

@@ -52,7 +52,7 @@ CODE_BYTES: dict[CodeSize, dict[CompilerName, dict[Optimization, tuple[int, int]
             "O0": (12700, 9100),
             "O1": (7100, 5100),
             "O2": (7500, 5400),
-            "O3": (9000, 6500),
+            "O3": (9400, 6500),
             "Os": (6300, 4400),
         },
         "zig": {
