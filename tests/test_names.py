@@ -6,7 +6,7 @@ import subprocess
 from pathlib import PurePosixPath
 
 import pytest
-from toy import build_toy, toy
+from toy import build_toy, own_headers, toy
 
 from spela_mcu.resources import resource_directory
 from spela_mcu.spec.load import load_spec
@@ -46,7 +46,7 @@ def test_nothing_is_shadowed(name, tmp_path):
             continue
         for header in re.findall(r"#include <([^>]+)>", text):
             assert not [one for one in headers if one.name == header], (path, header)
-        for header in re.findall(r'#include "([^"]+)"', text):
+        for header in own_headers(text):
             assert sum(one.name == header for one in headers) == 1, (path, header)
 
     others = {path: text for path, text in files.items() if path.endswith((".c", ".h"))}
@@ -65,7 +65,9 @@ def test_nothing_is_shadowed(name, tmp_path):
     targets = re.findall(
         r"add_(?:library|executable|custom_target)\((\w+)", files["CMakeLists.txt"]
     )
-    assert sorted(targets) == sorted({f"{name}_model", f"{name}_firmware", "spela_runtime"})
+    assert sorted(targets) == sorted(
+        {f"{name}_model", f"{name}_firmware", "spela_runtime", "spela_store"}
+    )
     assert not set(targets) & {*CMAKE, "ALL_BUILD", "INSTALL", "PACKAGE", "RUN_TESTS", "ZERO_CHECK"}
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from toy import toy, toy_samples
+from toy import own_headers, toy, toy_samples
 
 from spela_mcu import __version__
 from spela_mcu.errors import UserError
@@ -47,7 +47,7 @@ def test_a_project_is_self_contained(project):
     assert {"README.md", "CMakeLists.txt", "project.json"} <= set(project.files)
     assert {"model/toy_model.c", "model/toy_model.h"} <= set(project.files)
     for path, text in project.files.items():
-        for name in re.findall(r'#include "([^"]+)"', text):
+        for name in own_headers(text):
             folders = ("model", "spela", "store", "application", "port")
             places = [f"{folder}/{name}" for folder in folders]
             assert sum(place in project.files for place in places) == 1, (path, name)

@@ -1,5 +1,6 @@
 """Small networks and their firmware, for tests that need a project, a build or a machine."""
 
+import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -31,6 +32,12 @@ class Toy:
         return IntegerNetwork.untrained(
             with_thresholds(make_plan(self.spec, self.inputs, self.classes), self.thresholds)
         )
+
+
+def own_headers(text):
+    """The headers that a file of a project without a backbone includes by a path of its own."""
+    text = re.sub(r"#ifdef SPELA_WITH_BACKBONE\n(?:#include .*\n)+#endif\n", "", text)
+    return re.findall(r'#include "([^"]+)"', text)
 
 
 def with_thresholds(plan, thresholds):
