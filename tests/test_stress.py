@@ -112,7 +112,7 @@ FAULTS = {
         "sums[j] = spela_shift_right_rounded(sums[j], leak)",
         "sums[j] = spela_shift_right(sums[j], leak)",
     ),
-    "ties of a halving": ("spela_kernels_upkeep.h", "weight + odd", "weight"),
+    "ties of a halving": ("spela_kernels_upkeep.h", "halves + odd", "halves"),
     "threshold that is just met": ("spela.c", "result->margin < layer", "result->margin <= layer"),
 }
 

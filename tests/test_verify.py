@@ -179,7 +179,7 @@ FAULTS = {
     "order of the dither": (KERNEL, "smlabt  lr, r11, r4, r8", "smlabt  lr, r11, r4, r6"),
     "end of the range": (KERNEL, "qadd8   r3, r3, lr", "sadd8   r3, r3, lr"),
     "a product left out": (KERNEL, "mov     r10, #0", "mov     r10, #1"),
-    "ties of a halving": ("spela_kernels_upkeep.h", "weight + odd", "weight"),
+    "ties of a halving": ("spela_kernels_upkeep.h", "halves + odd", "halves"),
     "tie of two classes": ("spela.c", "scores[c] > scores[best]", "scores[c] >= scores[best]"),
     "one wrong label in 600": (
         "spela_learn.c",
