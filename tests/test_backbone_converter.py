@@ -53,6 +53,9 @@ def signals(layers, batch):
 @pytest.fixture(scope="module")
 def convert(tmp_path_factory):
     tensorflow = pytest.importorskip("tensorflow")
+    # As the comparison with Keras sets it: it cannot once TensorFlow runs in the same process.
+    tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+    tensorflow.config.threading.set_inter_op_parallelism_threads(1)
     directory = tmp_path_factory.mktemp("converted")
 
     def converted(network, batch):
