@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spela_mcu.store.slots import SEALS, overhead_bytes
+from spela_mcu.store.slots import overhead_bytes
 
 DAYS_A_YEAR = 365.25
 
@@ -103,8 +103,7 @@ def save_time(part: FlashPart, blocks: Sequence[int], payload_bytes: int) -> Dur
     before = overhead_bytes(part.unit_bytes)
     if before + payload_bytes > sum(blocks):
         raise ValueError(f"{sum(blocks)} bytes are too few for a payload of {payload_bytes}")
-    header = before // part.unit_bytes - SEALS
-    units = header + SEALS + -(-payload_bytes // part.unit_bytes)
+    units = -(-(before + payload_bytes) // part.unit_bytes)
     erasing = sum((part.erase[block] for block in blocks), Duration(0.0, 0.0))
     return erasing + part.program.times(units)
 
