@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -65,7 +66,7 @@ def declarations(header: str) -> str:
 def compile_library(
     name: str,
     sources: list[Path],
-    includes: Path | None = None,
+    includes: Sequence[Path] = (),
     defines: tuple[str, ...] = (),
 ) -> Path:
     """Compiles C into a shared library for this machine, unless it is in the cache already.
@@ -73,7 +74,7 @@ def compile_library(
     Args:
         name: prefix of the library's file name.
         sources: what to compile.
-        includes: a directory of headers, which are part of what the cache compares.
+        includes: directories of headers, which are part of what the cache compares.
         defines: macros.
 
     Raises:
@@ -82,9 +83,9 @@ def compile_library(
     command = [*host_compiler(), "-std=c99", "-O3", "-fPIC", "-shared"]
     command += [f"-D{define}" for define in defines]
     contents = list(sources)
-    if includes is not None:
-        command.append(f"-I{includes}")
-        contents += sorted(includes.glob("*.h"))
+    for directory in includes:
+        command.append(f"-I{directory}")
+        contents += sorted(directory.glob("*.h"))
     content = b"".join(path.read_bytes() for path in contents)
     digest = hashlib.sha256(content + " ".join(command).encode()).hexdigest()[:16]
     library = cache_directory() / f"{name}-{digest}.so"
@@ -123,7 +124,7 @@ def _library() -> tuple[FFI, CData]:
     firmware = resource_directory("firmware")
     runtime = firmware / "spela"
     sources = [*sorted(runtime.glob("*.c")), *sorted((firmware / "host").glob("*.c"))]
-    library = compile_library("spela", sources, runtime, ("SPELA_HOST_KERNELS",))
+    library = compile_library("spela", sources, (runtime,), ("SPELA_HOST_KERNELS",))
     ffi = FFI()
     ffi.cdef(declarations((runtime / "spela.h").read_text()))
     return ffi, ffi.dlopen(str(library))
