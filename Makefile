@@ -23,11 +23,12 @@ CPPCHECK := $(BIN)/cppcheck --quiet --force --std=c99 --language=c --error-exitc
 RP2040_UART := firmware/ports/uart_rp2040_uart.c
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint matrix experiments benchmarks sizes clean
+.PHONY: help demo test coverage lint matrix experiments benchmarks sizes clean
 
 help:
 	@echo 'make demo   train, generate, build, simulate and verify examples/digits; prints a summary'
 	@echo 'make test   run the tests'
+	@echo 'make coverage  the same, and tell the lines that no test runs'
 	@echo 'make lint   check the style of the Python and C sources, and their types'
 	@echo 'make matrix run the proof on every core, simulator, compiler and level: docs/matrix.md'
 	@echo 'make benchmarks [CMSIS_NN=DIR] [AIFES=DIR] [MODELS=DIR]'
@@ -39,8 +40,14 @@ help:
 demo: $(call installed,$(DEMO_EXTRAS))
 	$(BIN)/spela-mcu demo examples/digits/model.yaml
 
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --durations=25
+
 test: $(call installed,$(TEST_EXTRAS))
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=25 --cov --cov-report=term:skip-covered
+	$(PYTEST)
+
+# Apart: what watches every line makes the tests take twice as long.
+coverage: $(call installed,$(TEST_EXTRAS))
+	$(PYTEST) --cov --cov-report=term:skip-covered
 
 lint: $(call installed,$(TEST_EXTRAS))
 	$(BIN)/ruff check
