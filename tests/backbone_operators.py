@@ -237,8 +237,9 @@ class Drawn:
         self.offset = draw(st.integers(-128, 127))
         self.input_offset = draw(st.integers(-127, 128))
         least, greatest = sorted(draw(st.tuples(*[st.integers(-128, 127)] * 2)))
-        if draw(st.booleans()):
-            least, greatest = -128, 127
+        clamp = draw(st.sampled_from(["drawn", "none", "relu"]))
+        if clamp != "drawn":
+            least, greatest = -128 if clamp == "none" else self.offset, 127
         self.clamp = {"activation_min": least, "activation_max": greatest}
 
     def numbers(self, low, high, size):
@@ -268,8 +269,9 @@ class Drawn:
         bias = self.numbers(-(1 << 16), 1 << 16, output)
         drawn = np.array([self.multiplier(bound + (1 << 16)) for _ in range(output)])
         multiplier, shift = drawn.T
-        if draw(st.booleans()):  # as nearly all models have it
-            shift = np.clip(shift, -22, -1)
+        most = draw(st.sampled_from([None, 22, 10]))  # nearly all models have it between
+        if most is not None:
+            shift = np.clip(shift, -most, -1)
         pruned = self.rng.random(output) < draw(st.sampled_from([0, 0, 0.5]))
         np.moveaxis(weights, channel_axis, 0)[pruned] = 0
         bias[pruned] = self.rng.choice([-(1 << 30) - 64, 1 << 30], int(pruned.sum()))

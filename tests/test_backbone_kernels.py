@@ -235,8 +235,8 @@ def many_cases():
     return found
 
 
-# A file, right, wrong: a slip in every kind.
-FAULTS = [
+# Kernels, a file, right, wrong: a slip in every kind.
+PORTABLE_FAULTS = [
     ("spela_requantize.h", "twice < 0 ? 1", "twice < 0 ? 0"),
     ("spela_requantize.h", "INT64_C(1) << 31", "INT64_C(0) << 31"),
     ("spela_requantize.h", "INT64_C(1) << 30", "INT64_C(1) << 29"),
@@ -260,34 +260,45 @@ FAULTS = [
     ("spela_elementwise.c", "k + 1U < op->constant_count", "k < op->constant_count"),
     ("spela_elementwise.c", "maps->sources[1][i], &channels[1])", "maps->sources[1][i], channels)"),
     ("spela_pad.c", "column < op->input.width", "column <= op->input.width"),
+    ("spela_elementwise.c", "bias) << channel->rounding", "bias) << 21"),
+]
+DSP_FAULTS = [
     ("spela_convolution_dsp.c", "orr     r3, r12, r3, lsl #8", "orr     r3, r12, r3, lsl #7"),
     ("spela_convolution_dsp.c", "smlad   r11, r9, r7, r11", "smlad   r11, r9, r5, r11"),
     ("spela_convolution_dsp.c", "mov     r10, #0", "mov     r10, #0x40000000"),
     ("spela_convolution_dsp.c", '"asr     " to_second', '"lsr     " to_second'),
     ("spela_convolution_dsp.c", "sub     r7, r1, r7", "sub     r7, r7, r1"),
     ("spela_convolution_dsp.c", "strb    r3, [r6, #1]", "strb    r2, [r6, #1]"),
-    ("spela_depthwise_dsp.c", "lsl     r9, r4, #1", "lsl     r9, r4, #2"),
-    ("spela_depthwise_dsp.c", "beq     5f", "nop"),
-    ("spela_depthwise_dsp.c", 'smlad   r11, lr, " w12', 'smlad   r11, lr, " w01'),
-    ("spela_depthwise_dsp.c", 'smlad   r11, lr, " w01', 'smlad   r11, r12, " w01'),
+    ("spela_depthwise_dsp.c", "add     r0, r0, r4, lsl #1", "add     r0, r0, r4, lsl #2"),
+    ("spela_depthwise_dsp.c", "beq     9f", "nop"),
+    ("spela_depthwise_dsp.c", 'smlabt  r11, r12, " w12 ", r11', 'smlabt  r11, lr, " w12 ", r11'),
     ("spela_depthwise_dsp.c", '[" row ", #8]', '[" row ", #4]'),
     ("spela_depthwise_dsp.c", "ssat    r12, #8", "ssat    r12, #7"),
     ("spela_depthwise_dsp.c", "add     r10, r10, r11", "nop"),
-    ("spela_depthwise.c", "high << 17", "high << 16"),
+    ("spela_depthwise_dsp.c", 'smlatb  r3, lr, " w01', 'smlatb  r3, lr, " w12'),
+    ("spela_depthwise_dsp.c", 'smlabt  r3, r12, " w12', 'smlabt  r3, lr, " w12'),
+    ("spela_depthwise_dsp.c", "ssat    r3, #8, r3, asr #10", "ssat    r3, #8, r3, asr #9"),
+    ("spela_depthwise.c", "(uint32_t)second << 16", "(uint32_t)second << 15"),
+    ("spela_depthwise.c", "UINT32_C(1) << (scale - 2U)", "UINT32_C(1) << (scale - 1U)"),
+    ("spela_depthwise.c", "channel->shift <= op->minimum", "channel->shift <= op->maximum"),
+    ("spela_depthwise.c", "part->width % 2U", "part->width % 1U"),
     ("spela_elementwise_dsp.c", '"asr     " sum ", " sum ", r9', '"lsr     " sum ", " sum ", r9'),
     ("spela_elementwise_dsp.c", "bfi     r10, r12, #16", "bfi     r10, r12, #8"),
     ("spela_elementwise_dsp.c", "ldrd    r8, r9, [sp, #32]", "ldrd    r8, r9, [sp, #12]"),
-    ("spela_elementwise.c", "bias) << channel->rounding", "bias) << 21"),
     ("spela_convolution_dsp.c", "add     sp, #28", "add     sp, #24"),
+]
+FAULTS = [
+    (kernels, *fault)
+    for kernels, faults in (("portable", PORTABLE_FAULTS), ("dsp", DSP_FAULTS))
+    for fault in faults
 ]
 
 
 @pytest.mark.needs_simulator("unicorn")
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault[0]}-{fault[1]}")
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault[1]}-{fault[2][:30]}")
 def test_a_planted_fault_is_found(built, many_cases, fault, tmp_path):
-    is_dsp = fault[0].endswith("_dsp.c") or fault[1].startswith("high <<")
-    kernels = "dsp" if is_dsp else "portable"
-    faulty = InUnicorn(kernels, "gcc", tmp_path, fault, built(kernels, "gcc"))
+    kernels, *change = fault
+    faulty = InUnicorn(kernels, "gcc", tmp_path, change, built(kernels, "gcc"))
 
     with pytest.raises(AssertionError, match=r"^(output|registers|memory)"):
         for case in many_cases:

@@ -54,20 +54,86 @@ static spela_pair_t inside_of(const spela_operator_t *op, const plane_t *plane) 
 }
 
 static void fill_plane(const plane_t *plane, int16_t value, int16_t *to) {
-    for (uint32_t i = 0U; i < plane->rows * plane->columns; i++) {
-        to[i] = value;
+    const uint32_t pair = (uint32_t)(uint16_t)value * UINT32_C(0x10001);
+    for (uint32_t i = 0U; i < plane->rows * plane->columns; i += 2U) {
+        __builtin_memcpy(&to[i], &pair, sizeof pair);
     }
 }
 
 #ifdef SPELA_DSP_DEPTHWISE
+#define RECTIFIED_SHIFT     10U /* of the kernels */
+#define RECTIFIED_SHIFT_MIN 3U  /* weights times 2^(10 + 1 - 3) fit in int16 */
+#define RECTIFIED_SHIFT_MAX 9U  /* one more, and the rounding would be a half */
+#define RECTIFIED_BIAS_MAX  (INT32_C(1) << 22)
+
 static plane_t turned(const plane_t *plane) {
     const plane_t result = {plane->columns - 2U, spela_rounded_up(plane->rows + 2U, 2U)};
     return result;
 }
 
-/** Twice two weights, as a kernel reads them. */
-static uint32_t doubled(int8_t low, int8_t high) {
-    return ((uint32_t)low << 1 & UINT32_C(0xFFFF)) | (uint32_t)high << 17;
+/** Takes part of a map, whose values lie `step` and `row_step` apart. */
+static spela_take_job_t taking(const spela_pair_t *part, uint32_t step, uint32_t row_step,
+                               uint32_t row_bytes) {
+    const uint32_t pairs = part->width / 2U;
+    const spela_take_job_t job = {
+        step,         row_step - part->width * step, 4U * pairs - part->width % 2U,
+        part->height, row_bytes - 2U * part->width,  pairs == 0U ? 4U : (0U - pairs) % 4U,
+    };
+    return job;
+}
+
+/** A row of weights times a factor, as a kernel reads them. */
+static inline void set_weights(uint32_t *pairs, const int8_t *weights, uint32_t step,
+                               int32_t factor) {
+    const int32_t second = weights[step] * factor;
+    pairs[0] = (uint32_t)(uint16_t)(weights[0] * factor) | (uint32_t)second << 16;
+    pairs[1] = (uint32_t)(uint16_t)second | (uint32_t)(weights[2U * step] * factor) << 16;
+}
+
+/** Whether a channel can be rectified: its outputs are the least where sums are negative, so that
+ *  it does not matter how those are rounded, and weights and bias can be scaled to the shift. */
+static bool is_rectified(const spela_operator_t *op, const spela_channel_t *channel) {
+    return channel->rounding >> channel->shift <= op->minimum &&
+           (uint32_t)channel->shift - RECTIFIED_SHIFT_MIN <=
+               RECTIFIED_SHIFT_MAX - RECTIFIED_SHIFT_MIN &&
+           channel->bias >= -RECTIFIED_BIAS_MAX && channel->bias <= RECTIFIED_BIAS_MAX;
+}
+
+/** What a kernel reads of a channel and its weights, `row` and `column` apart.
+ *
+ *  A rectified channel takes 2^scale instead of 2 times the sum, and rounds once: there floor((h +
+ *  rounding) / 2^shift), with h = floor(product / 2^32 + 1/2), is floor((product / 2^32 + 1/2 +
+ *  rounding) / 2^shift), and that is computed. */
+static void set_channel(spela_plane_job_t *job, const spela_channel_t *channel,
+                        const int8_t *weights, uint32_t row, uint32_t column, bool rectified) {
+    const uint32_t scale = rectified ? RECTIFIED_SHIFT - (uint32_t)channel->shift + 1U : 1U;
+    job->multiplier = channel->multiplier;
+    job->rounding = rectified ? (int32_t)(((uint32_t)channel->rounding << (scale - 1U)) +
+                                          (UINT32_C(1) << (scale - 2U)))
+                              : channel->rounding;
+    job->shift = channel->shift;
+    job->bias = (int32_t)((uint32_t)channel->bias << (scale - 1U));
+    const int32_t factor = INT32_C(1) << scale;
+    set_weights(&job->weights[0], &weights[0], column, factor);
+    set_weights(&job->weights[2], &weights[row], column, factor);
+    set_weights(&job->weights[4], &weights[2U * row], column, factor);
+}
+
+/** Convolves a channel's plane in groups of 2 or 4, by `stride` values from output to output. */
+static void convolve(spela_plane_job_t *job, const int16_t *taps, uint32_t row_bytes,
+                     uint32_t columns, uint32_t stride, bool rectified, int8_t *target) {
+    const uint32_t group = rectified ? 4U : 2U;
+    job->left_over = columns % group;
+    job->groups_end = &taps[(columns - job->left_over) * stride];
+    if (rectified && stride == 1U) {
+        spela_rectify_plane_1(taps, row_bytes, job, target);
+    } else if (rectified) {
+        spela_rectify_plane_2(taps, row_bytes, job, target);
+    } else if (stride == 1U) {
+        spela_convolve_plane_1(taps, row_bytes, job, target);
+    } else {
+        spela_convolve_plane_2(taps, row_bytes, job, target);
+    }
 }
 
 /** Runs an operator with 3 x 3 taps. What is a row of the plane is a column of the map if maps are
@@ -79,52 +145,37 @@ static void run_3_by_3(const spela_operator_t *op, const spela_maps_t *maps) {
                            other.rows * other.columns <= plane.rows * plane.columns;
     const plane_t own = is_turned ? other : plane;
     const spela_pair_t inside = inside_of(op, &plane);
+    const spela_pair_t inside_turned = {inside.width, inside.height};
     const uint32_t channels = op->input.channels;
     const uint32_t row_bytes = 2U * own.columns;
     const uint32_t in_row = (uint32_t)op->input.width * channels;
     const uint32_t out_row = (uint32_t)op->output.width * channels;
-    const spela_take_job_t take = {is_turned ? in_row : channels, is_turned ? channels : in_row,
-                                   is_turned ? inside.height : inside.width,
-                                   is_turned ? inside.width : inside.height, row_bytes};
+    const spela_take_job_t take = is_turned ? taking(&inside_turned, in_row, channels, row_bytes)
+                                            : taking(&inside, channels, in_row, row_bytes);
+    const bool has_inside = inside.height != 0U && inside.width != 0U;
     const uint32_t stride = is_turned ? op->stride.height : op->stride.width;
     const uint32_t row_stride = is_turned ? op->stride.width : op->stride.height;
     const uint32_t columns = is_turned ? op->output.height : op->output.width;
-    const uint32_t pairs = columns / 2U * 2U * stride;
     int16_t *const taps = maps->scratch;
     int16_t *const first = &taps[is_turned ? op->padding.width * own.columns + op->padding.height
                                            : op->padding.height * own.columns + op->padding.width];
     const int8_t *weights = op->constants;
     spela_plane_job_t job;
     job.step = is_turned ? out_row : channels;
-    job.pairs_end = &taps[pairs];
     job.row_step = row_stride * row_bytes;
-    job.row_skip = job.row_step - 2U * pairs;
+    job.row_skip = job.row_step - 4U * (columns / 2U) * stride;
     job.target_skip = (is_turned ? channels : out_row) - columns * job.step;
     job.rows = is_turned ? op->output.width : op->output.height;
-    job.is_odd = columns % 2U;
     fill_plane(&own, op->fill, taps);
     for (uint32_t c = 0U; c < channels; c++) {
         const spela_channel_t *const channel = &op->channels[c];
-        const uint32_t row = is_turned ? 1U : 4U; /* from weight to weight, by the plane */
-        const uint32_t column = is_turned ? 4U : 1U;
-        job.multiplier = channel->multiplier;
-        job.rounding = channel->rounding;
-        job.shift = channel->shift;
-        job.bias = channel->bias;
-        for (uint32_t i = 0U; i < 3U; i++) {
-            const int8_t *const of_row = &weights[i * row];
-            job.weights[2U * i] = doubled(of_row[0], of_row[column]);
-            job.weights[2U * i + 1U] = doubled(of_row[column], of_row[2U * column]);
-        }
+        const bool rectified = is_rectified(op, channel);
+        set_channel(&job, channel, weights, is_turned ? 1U : 4U, is_turned ? 4U : 1U, rectified);
         weights += 12;
-        if (take.rows != 0U && take.columns != 0U) {
+        if (has_inside) {
             spela_take_plane(&maps->sources[0][c], first, &take);
         }
-        if (stride == 1U) {
-            spela_convolve_plane_1(taps, row_bytes, &job, &maps->target[c]);
-        } else {
-            spela_convolve_plane_2(taps, row_bytes, &job, &maps->target[c]);
-        }
+        convolve(&job, taps, row_bytes, columns, stride, rectified, &maps->target[c]);
     }
     spela_clamp(op, maps->target, spela_map_size(&op->output));
 }
