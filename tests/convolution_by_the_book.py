@@ -5,7 +5,7 @@ Slow, and as near to docs/arithmetic-convolution.md as can be.
 
 from dataclasses import dataclass
 
-from by_the_book import rsr
+from by_the_book import advance, clip, floor_sqrt, pad, rsr
 
 
 def block(numbers):
@@ -28,6 +28,9 @@ class Convolution:
     w: list
     P: list
     e: list
+    k: int
+    A: tuple  # of the read-out's rate, of the filters'
+    B: tuple
 
     @property
     def pooled(self):
@@ -88,3 +91,69 @@ class Convolution:
         p, shift = block([sum(x * y for x, y in zip(row, a, strict=True)) for row in self.P])
         scores = [sum(x * y for x, y in zip(row, p, strict=True)) for row in self.e]
         return p, shift, sum(v * v for v in p), scores
+
+    def tangent(self, p, scores, coefficients):
+        """u, I and t."""
+        n = sum(v * v for v in p)
+        t = (32 - n.bit_length()) >> 1
+        I = 2**31 // floor_sqrt(n * 4**t)  # noqa: E741, N806 - the text's letter
+        cos = [rsr(s * I, 17 + self.k - t) for s in scores]
+        radial = rsr(sum(a * b for a, b in zip(coefficients, cos, strict=True)), 14)
+        u = []
+        for d, value in enumerate(p):
+            v = rsr(sum(c * e[d] for c, e in zip(coefficients, self.e, strict=True)), self.k)
+            u.append(v - rsr(radial * rsr(value * I, 17 - t), 14))
+        return u, I, t
+
+    def error(self, u):
+        return [sum(row[i] * u[d] for d, row in enumerate(self.P)) for i in range(len(self.P[0]))]
+
+    def factors(self, u, I, t, shifts):  # noqa: E741, N803
+        """Of the read-out and of the filters; shifts: sp, sa, sm, and of the two rates."""
+        sp, sa, sm, of_readout, of_filters = shifts
+
+        def scaled(values, which, shift, low, high):
+            rate = (self.A[which] * I) >> 18
+            shift = max(0, shift)
+            return [0 if shift > 30 else clip(rsr(v * rate, shift), low, high) for v in values]
+
+        error = self.error(u)
+        se = max(0, max(abs(v) for v in error).bit_length() - 16)
+        pre = max(0, (len(self.w[0]) * 2**14).bit_length() - 15)
+        positions = self.pooled[0] * self.pooled[1]
+        most = 2**15 - 1
+        if positions > 256:
+            most = 2 ** (23 - (positions - 1).bit_length()) - 1
+        own = scaled(u, 0, 27 + self.B[0] + sp - t + of_readout, -(2**15), 2**15 - 1)
+        shift = 27 + self.B[1] + sp + sa + sm + pre - t - se + of_filters
+        low = -(2**15) if most == 2**15 - 1 else -most
+        return own, scaled([rsr(v, se) for v in error], 1, shift, low, most)
+
+    def sums(self, x, h, places, factors):
+        """What each filter's weights get, before rounding."""
+        filters, found = len(self.w), []
+        for f in range(filters):
+            acc = [0] * len(self.w[0])
+            for row in range(self.pooled[0]):
+                for column in range(self.pooled[1]):
+                    at = (row * self.pooled[1] + column) * filters + f
+                    cell = (row * self.grid[0] // self.pooled[0]) * self.grid[1]
+                    cell += column * self.grid[1] // self.pooled[1]
+                    if h[at] > 0:
+                        dy, dx = divmod(places[at], self.pool[1])
+                        seen = self.patch(x, row * self.pool[0] + dy, column * self.pool[1] + dx)
+                        for i, value in enumerate(seen):
+                            acc[i] += factors[cell * filters + f] * value
+            found.append(acc)
+        return found
+
+    def learn_filters(self, sums, dither):
+        """New weights, and the dither's state."""
+        d = []
+        for _ in range(pad(len(self.w[0]))):
+            dither = advance(dither)
+            d.append(dither >> 16)
+        for row, acc in zip(self.w, sums, strict=True):
+            for i, total in enumerate(acc):
+                row[i] = clip(row[i] + ((total + d[i]) >> 16), -128, 127)
+        return dither

@@ -10,10 +10,17 @@ from cffi import FFI
 
 from spela_mcu.backbone.graph import Shape
 from spela_mcu.embedding import class_embeddings
-from spela_mcu.fixed_point.convolution import ConvolutionPlan, MatrixPlan, convolve, read_out
-from spela_mcu.fixed_point.layout import pack, padded
+from spela_mcu.fixed_point.arithmetic import LCG_INCREMENT, LCG_MULTIPLIER, draw
+from spela_mcu.fixed_point.convolution import ConvolutionPlan, convolve, read_out
+from spela_mcu.fixed_point.convolution_learning import (
+    direction,
+    factors,
+    filter_sums,
+    update_filters,
+)
+from spela_mcu.fixed_point.layout import pack, padded, unpack
 from spela_mcu.fixed_point.maps import Window
-from spela_mcu.fixed_point.plan import ExitPlan, LearnerPlan, scale_embeddings
+from spela_mcu.fixed_point.plan import ExitPlan, LearnerPlan, MatrixPlan, scale_embeddings
 from spela_mcu.host.network import compile_library, declarations
 from spela_mcu.resources import resource_directory
 
@@ -32,13 +39,13 @@ WINDOWS = {
 UNITS = 4
 
 
-def plan_of(window):
+def plan_of(window, rate_shift=20):
     embedding = ExitPlan(*scale_embeddings(class_embeddings("simplex", CLASSES, UNITS, 1)))
-    learner = LearnerPlan(1 << 15, 20, 16)
+    learner = LearnerPlan(40_000, rate_shift, 16)
     return ConvolutionPlan(
         window,
-        MatrixPlan(window.filters, window.patch, 1, 1.0, learner),
-        MatrixPlan(UNITS, window.cell_inputs, 2, 1.0, learner),
+        MatrixPlan(window.patch, window.filters, 8, 1.0, 1, learner),
+        MatrixPlan(window.cell_inputs, UNITS, 8, 1.0, 2, learner),
         embedding,
     )
 
@@ -48,8 +55,8 @@ def weights_of(plan, rng, kind):
 
     def matrix(shape):
         if kind == "any":
-            return rng.integers(-128, 128, (shape.rows, shape.columns))
-        return np.full((shape.rows, shape.columns), -128)
+            return rng.integers(-128, 128, (shape.units, shape.inputs))
+        return np.full((shape.units, shape.inputs), -128)
 
     return matrix(plan.filters), matrix(plan.readout)
 
@@ -71,6 +78,14 @@ def book_of(plan, filters, readout):
         filters.tolist(),
         readout.tolist(),
         plan.exit.embedding.tolist(),
+        plan.exit.embedding_shift,
+        *zip(
+            *(
+                (part.learner.rate_mantissa, part.learner.rate_shift)
+                for part in (plan.readout, plan.filters)
+            ),
+            strict=True,
+        ),
     )
 
 
@@ -135,6 +150,31 @@ class C:
         shift = self.c.spela_block(sums, size, block)
         return list(block), shift
 
+    def error(self, readout, tangent):
+        size = padded(readout.shape[1])
+        error = self.ffi.new("int32_t[]", size)
+        weights = self.ffi.new("int8_t[]", np.frombuffer(pack(readout, np.int8), np.int8).tolist())
+        padding = [0] * (padded(len(tangent)) - len(tangent))
+        u = self.ffi.new("int32_t[]", [*tangent.tolist(), *padding])
+        self.c.spela_send_back(weights, padded(len(tangent)), size, u, error)
+        return list(error)[: readout.shape[1]]
+
+    def learn_filters(self, inputs, pooled, places, factors, state):
+        window = self.plan.window
+        parts = [
+            self.ffi.new("int8_t[]", inputs.tolist()),
+            self.ffi.new("int8_t[]", pooled.tolist()),
+            self.ffi.new("uint8_t[]", places),
+            self.ffi.new("int16_t[]", factors.reshape(-1).tolist()),
+            self.ffi.new("int32_t[]", window.patch),
+        ]
+        update = self.ffi.new(
+            "spela_filter_update_t *", [*parts, state, LCG_MULTIPLIER, LCG_INCREMENT]
+        )
+        self.c.spela_learn_filters(self.window, self.filters, update)
+        content = bytes(self.ffi.buffer(self.filters))
+        return unpack(content, window.filters, window.patch, np.int8), update.state
+
 
 def places_in_blocks(window, positions):
     """Positions of the convolved map as places in their blocks."""
@@ -180,3 +220,57 @@ def test_the_greatest_sum_fits_a_map():
     assert map.block.values.max() >= 64
     most = plan.window.patch * 2**14
     assert (most >> plan.sum_shift) < 2**15 <= most >> (plan.sum_shift - 1)
+
+
+LARGE = Window.of(Shape(40, 44, 1), 2, kernel=3, stride=1, pool=1, grid=2)
+"""More than 256 positions to sum over."""
+
+
+@pytest.mark.parametrize("window", [*WINDOWS.values(), LARGE], ids=[*WINDOWS, "large"])
+@pytest.mark.parametrize(("rate_shift", "inputs"), [(-12, "sparse"), (-14, "any"), (-20, "least")])
+def test_learning_is_equal(window, rate_shift, inputs):
+    rng = np.random.default_rng(1)
+    plan = plan_of(window, rate_shift)
+    filters, readout = weights_of(plan, rng, "any")
+    values = input_of(plan, rng, inputs)
+    coefficients = rng.integers(-(2**14), 2**14, CLASSES)
+    book, chip = book_of(plan, filters, readout), C(plan, filters)
+
+    map = convolve(plan, filters, values)
+    answer = read_out(plan, readout, map)
+    assert answer.squared_norm
+    towards = direction(plan, answer, coefficients)
+    found = factors(
+        plan,
+        map,
+        answer,
+        towards,
+        readout,
+        readout_rate_shift=rate_shift + 3,
+        filters_rate_shift=rate_shift + 1,
+    )
+    sums = filter_sums(plan, map, found.filters)
+    state = 12345
+    states, state_after = draw(state, padded(window.patch))
+    noise = (states[: window.patch] >> 16).astype(np.int64)
+    learned = update_filters(plan.filters, filters, sums, noise)
+
+    h, places = map.block.values.reshape(-1), places_in_blocks(window, map.places).tolist()
+    u, inverse, t = book.tangent(
+        answer.projection.values.tolist(), answer.scores.tolist(), coefficients.tolist()
+    )
+    assert (towards.tangent.tolist(), towards.mantissa, towards.exponent) == (u, inverse, t)
+    shifts = (answer.projection.shift, answer.cells.shift, map.block.shift, 3, 1)
+    own, below = book.factors(u, inverse, t, shifts)
+    assert found.readout.tolist() == own
+    assert any(own)
+    assert any(below)
+    assert found.filters.reshape(-1).tolist() == below
+    assert chip.error(readout, towards.tangent) == book.error(u)
+    exact = book.sums(values.tolist(), h.tolist(), places, below)
+    assert sums.tolist() == exact
+    assert max(abs(value) for row in exact for value in row) <= 2**30
+    assert book.learn_filters(exact, state) == state_after
+    assert learned.tolist() == book.w
+    of_chip, state_of_chip = chip.learn_filters(values, h, places, found.filters, state)
+    assert (of_chip.tolist(), state_of_chip) == (book.w, state_after)

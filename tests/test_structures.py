@@ -103,7 +103,7 @@ def test_the_digest_is_of_these_bytes():
     """Held fast: a digest that changes makes devices in the field strangers to their model."""
     exit_ = ExitPlan(np.array([[3, -4], [5, 6]]), 7, exit_margin=-1, reject_cosine=9)
     learner = LearnerPlan(0x8001, -2, update_shift=16)
-    layer = LayerPlan(1, 2, 8, 1.0, 3, 0x01020304, exit_, learner)
+    layer = LayerPlan(1, 2, 8, 1.0, 0x01020304, learner, 3, exit_)
     plan = FixedPointPlan(
         (layer,), 2, "int8", "nearest", "margin", 0x1234, 5, 6, 0x0A0B0C0D, batch=3
     )

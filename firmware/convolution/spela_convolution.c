@@ -1,43 +1,77 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** A convolution forward, in portable C but for the kernels of dense layers. */
+/** A convolution, forward and learning, in portable C but for the kernels of dense layers. */
 #include "spela_convolution.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "spela_arithmetic.h"
 #include "spela_kernels.h"
 
+#define UPDATE_SHIFT 16U /**< fraction bits of an update of int8 weights */
+
+/** The part of a patch's rows that lies in the map. */
+typedef struct {
+    uint32_t first; /**< of a row's values, those from here */
+    uint32_t last;  /**< to before here */
+    uint32_t start; /**< where the first lies in the map's row */
+} spela_span_t;
+
+static uint32_t patch_width(const spela_window_t *window) {
+    return (uint32_t)window->kernel.columns * window->channels;
+}
+
+static spela_span_t span(const spela_window_t *window, uint32_t middle) {
+    const uint32_t half = window->kernel.columns / 2U;
+    const uint32_t under = half > middle ? half - middle : 0U;
+    const uint32_t end = middle + half + 1U;
+    const uint32_t over = end > window->columns ? end - window->columns : 0U;
+    const spela_span_t found = {under * window->channels,
+                                (window->kernel.columns - over) * window->channels,
+                                (middle + under - half) * window->channels};
+    return found;
+}
+
+/** A row of the input map; NULL outside of it. */
+static const int8_t *map_row(const spela_window_t *window, const int8_t *map, uint32_t middle,
+                             uint32_t kernel_row) {
+    const uint32_t row = middle + kernel_row - window->kernel.rows / 2U; /* wraps above the map */
+    return row < window->rows ? map + row * window->columns * window->channels : NULL;
+}
+
 /** Copies what a filter sees with its middle at a position of the input map. */
-static void gather(const spela_window_t *window, const int8_t *map, int32_t middle_row,
-                   int32_t middle_column, int8_t *patch) {
-    const uint32_t channels = window->channels;
-    const uint32_t width = window->kernel.columns * channels;
-    const int32_t top = middle_row - window->kernel.rows / 2;
-    const int32_t left = middle_column - window->kernel.columns / 2;
-    const int32_t over = left + window->kernel.columns - window->columns;
-    /* of a row's values, those from `first` to before `last` lie in the map */
-    const uint32_t first = left < 0 ? (uint32_t)-left * channels : 0U;
-    const uint32_t last = over > 0 ? width - (uint32_t)over * channels : width;
-    for (int32_t row = top; row < top + window->kernel.rows; row++) {
-        if (row < 0 || row >= window->rows) {
-            for (uint32_t i = 0U; i < width; i++) {
-                patch[i] = 0;
-            }
-        } else {
-            const int32_t start = (row * window->columns + left) * window->channels;
-            const int8_t *const values = map + (start + (int32_t)first);
-            for (uint32_t i = 0U; i < first; i++) {
-                patch[i] = 0;
-            }
-            for (uint32_t i = first; i < last; i++) {
-                patch[i] = values[i - first];
-            }
-            for (uint32_t i = last; i < width; i++) {
-                patch[i] = 0;
-            }
+static void gather(const spela_window_t *window, const int8_t *map, uint32_t row, uint32_t column,
+                   int8_t *patch) {
+    const spela_span_t inside = span(window, column);
+    const uint32_t width = patch_width(window);
+    for (uint32_t k = 0U; k < window->kernel.rows; k++) {
+        const int8_t *values = map_row(window, map, row, k);
+        for (uint32_t i = 0U; i < width; i++) {
+            const bool is_there = values != NULL && i >= inside.first && i < inside.last;
+            patch[i] = is_there ? values[inside.start + i - inside.first] : 0;
         }
         patch += width;
     }
+}
+
+/** A position of the map before pooling, as the position of the input map in the middle. */
+typedef struct {
+    uint32_t row;
+    uint32_t column;
+} spela_middle_t;
+
+static spela_middle_t middle_of(const spela_window_t *window, uint32_t row, uint32_t column,
+                                uint32_t place) {
+    const uint32_t y = row * window->pool.rows + place / window->pool.columns;
+    const uint32_t x = column * window->pool.columns + place % window->pool.columns;
+    const spela_middle_t middle = {y * window->stride.rows, x * window->stride.columns};
+    return middle;
+}
+
+/** The cell of a position of the pooled map. */
+static uint32_t cell_of(const spela_window_t *window, uint32_t row, uint32_t column) {
+    return row * window->grid.rows / spela_pooled_rows(window) * window->grid.columns +
+           column * window->grid.columns / spela_pooled_columns(window);
 }
 
 void spela_convolve(const spela_window_t *window, const int8_t *weights, const int8_t *map,
@@ -51,10 +85,8 @@ void spela_convolve(const spela_window_t *window, const int8_t *weights, const i
     for (uint32_t row = 0U; row < rows; row++) {
         for (uint32_t column = 0U; column < columns; column++) {
             for (uint32_t place = 0U; place < block; place++) {
-                const uint32_t y = row * window->pool.rows + place / window->pool.columns;
-                const uint32_t x = column * window->pool.columns + place % window->pool.columns;
-                gather(window, map, (int32_t)(y * window->stride.rows),
-                       (int32_t)(x * window->stride.columns), room->patch);
+                const spela_middle_t middle = middle_of(window, row, column, place);
+                gather(window, map, middle.row, middle.column, room->patch);
                 spela_widen(room->patch, patch, room->wide);
                 spela_dense_int8(weights, room->wide, &shape, room->sums);
                 for (uint32_t j = 0U; j < filters; j++) {
@@ -101,10 +133,8 @@ void spela_sum_cells(const spela_window_t *window, const int8_t *map, int32_t *s
         sums[i] = 0;
     }
     for (uint32_t row = 0U; row < rows; row++) {
-        const uint32_t first = row * window->grid.rows / rows * window->grid.columns;
         for (uint32_t column = 0U; column < columns; column++) {
-            int32_t *const cell =
-                sums + (first + column * window->grid.columns / columns) * filters;
+            int32_t *const cell = sums + cell_of(window, row, column) * filters;
             for (uint32_t j = 0U; j < filters; j++) {
                 cell[j] += map[j];
             }
@@ -125,4 +155,89 @@ uint32_t spela_block(const int32_t *numbers, uint32_t count, int8_t *values) {
         values[i] = (int8_t)(value > INT8_MAX ? INT8_MAX : value); /* >= -128 by the shift */
     }
     return shift;
+}
+
+void spela_send_back(const int8_t *weights, uint32_t rows, uint32_t columns, const int32_t *tangent,
+                     int32_t *error) {
+    for (uint32_t column = 0U; column < columns; column++) {
+        error[column] = 0;
+    }
+    for (uint32_t row = 0U; row < rows; row += 4U) {
+        for (uint32_t column = 0U; column < columns; column += 4U) {
+            for (uint32_t i = 0U; i < 4U; i++) {
+                error[column + i] +=
+                    weights[i] * tangent[row] + weights[4U + i] * tangent[row + 1U] +
+                    weights[8U + i] * tangent[row + 2U] + weights[12U + i] * tangent[row + 3U];
+            }
+            weights += 16;
+        }
+    }
+}
+
+/** Adds a factor times what a filter saw to its sums. */
+static void add_patch(const spela_window_t *window, const int8_t *map, spela_middle_t middle,
+                      int32_t factor, int32_t *sums) {
+    const spela_span_t inside = span(window, middle.column);
+    for (uint32_t k = 0U; k < window->kernel.rows; k++) {
+        const int8_t *values = map_row(window, map, middle.row, k);
+        if (values != NULL) {
+            values += inside.start;
+            for (uint32_t i = inside.first; i < inside.last; i++) {
+                sums[i] += factor * values[i - inside.first];
+            }
+        }
+        sums += patch_width(window);
+    }
+}
+
+/** The sums of one filter's update; whether anything was added. */
+static bool sum_filter(const spela_window_t *window, const spela_filter_update_t *update,
+                       uint32_t filter) {
+    const uint32_t rows = spela_pooled_rows(window);
+    const uint32_t columns = spela_pooled_columns(window);
+    const uint32_t filters = window->filters;
+    const uint32_t patch = spela_patch(window);
+    bool any = false;
+    uint32_t at = filter;
+    for (uint32_t i = 0U; i < patch; i++) {
+        update->sums[i] = 0;
+    }
+    for (uint32_t row = 0U; row < rows; row++) {
+        for (uint32_t column = 0U; column < columns; column++) {
+            const int32_t factor = update->factors[cell_of(window, row, column) * filters + filter];
+            if (update->pooled[at] > 0 && factor != 0) {
+                add_patch(window, update->map, middle_of(window, row, column, update->places[at]),
+                          factor, update->sums);
+                any = true;
+            }
+            at += filters;
+        }
+    }
+    return any;
+}
+
+void spela_learn_filters(const spela_window_t *window, int8_t *weights,
+                         spela_filter_update_t *update) {
+    const uint32_t patch = spela_patch(window);
+    const uint32_t columns = (patch + 3U) & ~UINT32_C(3);
+    uint32_t state = update->state;
+    for (uint32_t i = 0U; i < columns; i++) {
+        state = state * update->multiplier + update->increment;
+    }
+    for (uint32_t filter = 0U; filter < window->filters; filter++) {
+        if (!sum_filter(window, update, filter)) {
+            continue; /* the update of nothing is its noise >> shift: zero */
+        }
+        int8_t *const row = weights + spela_row_offset(filter, columns);
+        uint32_t noise = update->state;
+        for (uint32_t i = 0U; i < patch; i++) {
+            noise = noise * update->multiplier + update->increment;
+            int8_t *const weight = row + (i / 4U) * 16U + i % 4U;
+            /* |sum + noise| <= 2^30 + 2^16 */
+            const int32_t step =
+                spela_shift_right(update->sums[i] + (int32_t)(noise >> 16), UPDATE_SHIFT);
+            *weight = (int8_t)spela_clip(*weight + step, INT8_MIN, INT8_MAX);
+        }
+    }
+    update->state = state;
 }

@@ -34,6 +34,18 @@ typedef struct {
     int32_t *sums; /**< [filters, padded] */
 } spela_position_t;
 
+/** What a convolution's filters learn from one sample. */
+typedef struct {
+    const int8_t *map;      /**< the input map */
+    const int8_t *pooled;   /**< the pooled map as spela_narrow made it: zeros learn nothing */
+    const uint8_t *places;  /**< where its maxima come from */
+    const int16_t *factors; /**< [cells][filters]; |sum of factor * input| <= 2^30 */
+    int32_t *sums;          /**< [patch], scratch */
+    uint32_t state;         /**< of the dither, as in spela_update_t; it advances */
+    uint32_t multiplier;
+    uint32_t increment;
+} spela_filter_update_t;
+
 /** Values that a filter sees at once. */
 static inline uint32_t spela_patch(const spela_window_t *window) {
     return (uint32_t)window->kernel.rows * window->kernel.columns * window->channels;
@@ -74,5 +86,16 @@ void spela_sum_cells(const spela_window_t *window, const int8_t *map, int32_t *s
 
 /** Brings numbers to int8 with one exponent, which it returns. |number| <= 2^30. */
 uint32_t spela_block(const int32_t *numbers, uint32_t count, int8_t *values);
+
+/** error[columns] = transposed weights * tangent. |error| < 2^30: at most 64 rows.
+ *  @param weights  packed; its rows and columns are counted with their padding
+ *  @param tangent  [rows], below 2^17; 0 in rows of padding */
+void spela_send_back(const int8_t *weights, uint32_t rows, uint32_t columns, const int32_t *tangent,
+                     int32_t *error);
+
+/** Adds each filter's rounded update, a sum over the positions of its maxima, saturating. The
+ *  filters share one draw for each of a patch's values and of its padding. */
+void spela_learn_filters(const spela_window_t *window, int8_t *weights,
+                         spela_filter_update_t *update);
 
 #endif /* SPELA_CONVOLUTION_H */

@@ -9,33 +9,10 @@ from numpy.typing import NDArray
 
 from spela_mcu.fixed_point.arithmetic import Int64, shift_right_rounded
 from spela_mcu.fixed_point.maps import Window, cell_sums, patches, pool
-from spela_mcu.fixed_point.plan import ExitPlan, LearnerPlan
+from spela_mcu.fixed_point.plan import ExitPlan, MatrixPlan
 
 MAP_BITS = 15
 """Outputs before pooling are at most this wide, so that a map of them takes two bytes a value."""
-
-
-@dataclass(frozen=True)
-class MatrixPlan:
-    """One of a convolution's two matrices of int8 weights.
-
-    Attributes:
-        rows, columns: its shape, without padding.
-        seed: state from which untrained weights are drawn, as a dense layer's are.
-        scale: integer weight = real weight * scale, before any halving.
-        learner: how far a step moves it.
-    """
-
-    rows: int
-    columns: int
-    seed: int
-    scale: float
-    learner: LearnerPlan
-
-    @property
-    def size(self) -> int:
-        """Number of weights."""
-        return self.rows * self.columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +21,8 @@ class ConvolutionPlan:
 
     Attributes:
         window: its geometry.
-        filters: [filters, patch].
-        readout: [units, cells * filters].
+        filters: whose inputs are a patch.
+        readout: whose inputs are the cells' sums.
         exit: class embeddings of the read-out's units.
     """
 
@@ -63,12 +40,12 @@ class ConvolutionPlan:
     def macs(self) -> int:
         """Multiply-accumulates of the map, without the exit."""
         used = self.window.pooled.positions * self.window.pool.area
-        return used * self.filters.size
+        return used * self.filters.macs
 
     @property
     def exit_macs(self) -> int:
         """Multiply-accumulates of the exit."""
-        return self.readout.size + self.exit.macs
+        return self.readout.macs + self.exit.macs
 
 
 @dataclass(frozen=True)

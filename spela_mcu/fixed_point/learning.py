@@ -18,7 +18,7 @@ from spela_mcu.fixed_point.arithmetic import (
     shift_right_rounded,
 )
 from spela_mcu.fixed_point.layout import padded
-from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
+from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan, MatrixPlan
 
 MULTIPLIER_MIN, MULTIPLIER_MAX = -(1 << 15), (1 << 15) - 1
 LARGEST_SHIFT = 30
@@ -107,7 +107,7 @@ def _scaled(product: Int64, shift: int, leak_shift: int = 0) -> Int64:
     return product * 0 if total > LARGEST_SHIFT else shift_right_rounded(product, total)
 
 
-def dither(plan: FixedPointPlan, layer: LayerPlan, state: int) -> tuple[Int64, int]:
+def dither(plan: FixedPointPlan, layer: MatrixPlan, state: int) -> tuple[Int64, int]:
     """One `update_shift`-bit value per input, shared by all units; and the generator's next state.
 
     Rounding to nearest is a constant dither of one half, which draws nothing.
@@ -152,7 +152,7 @@ class PendingUpdate:
 
 
 def apply(
-    layer: LayerPlan, weights: Int64, pending: list[PendingUpdate], noise: Int64
+    layer: MatrixPlan, weights: Int64, pending: list[PendingUpdate], noise: Int64
 ) -> UpdateCount:
     """Adds the rounded sum of updates to `weights` [units, inputs] in place, saturating.
 

@@ -28,7 +28,7 @@ from spela_mcu.fixed_point.learning import (
     dither,
     multipliers,
 )
-from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
+from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan, MatrixPlan
 
 SCAN_INTERVAL = 256
 """A layer is scanned for saturated weights after this many of its updates."""
@@ -113,14 +113,14 @@ class ExitAnswer:
     scores: Int64
 
 
-def untrained_weights(layer: LayerPlan) -> Int64:
+def untrained_weights(layer: MatrixPlan) -> Int64:
     """Seeded uniform weights over the whole range, int64 [units, inputs], drawn row by row."""
     states, _ = draw(layer.seed, layer.units * layer.inputs)
     top = states.view(np.int32) >> (32 - layer.weight_bits)
     return top.astype(np.int64).reshape(layer.units, layer.inputs)
 
 
-def quantize_weights(layer: LayerPlan, weights: NDArray[np.float32]) -> Int64:
+def quantize_weights(layer: MatrixPlan, weights: NDArray[np.float32]) -> Int64:
     """Float weights [units, inputs] to integers: nearest, at most weight_max in magnitude."""
     scaled = np.rint(weights.astype(np.float64) * layer.weight_scale)
     return np.clip(scaled, -layer.weight_max, layer.weight_max).astype(np.int64)

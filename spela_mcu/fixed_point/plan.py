@@ -66,13 +66,12 @@ class LearnerPlan:
 
 
 @dataclass(frozen=True, eq=False)
-class LayerPlan:
-    """One layer: how it turns its inputs into an activation, how it answers, how it learns.
+class MatrixPlan:
+    """A matrix of weights that learns, [units, inputs].
 
     Attributes:
         weight_bits: weights lie in [-2^(bits-1), 2^(bits-1) - 1].
         weight_scale: integer weight = real weight * weight_scale, before any halving.
-        leak_shift: 0 for relu, s for a negative slope of 2^-s.
         seed: state from which untrained weights are drawn.
     """
 
@@ -80,16 +79,36 @@ class LayerPlan:
     units: int
     weight_bits: int
     weight_scale: float
-    leak_shift: int
     seed: int
-    exit: ExitPlan
     learner: LearnerPlan
-    kind: int = LAYER_DENSE
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one activation."""
         return self.inputs * self.units
+
+    @property
+    def weight_min(self) -> int:
+        """The least weight."""
+        return -(1 << (self.weight_bits - 1))
+
+    @property
+    def weight_max(self) -> int:
+        """The greatest weight."""
+        return (1 << (self.weight_bits - 1)) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPlan(MatrixPlan):
+    """A dense layer: how it turns its inputs into an activation, how it answers, how it learns.
+
+    Attributes:
+        leak_shift: 0 for relu, s for a negative slope of 2^-s.
+    """
+
+    leak_shift: int
+    exit: ExitPlan
+    kind: int = LAYER_DENSE
 
     def with_thresholds(
         self, *, exit_margin: int | None = None, reject_cosine: int | None = None
@@ -101,16 +120,6 @@ class LayerPlan:
             reject_cosine=self.exit.reject_cosine if reject_cosine is None else reject_cosine,
         )
         return replace(self, exit=changed)
-
-    @property
-    def weight_min(self) -> int:
-        """The least weight."""
-        return -(1 << (self.weight_bits - 1))
-
-    @property
-    def weight_max(self) -> int:
-        """The greatest weight."""
-        return (1 << (self.weight_bits - 1)) - 1
 
 
 @dataclass(frozen=True)
