@@ -53,15 +53,17 @@ static spela_t *network;
 static void report(const char *what) { (void)what; }
 void start(void);
 void on_idle(void);
+void NMI_Handler(void);
 """
 
 
 def test_the_example_of_the_page_compiles(model, tmp_path):
     page = (Path(__file__).parents[1] / "docs" / "store.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```c\n(.*?)```", page, re.DOTALL)
+    example = "".join(re.findall(r"```c\n(.*?)```", page, re.DOTALL))
     source = tmp_path / "example.c"
     source.write_text(EXAMPLE + example.replace("digits", "toy"))
-    PLAIN.compile(["-c", source], tmp_path / "example.o", [model, STORE, RUNTIME])
+    includes = [model, STORE, STORE / "drivers", RUNTIME]
+    PLAIN.compile(["-c", source], tmp_path / "example.o", includes)
 
 
 @pytest.fixture(scope="module")

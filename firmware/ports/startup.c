@@ -18,6 +18,13 @@ void Reset_Handler(void);
 void Fault_Handler(void);
 void port_fault(const port_exception_t *exception);
 
+/* A firmware of one's own may have these; without, what they handle is a fault. */
+#define IS_A_FAULT __attribute__((weak, alias("Fault_Handler")))
+IS_A_FAULT void NMI_Handler(void);
+IS_A_FAULT void SVC_Handler(void);
+IS_A_FAULT void PendSV_Handler(void);
+IS_A_FAULT void SysTick_Handler(void);
+
 typedef void (*handler_t)(void);
 
 typedef struct {
@@ -31,7 +38,7 @@ __attribute__((section(".vectors"), used)) const vector_table_t port_vectors = {
     port_stack_top,
     {
         Reset_Handler, /* reset */
-        Fault_Handler, /* NMI */
+        NMI_Handler,
         Fault_Handler, /* hard fault: every other fault escalates to it */
         Fault_Handler, /* memory management */
         Fault_Handler, /* bus */
@@ -40,11 +47,11 @@ __attribute__((section(".vectors"), used)) const vector_table_t port_vectors = {
         NULL,
         NULL,
         NULL,
-        Fault_Handler, /* SVCall */
+        SVC_Handler,
         Fault_Handler, /* debug monitor */
         NULL,
-        Fault_Handler, /* PendSV */
-        Fault_Handler, /* SysTick */
+        PendSV_Handler,
+        SysTick_Handler,
     },
 };
 

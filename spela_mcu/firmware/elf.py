@@ -176,6 +176,7 @@ def _functions_from(elf: ELFFile, folder: str) -> set[int]:
 def _symbols(elf: ELFFile) -> tuple[tuple[Symbol, ...], tuple[tuple[int, int], ...]]:
     table: Any = elf.get_section_by_name(".symtab")
     symbols: list[Symbol] = []
+    aliases: list[Symbol] = []
     marks: dict[int, list[tuple[int, str]]] = defaultdict(list)  # by section
     for entry in table.iter_symbols():
         kind, name = entry["st_info"]["type"], entry.name
@@ -184,7 +185,12 @@ def _symbols(elf: ELFFile) -> tuple[tuple[Symbol, ...], tuple[tuple[int, int], .
         elif name and kind in ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE"):
             is_function = kind == "STT_FUNC"
             address = entry["st_value"] & ~1 if is_function else entry["st_value"]
-            symbols.append(Symbol(name, address, entry["st_size"], is_function))
+            is_alias = is_function and entry["st_info"]["bind"] == "STB_WEAK"
+            into = aliases if is_alias else symbols
+            into.append(Symbol(name, address, entry["st_size"], is_function))
+    # A weak name of what has another one says less of it: vectors that nothing handles are faults.
+    taken = {symbol.address for symbol in symbols if symbol.is_function}
+    symbols += (alias for alias in aliases if alias.address not in taken)
     symbols.sort(key=lambda symbol: (symbol.address, symbol.name))
     return tuple(_sized(symbols)), _code_ranges(elf, marks)
 

@@ -6,6 +6,9 @@
 #include "port.h"
 #include "spela_store.h"
 #include "toy_model.h"
+#ifdef STORE_NMI
+#include "flash_stm32l4.h"
+#endif
 
 #ifndef STEPS
 #define STEPS 200U
@@ -24,6 +27,16 @@ void port_on_fault(const port_exception_t *exception) {
     (void)exception;
     port_write((uint8_t)'!');
 }
+
+#ifdef STORE_NMI
+void NMI_Handler(void);
+
+void NMI_Handler(void) {
+    if (!spela_flash_on_nmi()) {
+        port_write((uint8_t)'!');
+    }
+}
+#endif
 
 static void say(uint32_t number) {
     for (uint32_t shift = 32U; shift > 0U; shift -= 4U) {
