@@ -169,10 +169,7 @@ class Network:
         r = (layer.A * out.I) >> 18
         if self.loss == "log_cosine":
             r = (r * (2**28 // (2**15 - p))) >> 14
-        decay = 0
-        if self.halve_rate_every:
-            quotient = self.samples // self.halve_rate_every
-            decay = clip(quotient - self.rate_halvings + 1, 0, self.rate_halvings)
+        decay = self.decay()
         sh = max(0, 27 + layer.B + out.shift - out.t + 2 * layer.halvings + decay)
         found = []
         for value, z in zip(u, out.z, strict=True):
@@ -182,6 +179,13 @@ class Network:
             found.append(clip(exact, -(2**15), 2**15 - 1))
             self.clipped += found[-1] != exact
         return found
+
+    def decay(self):
+        """Of the rate [5]."""
+        if not self.halve_rate_every:
+            return 0
+        quotient = self.samples // self.halve_rate_every
+        return clip(quotient - self.rate_halvings + 1, 0, self.rate_halvings)
 
     def learn(self, sample, y):
         """One step [5]; every layer's multipliers, None where it does not learn."""
@@ -219,17 +223,26 @@ class Network:
                 row[i] = clip(row[i] + ((total + d[i]) >> layer.U), layer.low, layer.high)
         layer.updates += len(layer.pending)
         layer.pending = []
+        self.scan(layer)
+
+    def scan(self, layer):
+        """Halvings [5]."""
         if layer.updates >= 256:
             layer.updates = 0
-            ends = sum(w in (layer.low, layer.high) for row in layer.w for w in row)
-            if 64 * ends > len(layer.w) * n and layer.halvings < 15:
+            weights = [w for row in layer.w for w in row]
+            ends = sum(w in (layer.low, layer.high) for w in weights)
+            if 64 * ends > len(weights) and layer.halvings < 15:
                 layer.w = [[(w + ((w >> 1) & 1)) >> 1 for w in row] for row in layer.w]
                 layer.halvings += 1
+
+    def matrices(self):
+        """All that has weights, in the order of the digest."""
+        return self.layers
 
     def digest(self):
         """Section 7."""
         crc = zlib.crc32(struct.pack("<II", self.dither, self.samples))
-        for layer in self.layers:
+        for layer in self.matrices():
             crc = zlib.crc32(struct.pack("<II", layer.updates, layer.halvings), crc)
             crc = zlib.crc32(packed(layer.w, 1 if layer.U == 16 else 2), crc)
             if self.batch > 1:

@@ -5,7 +5,7 @@ Slow, and as near to docs/arithmetic-convolution.md as can be.
 
 from dataclasses import dataclass
 
-from by_the_book import advance, clip, floor_sqrt, pad, rsr
+from by_the_book import Layer, Network, advance, argmax, clip, floor_sqrt, pad, rsr
 
 
 def block(numbers):
@@ -25,12 +25,24 @@ class Convolution:
     stride: tuple
     pool: tuple
     grid: tuple
-    w: list
-    P: list
-    e: list
-    k: int
-    A: tuple  # of the read-out's rate, of the filters'
-    B: tuple
+    filters: Layer  # w[f][i]; no embeddings
+    readout: Layer  # w is the text's P
+
+    @property
+    def w(self):
+        return self.filters.w
+
+    @property
+    def P(self):  # noqa: N802 - the text's letter
+        return self.readout.w
+
+    @property
+    def e(self):
+        return self.readout.e
+
+    @property
+    def k(self):
+        return self.readout.k
 
     @property
     def pooled(self):
@@ -109,11 +121,11 @@ class Convolution:
         return [sum(row[i] * u[d] for d, row in enumerate(self.P)) for i in range(len(self.P[0]))]
 
     def factors(self, u, I, t, shifts):  # noqa: E741, N803
-        """Of the read-out and of the filters; shifts: sp, sa, sm, and of the two rates."""
+        """Of the read-out and of the filters; shifts: sp, sa, sm, and those of the two rates."""
         sp, sa, sm, of_readout, of_filters = shifts
 
-        def scaled(values, which, shift, low, high):
-            rate = (self.A[which] * I) >> 18
+        def scaled(values, layer, shift, low, high):
+            rate = (layer.A * I) >> 18
             shift = max(0, shift)
             return [0 if shift > 30 else clip(rsr(v * rate, shift), low, high) for v in values]
 
@@ -124,10 +136,10 @@ class Convolution:
         most = 2**15 - 1
         if positions > 256:
             most = 2 ** (23 - (positions - 1).bit_length()) - 1
-        own = scaled(u, 0, 27 + self.B[0] + sp - t + of_readout, -(2**15), 2**15 - 1)
-        shift = 27 + self.B[1] + sp + sa + sm + pre - t - se + of_filters
+        own = scaled(u, self.readout, 27 + sp - t + of_readout, -(2**15), 2**15 - 1)
+        shift = 27 + sp + sa + sm + pre - t - se + of_filters
         low = -(2**15) if most == 2**15 - 1 else -most
-        return own, scaled([rsr(v, se) for v in error], 1, shift, low, most)
+        return own, scaled([rsr(v, se) for v in error], self.filters, shift, low, most)
 
     def sums(self, x, h, places, factors):
         """What each filter's weights get, before rounding."""
@@ -157,3 +169,70 @@ class Convolution:
             for i, total in enumerate(acc):
                 row[i] = clip(row[i] + ((total + d[i]) >> 16), -128, 127)
         return dither
+
+
+@dataclass
+class ConvolutionalNetwork(Network):
+    """Convolutions, then dense layers."""
+
+    convolutions: tuple = ()
+
+    def matrices(self):
+        return [
+            *(part for one in self.convolutions for part in (one.filters, one.readout)),
+            *self.layers,
+        ]
+
+    def coefficients(self, scores, I, t, k, y):  # noqa: E741, N803
+        cos = [rsr(s * I, 17 + k - t) for s in scores]
+        found = [2**14 * (c == y) for c in range(len(scores))]
+        if self.loss == "log_cosine":
+            found[y] = 2**28 // (2**15 - cos[y])
+        if self.loss == "margin":
+            q = argmax(scores, without=y)
+            found[q] = -(2**14)
+            if cos[y] - cos[q] >= self.theta:
+                return None
+        return found
+
+    def learn_convolution(self, one, x, y):
+        """What a convolution makes of its input, which it learns from."""
+        h, sm, places = one.map(x)
+        a, sa = one.cells(h)
+        p, sp, n, scores = one.answer(a)
+        if n:
+            u, inverse, t = one.tangent(p, scores, [0] * len(scores))
+            wanted = self.coefficients(scores, inverse, t, one.k, y)
+            if wanted is not None:
+                u, inverse, t = one.tangent(p, scores, wanted)
+                rates = [
+                    part.B + 2 * part.halvings + self.decay() for part in (one.readout, one.filters)
+                ]
+                own, below = one.factors(u, inverse, t, (sp, sa, sm, *rates))
+                one.readout.pending.append((a, own))
+                self.apply(one.readout)
+                self.dither = one.learn_filters(one.sums(x, h, places, below), self.dither)
+                one.filters.updates += 1
+                self.scan(one.filters)
+        return h
+
+    def learn(self, sample, y):
+        x = list(sample)
+        for one in self.convolutions:
+            x = self.learn_convolution(one, x, y)
+        return super().learn(x, y)
+
+    def infer(self, sample):
+        x, found = list(sample), []
+        for one in self.convolutions:
+            x, _, _ = one.map(x)
+            p, _, n, scores = one.answer(one.cells(x)[0])
+            if n:
+                _, inverse, t = one.tangent(p, scores, [0] * len(scores))
+                label = argmax(scores)
+                cos = [rsr(s * inverse, 17 + one.k - t) for s in scores]
+                margin = cos[label] - cos[argmax(scores, without=label)]
+                found.append((label, cos[label], min(32767, margin), scores))
+            else:
+                found.append((0, 0, 0, scores))
+        return [*found, *super().infer(x)]

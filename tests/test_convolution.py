@@ -3,24 +3,31 @@
 import re
 from functools import lru_cache
 
-import convolution_by_the_book
 import numpy as np
 import pytest
 from cffi import FFI
+from convolutional import book_convolution
 
 from spela_mcu.backbone.graph import Shape
 from spela_mcu.embedding import class_embeddings
 from spela_mcu.fixed_point.arithmetic import LCG_INCREMENT, LCG_MULTIPLIER, draw
-from spela_mcu.fixed_point.convolution import ConvolutionPlan, convolve, read_out
+from spela_mcu.fixed_point.convolution import convolve, read_out
 from spela_mcu.fixed_point.convolution_learning import (
+    apply_sums,
     direction,
     factors,
     filter_sums,
-    update_filters,
+)
+from spela_mcu.fixed_point.layer import (
+    LAYER_READOUT,
+    ConvolutionPlan,
+    ExitPlan,
+    LayerPlan,
+    LearnerPlan,
 )
 from spela_mcu.fixed_point.layout import pack, padded, unpack
 from spela_mcu.fixed_point.maps import Window
-from spela_mcu.fixed_point.plan import ExitPlan, LearnerPlan, MatrixPlan, scale_embeddings
+from spela_mcu.fixed_point.plan import scale_embeddings
 from spela_mcu.host.network import compile_library, declarations
 from spela_mcu.resources import resource_directory
 
@@ -40,14 +47,12 @@ UNITS = 4
 
 
 def plan_of(window, rate_shift=20):
+    """The read-out of such a convolution."""
     embedding = ExitPlan(*scale_embeddings(class_embeddings("simplex", CLASSES, UNITS, 1)))
     learner = LearnerPlan(40_000, rate_shift, 16)
-    return ConvolutionPlan(
-        window,
-        MatrixPlan(window.patch, window.filters, 8, 1.0, 1, learner),
-        MatrixPlan(window.cell_inputs, UNITS, 8, 1.0, 2, learner),
-        embedding,
-    )
+    filters = ConvolutionPlan(window.patch, window.filters, 8, 1.0, 1, learner, window)
+    parts = (learner, 0, embedding, LAYER_READOUT, filters)
+    return LayerPlan(window.cell_inputs, UNITS, 8, 1.0, 2, *parts)
 
 
 def weights_of(plan, rng, kind):
@@ -58,35 +63,16 @@ def weights_of(plan, rng, kind):
             return rng.integers(-128, 128, (shape.units, shape.inputs))
         return np.full((shape.units, shape.inputs), -128)
 
-    return matrix(plan.filters), matrix(plan.readout)
+    return matrix(plan.convolution), matrix(plan)
 
 
 def input_of(plan, rng, kind):
-    size = plan.window.map.size
+    size = plan.convolution.window.map.size
     if kind == "any":
         return rng.integers(-128, 128, size)
     if kind == "sparse":
         return rng.integers(-128, 128, size) * (rng.random(size) < 0.1)
     return np.full(size, {"least": -128, "zero": 0}[kind])
-
-
-def book_of(plan, filters, readout):
-    window = plan.window
-    return convolution_by_the_book.Convolution(
-        *window.map,
-        *(tuple(sides) for sides in (window.kernel, window.stride, window.pool, window.grid)),
-        filters.tolist(),
-        readout.tolist(),
-        plan.exit.embedding.tolist(),
-        plan.exit.embedding_shift,
-        *zip(
-            *(
-                (part.learner.rate_mantissa, part.learner.rate_shift)
-                for part in (plan.readout, plan.filters)
-            ),
-            strict=True,
-        ),
-    )
 
 
 @lru_cache(maxsize=1)
@@ -110,7 +96,7 @@ class C:
 
     def __init__(self, plan, filters):
         self.ffi, self.c = library()
-        window = plan.window
+        window = plan.convolution.window
         self.plan = plan
         self.window = self.ffi.new(
             "spela_window_t *",
@@ -118,7 +104,7 @@ class C:
                 *window.map,
                 window.filters,
                 *([*sides] for sides in (window.kernel, window.stride, window.pool, window.grid)),
-                plan.sum_shift,
+                plan.convolution.sum_shift,
             ],
         )
         self.filters = self.ffi.new(
@@ -126,7 +112,7 @@ class C:
         )
 
     def map(self, values):
-        window = self.plan.window
+        window = self.plan.convolution.window
         size = window.pooled.size
         room = [
             self.ffi.new("int8_t[]", window.patch),
@@ -142,7 +128,7 @@ class C:
         return values.astype(np.int64), shift, list(places)
 
     def cells(self, values):
-        size = self.plan.window.cell_inputs
+        size = self.plan.convolution.window.cell_inputs
         sums = self.ffi.new("int32_t[]", size)
         inputs = self.ffi.new("int8_t[]", values.tolist())
         self.c.spela_sum_cells(self.window, inputs, sums)
@@ -160,7 +146,7 @@ class C:
         return list(error)[: readout.shape[1]]
 
     def learn_filters(self, inputs, pooled, places, factors, state):
-        window = self.plan.window
+        window = self.plan.convolution.window
         parts = [
             self.ffi.new("int8_t[]", inputs.tolist()),
             self.ffi.new("int8_t[]", pooled.tolist()),
@@ -193,33 +179,34 @@ def test_forward_is_equal(window, weights, inputs):
     filters, readout = weights_of(plan, rng, weights)
     values = input_of(plan, rng, inputs)
 
-    map = convolve(plan, filters, values)
-    answer = read_out(plan, readout, map)
+    made = convolve(plan.convolution, filters, values)
+    reading = read_out(plan, readout, made)
+    projection = reading.output.activation
 
-    book = book_of(plan, filters, readout)
+    book = book_convolution(plan, filters, readout)
     h, shift, places = book.map(values.tolist())
-    assert map.block.values.reshape(-1).tolist() == h
-    assert map.block.shift == shift
+    assert made.block.values.reshape(-1).tolist() == h
+    assert made.block.shift == shift
     a, cell_shift = book.cells(h)
-    assert (answer.cells.values.tolist(), answer.cells.shift) == (a, cell_shift)
+    assert (reading.cells.values.tolist(), reading.cells.shift) == (a, cell_shift)
     p, p_shift, norm, scores = book.answer(a)
-    assert (answer.projection.values.tolist(), answer.projection.shift) == (p, p_shift)
-    assert (answer.squared_norm, answer.scores.tolist()) == (norm, scores)
+    assert (projection.values.tolist(), projection.shift) == (p, p_shift)
+    assert (projection.squared_norm, reading.output.scores.tolist()) == (norm, scores)
 
     chip = C(plan, filters)
     c_values, c_shift, c_places = chip.map(values)
     assert (c_values.tolist(), c_shift, c_places) == (h, shift, places)
     assert chip.cells(c_values) == (a, cell_shift)
-    assert places_in_blocks(window, map.places).tolist() == places
+    assert places_in_blocks(window, made.places).tolist() == places
 
 
 def test_the_greatest_sum_fits_a_map():
     plan = plan_of(WINDOWS["picture"])
-    filters = np.full((5, plan.window.patch), -128)
-    map = convolve(plan, filters, np.full(plan.window.map.size, -128))
-    assert map.block.values.max() >= 64
-    most = plan.window.patch * 2**14
-    assert (most >> plan.sum_shift) < 2**15 <= most >> (plan.sum_shift - 1)
+    filters = np.full((5, plan.convolution.window.patch), -128)
+    made = convolve(plan.convolution, filters, np.full(plan.convolution.window.map.size, -128))
+    assert made.block.values.max() >= 64
+    most = plan.convolution.window.patch * 2**14
+    assert (most >> plan.convolution.sum_shift) < 2**15 <= most >> (plan.convolution.sum_shift - 1)
 
 
 LARGE = Window.of(Shape(40, 44, 1), 2, kernel=3, stride=1, pool=1, grid=2)
@@ -234,33 +221,36 @@ def test_learning_is_equal(window, rate_shift, inputs):
     filters, readout = weights_of(plan, rng, "any")
     values = input_of(plan, rng, inputs)
     coefficients = rng.integers(-(2**14), 2**14, CLASSES)
-    book, chip = book_of(plan, filters, readout), C(plan, filters)
+    book, chip = book_convolution(plan, filters, readout), C(plan, filters)
 
-    map = convolve(plan, filters, values)
-    answer = read_out(plan, readout, map)
-    assert answer.squared_norm
-    towards = direction(plan, answer, coefficients)
+    made = convolve(plan.convolution, filters, values)
+    reading = read_out(plan, readout, made)
+    projection = reading.output.activation
+    assert projection.squared_norm
+    towards = direction(plan, reading.output, coefficients)
     found = factors(
         plan,
-        map,
-        answer,
+        made,
+        reading,
         towards,
         readout,
         readout_rate_shift=rate_shift + 3,
         filters_rate_shift=rate_shift + 1,
     )
-    sums = filter_sums(plan, map, found.filters)
+    sums = filter_sums(plan.convolution, made, found.filters)
     state = 12345
     states, state_after = draw(state, padded(window.patch))
     noise = (states[: window.patch] >> 16).astype(np.int64)
-    learned = update_filters(plan.filters, filters, sums, noise)
+    learned = filters.copy()
+    apply_sums(plan.convolution, learned, sums, noise)
 
-    h, places = map.block.values.reshape(-1), places_in_blocks(window, map.places).tolist()
+    h, places = made.block.values.reshape(-1), places_in_blocks(window, made.places).tolist()
     u, inverse, t = book.tangent(
-        answer.projection.values.tolist(), answer.scores.tolist(), coefficients.tolist()
+        projection.values.tolist(), reading.output.scores.tolist(), coefficients.tolist()
     )
     assert (towards.tangent.tolist(), towards.mantissa, towards.exponent) == (u, inverse, t)
-    shifts = (answer.projection.shift, answer.cells.shift, map.block.shift, 3, 1)
+    rates = (rate_shift + 3, rate_shift + 1)
+    shifts = (projection.shift, reading.cells.shift, made.block.shift, *rates)
     own, below = book.factors(u, inverse, t, shifts)
     assert found.readout.tolist() == own
     assert any(own)

@@ -207,7 +207,7 @@ def test_multipliers_are_the_float_rule_rounded(loss):
     network = IntegerNetwork.untrained(plan)
     samples, labels = stream(30, 6, 50)
     for sample, label in zip(samples.astype(np.int64), labels, strict=True):
-        output = network._forward(0, sample)
+        output = network._dense(0, sample)
         found = multipliers(plan, layer, output, int(label), layer.learner.rate_shift)
         h = np.maximum(output.activation.sums, 0) / layer.weight_scale
         embedding = layer.exit.embedding / 2.0**layer.exit.embedding_shift

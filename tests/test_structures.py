@@ -11,16 +11,10 @@ from toy import toy, toy_spec
 
 from spela_mcu.fixed_point import structures
 from spela_mcu.fixed_point.fields import POINTER
+from spela_mcu.fixed_point.layer import LAYER_DENSE, ExitPlan, LayerPlan, LearnerPlan
 from spela_mcu.fixed_point.layout import pack, place
 from spela_mcu.fixed_point.network import IntegerNetwork
-from spela_mcu.fixed_point.plan import (
-    LAYER_DENSE,
-    ExitPlan,
-    FixedPointPlan,
-    LayerPlan,
-    LearnerPlan,
-    make_plan,
-)
+from spela_mcu.fixed_point.plan import FixedPointPlan, make_plan
 from spela_mcu.fixed_point.structures import LAYER_FIELDS, LOSS_NUMBERS, MODEL_FIELDS
 from spela_mcu.host.network import declarations
 from spela_mcu.resources import resource_directory

@@ -7,45 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spela_mcu.fixed_point.arithmetic import Int64, shift_right_rounded
-from spela_mcu.fixed_point.maps import Window, cell_sums, patches, pool
-from spela_mcu.fixed_point.plan import ExitPlan, MatrixPlan
-
-MAP_BITS = 15
-"""Outputs before pooling are at most this wide, so that a map of them takes two bytes a value."""
-
-
-@dataclass(frozen=True, eq=False)
-class ConvolutionPlan:
-    """A convolution: its filters make a map, its read-out answers for it.
-
-    Attributes:
-        window: its geometry.
-        filters: whose inputs are a patch.
-        readout: whose inputs are the cells' sums.
-        exit: class embeddings of the read-out's units.
-    """
-
-    window: Window
-    filters: MatrixPlan
-    readout: MatrixPlan
-    exit: ExitPlan
-
-    @property
-    def sum_shift(self) -> int:
-        """By which a filter's sum is shifted, so that the greatest possible fits `MAP_BITS`."""
-        return max(0, (self.window.patch << 14).bit_length() - MAP_BITS)
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of the map, without the exit."""
-        used = self.window.pooled.positions * self.window.pool.area
-        return used * self.filters.macs
-
-    @property
-    def exit_macs(self) -> int:
-        """Multiply-accumulates of the exit."""
-        return self.readout.macs + self.exit.macs
+from spela_mcu.fixed_point.arithmetic import Activation, Int64, shift_right_rounded
+from spela_mcu.fixed_point.layer import ConvolutionPlan, LayerPlan
+from spela_mcu.fixed_point.learning import Output
+from spela_mcu.fixed_point.maps import cell_sums, patches, pool
 
 
 @dataclass(frozen=True)
@@ -81,49 +46,52 @@ class Map:
     places: NDArray[np.int64]
     block: Block
 
+    @property
+    def values(self) -> Int64:
+        """The map as the next layer takes it, [pooled]."""
+        return self.block.values.reshape(-1)
+
 
 @dataclass(frozen=True)
-class Answer:
+class Reading:
     """What a read-out makes of a map.
 
     Attributes:
         cells: its inputs, [cells * filters].
-        projection: its units.
-        squared_norm: of these.
-        scores: int64 [classes].
+        output: its activation, which is linear, and its scores.
     """
 
     cells: Block
-    projection: Block
-    squared_norm: int
-    scores: Int64
+    output: Output
 
 
-def convolve(plan: ConvolutionPlan, filters: Int64, values: Int64) -> Map:
+def convolve(plan: ConvolutionPlan, weights: Int64, values: Int64) -> Map:
     """The map for an input map.
 
     Args:
         plan: the convolution.
-        filters: weights [filters, patch].
+        weights: [filters, patch].
         values: int64 [rows * columns * channels] in [-128, 127].
     """
     window = plan.window
     seen = patches(window, values.reshape(window.map))
-    sums = seen @ filters.T  # |sum| <= patch * 2^14 <= 2^30
+    sums = seen @ weights.T  # |sum| <= patch * 2^14 <= 2^30
     outputs = np.minimum(shift_right_rounded(np.maximum(sums, 0), plan.sum_shift), 32767)
     maxima, places = pool(window, outputs)
     return Map(seen, places, block(maxima))
 
 
-def read_out(plan: ConvolutionPlan, readout: Int64, map: Map) -> Answer:
+def read_out(layer: LayerPlan, weights: Int64, map: Map) -> Reading:
     """The exit's scores for a map.
 
     Args:
-        plan: the convolution.
-        readout: weights [units, cells * filters].
+        layer: the read-out of a convolution.
+        weights: [units, cells * filters].
         map: what `convolve` made.
     """
-    cells = block(cell_sums(plan.window, map.block.values))
-    projection = block(readout @ cells.values)
-    values = projection.values
-    return Answer(cells, projection, int(values @ values), plan.exit.embedding @ values)
+    assert layer.convolution is not None
+    cells = block(cell_sums(layer.convolution.window, map.block.values))
+    sums = weights @ cells.values
+    own = block(sums)
+    activation = Activation(sums, own.values, own.shift, int(own.values @ own.values))
+    return Reading(cells, Output(activation, layer.exit.embedding @ own.values))

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.fixed_point.arithmetic import Int64
+from spela_mcu.fixed_point.layer import LayerPlan
 from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
-from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
+from spela_mcu.fixed_point.plan import FixedPointPlan
 
 UNKNOWN = 0xFFFF
 """The label of a sample that is rejected: SPELA_UNKNOWN."""

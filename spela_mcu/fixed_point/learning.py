@@ -17,8 +17,9 @@ from spela_mcu.fixed_point.arithmetic import (
     inverse_norm,
     shift_right_rounded,
 )
+from spela_mcu.fixed_point.layer import LayerPlan, MatrixPlan
 from spela_mcu.fixed_point.layout import padded
-from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan, MatrixPlan
+from spela_mcu.fixed_point.plan import FixedPointPlan
 
 MULTIPLIER_MIN, MULTIPLIER_MAX = -(1 << 15), (1 << 15) - 1
 LARGEST_SHIFT = 30

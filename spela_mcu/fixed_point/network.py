@@ -19,16 +19,26 @@ from spela_mcu.fixed_point.arithmetic import (
     inverse_norm,
 )
 from spela_mcu.fixed_point.classifier import Classifier
+from spela_mcu.fixed_point.convolution import Map, Reading, convolve, read_out
+from spela_mcu.fixed_point.convolution_learning import (
+    apply_sums,
+    coefficients,
+    direction,
+    factors,
+    filter_sums,
+)
+from spela_mcu.fixed_point.layer import LayerPlan, MatrixPlan
 from spela_mcu.fixed_point.layout import pack
 from spela_mcu.fixed_point.learning import (
     Output,
     PendingUpdate,
+    UpdateCount,
     apply,
     best_class,
     dither,
     multipliers,
 )
-from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan, MatrixPlan
+from spela_mcu.fixed_point.plan import FixedPointPlan
 
 SCAN_INTERVAL = 256
 """A layer is scanned for saturated weights after this many of its updates."""
@@ -132,11 +142,12 @@ class IntegerNetwork(Classifier):
 
     Attributes:
         plan: the network's formats.
-        initial: each layer's weights at the start, int64 [units, inputs]; `reset` returns there.
-        layers: each layer's learned state.
+        initial: the weights of each of the plan's matrices at the start, int64 [units, inputs];
+            `reset` returns there.
+        layers: each matrix's learned state.
         dither_state: state of the generator of stochastic rounding.
         samples: samples learned.
-        counts: quantisation's effects, per layer.
+        counts: quantisation's effects, per matrix.
     """
 
     plan: FixedPointPlan
@@ -147,7 +158,7 @@ class IntegerNetwork(Classifier):
     counts: list[QuantizationCounts] = field(init=False)
 
     def __post_init__(self) -> None:
-        for layer, weights in zip(self.plan.layers, self.initial, strict=True):
+        for layer, weights in zip(self.plan.matrices, self.initial, strict=True):
             if weights.shape != (layer.units, layer.inputs):
                 raise ValueError(f"weights are {weights.shape}, not {layer.units, layer.inputs}")
             if weights.min() < layer.weight_min or weights.max() > layer.weight_max:
@@ -157,14 +168,14 @@ class IntegerNetwork(Classifier):
     @classmethod
     def untrained(cls, plan: FixedPointPlan) -> Self:
         """A network with seeded random weights."""
-        return cls(plan, tuple(untrained_weights(layer) for layer in plan.layers))
+        return cls(plan, tuple(untrained_weights(matrix) for matrix in plan.matrices))
 
     @classmethod
     def quantized(cls, plan: FixedPointPlan, weights: list[NDArray[np.float32]]) -> Self:
-        """A network that starts from float weights [units, inputs], one array per layer."""
+        """A network that starts from float weights [units, inputs], one array per matrix."""
         return cls(
             plan,
-            tuple(quantize_weights(*pair) for pair in zip(plan.layers, weights, strict=True)),
+            tuple(quantize_weights(*pair) for pair in zip(plan.matrices, weights, strict=True)),
         )
 
     def reset(self) -> None:
@@ -172,34 +183,56 @@ class IntegerNetwork(Classifier):
         self.layers = [LayerState(weights.copy()) for weights in self.initial]
         self.dither_state = self.plan.dither_seed
         self.samples = 0
-        self.counts = [QuantizationCounts() for _ in self.plan.layers]
+        self.counts = [QuantizationCounts() for _ in self.plan.matrices]
 
     # -------------------------------------------------------------------- inference
 
-    def _forward(self, index: int, inputs: Int64) -> Output:
-        layer = self.plan.layers[index]
-        activation = activate(self.layers[index].weights @ inputs, layer.leak_shift)
+    def _dense(self, index: int, inputs: Int64) -> Output:
+        layer, weights = self.plan.layers[index], self._weights(index)
+        activation = activate(weights @ inputs, layer.leak_shift)
         return Output(activation, layer.exit.embedding @ activation.values)
+
+    def _weights(self, index: int) -> Int64:
+        return self.layers[self.plan.matrix_index(index)].weights
+
+    def _convolve(self, index: int, values: Int64) -> tuple[Map, Reading]:
+        layer, own = self.plan.layers[index], self.plan.matrix_index(index)
+        assert layer.convolution is not None
+        map = convolve(layer.convolution, self.layers[own - 1].weights, values)
+        return map, read_out(layer, self.layers[own].weights, map)
+
+    def _forward(self, index: int, values: Int64) -> tuple[Output, Int64]:
+        """A layer's answer, and what it hands on."""
+        if self.plan.layers[index].convolution is None:
+            output = self._dense(index, values)
+            return output, output.activation.values
+        map, reading = self._convolve(index, values)
+        return reading.output, map.values
 
     def _infer(self, sample: NDArray[np.int8]) -> tuple[ExitAnswer, ...]:
         self.flush()
         values = first_inputs(self.plan, sample)
         answers = []
         for index, layer in enumerate(self.plan.layers):
-            output = self._forward(index, values)
+            output, values = self._forward(index, values)
             answers.append(exit_answer(layer, output))
-            values = output.activation.values
         return tuple(answers)
 
     def _predict_exits(self, samples: NDArray[np.int8]) -> NDArray[np.int64]:
         self.flush()
         values = first_inputs(self.plan, samples)
         labels = np.empty((len(self.plan.layers), len(values)), np.int64)
-        for index, (layer, state) in enumerate(zip(self.plan.layers, self.layers, strict=True)):
-            sums = exact_product(values, state.weights.T)
-            activations = [activate(row, layer.leak_shift).values for row in sums]
-            values = np.array(activations, np.int64).reshape(sums.shape)
-            labels[index] = np.argmax(exact_product(values, layer.exit.embedding.T), axis=1)
+        for index, layer in enumerate(self.plan.layers):
+            if layer.convolution is None:
+                sums = exact_product(values, self._weights(index).T)
+                activations = [activate(row, layer.leak_shift).values for row in sums]
+                values = np.array(activations, np.int64).reshape(sums.shape)
+                scores = exact_product(values, layer.exit.embedding.T)
+                labels[index] = np.argmax(scores, axis=1)
+            else:
+                found = [self._forward(index, sample) for sample in values]
+                labels[index] = [best_class(output.scores) for output, _ in found]
+                values = np.array([onward for _, onward in found])
         return labels
 
     # --------------------------------------------------------------------- learning
@@ -207,11 +240,16 @@ class IntegerNetwork(Classifier):
     def _learn(self, sample: NDArray[np.int8], label: int) -> int:
         values = first_inputs(self.plan, sample)
         prediction = 0
-        for index in range(len(self.plan.layers)):
-            output = self._forward(index, values)
-            self._learn_layer(index, values, output, label)
+        for index, layer in enumerate(self.plan.layers):
+            if layer.convolution is None:
+                output = self._dense(index, values)
+                self._learn_layer(index, values, output, label)
+                values = output.activation.values  # as it was before the update
+            else:
+                map, reading = self._convolve(index, values)
+                self._learn_convolution(index, map, reading, label)
+                output, values = reading.output, map.values
             prediction = best_class(output.scores)
-            values = output.activation.values  # as it was before the update
         self.samples = min(self.samples + 1, COUNTER_MAX)
         return prediction
 
@@ -223,20 +261,57 @@ class IntegerNetwork(Classifier):
         intervals = self.samples // self.plan.halve_rate_every
         return min(max(intervals - most + 1, 0), most)
 
+    def _rate_shift(self, matrix: int) -> int:
+        """The rate's current shift, halvings of weights and rate included."""
+        rescalings = 0 if self.plan.weight_decay else self.layers[matrix].halvings
+        learner = self.plan.matrices[matrix].learner
+        return learner.rate_shift + 2 * rescalings + self._rate_halvings()
+
     def _learn_layer(self, index: int, inputs: Int64, output: Output, label: int) -> None:
-        plan, layer, state = self.plan, self.plan.layers[index], self.layers[index]
+        plan, own = self.plan, self.plan.matrix_index(index)
         if output.activation.squared_norm == 0:
-            self.counts[index].silent += 1
-        rescalings = 0 if plan.weight_decay else state.halvings
-        rate_shift = layer.learner.rate_shift + 2 * rescalings + self._rate_halvings()
-        factors = multipliers(plan, layer, output, label, rate_shift)
-        if factors is None:
+            self.counts[own].silent += 1
+        factors = multipliers(plan, plan.layers[index], output, label, self._rate_shift(own))
+        if factors is not None:
+            self._count(own, factors.clipped)
+            self._add(own, PendingUpdate(inputs, factors.values))
+
+    def _learn_convolution(self, index: int, map: Map, reading: Reading, label: int) -> None:
+        """The read-out learns as a dense layer does, then the filters from its error."""
+        plan, layer, own = self.plan, self.plan.layers[index], self.plan.matrix_index(index)
+        assert layer.convolution is not None
+        if reading.output.activation.squared_norm == 0:
+            self.counts[own].silent += 1
             return
-        self.counts[index].layer_updates += 1
-        self.counts[index].multipliers_clipped += factors.clipped
-        state.pending.append(PendingUpdate(inputs, factors.values))
-        if len(state.pending) == plan.batch:
-            self._apply(index)
+        wanted = coefficients(plan, layer, reading.output, label)
+        if wanted is None:
+            return
+        found = factors(
+            layer,
+            map,
+            reading,
+            direction(layer, reading.output, wanted),
+            self.layers[own].weights,
+            readout_rate_shift=self._rate_shift(own),
+            filters_rate_shift=self._rate_shift(own - 1),
+        )
+        self._count(own, found.readout_clipped)
+        self._count(own - 1, found.filters_clipped)
+        self._add(own, PendingUpdate(reading.cells.values, found.readout))
+        sums = filter_sums(layer.convolution, map, found.filters)
+        noise, self.dither_state = dither(plan, layer.convolution, self.dither_state)
+        done = apply_sums(layer.convolution, self.layers[own - 1].weights, sums, noise)
+        self._applied(own - 1, done, 1)
+
+    def _count(self, matrix: int, clipped: int) -> None:
+        self.counts[matrix].layer_updates += 1
+        self.counts[matrix].multipliers_clipped += clipped
+
+    def _add(self, matrix: int, update: PendingUpdate) -> None:
+        state = self.layers[matrix]
+        state.pending.append(update)
+        if len(state.pending) == self.plan.batch:
+            self._apply(matrix)
 
     def flush(self) -> None:
         """Applies all pending updates; inference does so by itself."""
@@ -245,18 +320,23 @@ class IntegerNetwork(Classifier):
                 self._apply(index)
 
     def _apply(self, index: int) -> None:
-        """Applies a layer's pending updates, one or more, and looks for saturated weights."""
-        layer, state = self.plan.layers[index], self.layers[index]
-        noise, self.dither_state = dither(self.plan, layer, self.dither_state)
-        done = apply(layer, state.weights, state.pending, noise)
-        counts = self.counts[index]
+        """Applies a matrix's pending updates, one or more."""
+        matrix, state = self.plan.matrices[index], self.layers[index]
+        noise, self.dither_state = dither(self.plan, matrix, self.dither_state)
+        done = apply(matrix, state.weights, state.pending, noise)
+        count = len(state.pending)
+        state.pending = []
+        self._applied(index, done, count)
+
+    def _applied(self, index: int, done: UpdateCount, count: int) -> None:
+        """Counts updates that were applied, and looks for saturated weights."""
+        counts, state = self.counts[index], self.layers[index]
         counts.applications += 1
-        counts.flushed += len(state.pending) < self.plan.batch
+        counts.flushed += count < self.plan.batch
         counts.updates_made += done.made
         counts.updates_rounded_to_zero += done.to_zero
         counts.updates_saturated += done.saturated
-        state.updates += len(state.pending)
-        state.pending = []
+        state.updates += count
         if state.updates >= SCAN_INTERVAL:
             state.updates = 0
             if self.saturated(index) * SATURATED_SHARE > state.weights.size and (
@@ -266,13 +346,13 @@ class IntegerNetwork(Classifier):
                 state.halvings = min(state.halvings + 1, COUNTER_MAX)
 
     def saturated(self, index: int) -> int:
-        """How many weights of a layer are at an end of their range."""
-        layer, weights = self.plan.layers[index], self.layers[index].weights
+        """How many weights of a matrix are at an end of their range."""
+        layer, weights = self.plan.matrices[index], self.layers[index].weights
         ends = (weights == layer.weight_min) | (weights == layer.weight_max)
         return int(np.count_nonzero(ends))
 
     def quantization(self) -> tuple[LayerQuantization, ...]:
-        """The integer format's effect on each layer's learning, since the start."""
+        """The integer format's effect on each matrix's learning, since the start."""
         return tuple(
             LayerQuantization(
                 updates=counts.layer_updates,
@@ -291,7 +371,7 @@ class IntegerNetwork(Classifier):
     # ------------------------------------------------------------------------ state
 
     def packed_weights(self, index: int) -> bytes:
-        """A layer's weights as they lie in the chip's memory."""
+        """A matrix's weights as they lie in the chip's memory."""
         return pack(self.layers[index].weights, self.plan.weight_type)
 
     def digest(self) -> int:

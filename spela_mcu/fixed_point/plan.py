@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from math import frexp, log2, sqrt
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,16 @@ from numpy.typing import NDArray
 from spela_mcu.embedding import class_embeddings
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
-from spela_mcu.spec.model import MAX_INPUTS, Layer, ModelSpec
+from spela_mcu.fixed_point.geometry import convolution_window, input_map
+from spela_mcu.fixed_point.layer import (
+    LAYER_READOUT,
+    ConvolutionPlan,
+    ExitPlan,
+    LayerPlan,
+    LearnerPlan,
+    MatrixPlan,
+)
+from spela_mcu.spec.model import MAX_INPUTS, Convolution, Layer, ModelSpec
 
 if TYPE_CHECKING:
     from spela_mcu.fixed_point.front import FrontPlan
@@ -22,104 +32,6 @@ SUM_BITS = 30
 
 EMBEDDING_SHIFT_MAX = 14
 RATE_SHIFT_LIMIT = 64
-
-
-LAYER_DENSE = 0
-"""The one kind of layer so far, as numbered in spela.h."""
-
-
-@dataclass(frozen=True, eq=False)
-class ExitPlan:
-    """How a layer's activation becomes an answer.
-
-    Attributes:
-        embedding: int64 [classes, units], class embeddings scaled by 2^embedding_shift to int8.
-        exit_margin: margin from which early exit answers here, Q1.14; 0: never, except at the last
-            exit.
-        reject_cosine: cosine below which early exit's answer here is unknown, Q1.14; 0: never.
-    """
-
-    embedding: NDArray[np.int64]
-    embedding_shift: int
-    exit_margin: int = 0
-    reject_cosine: int = 0
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates for the scores of one activation."""
-        return self.embedding.size
-
-
-@dataclass(frozen=True)
-class LearnerPlan:
-    """How far a layer's weights go at each step.
-
-    Attributes:
-        rate_mantissa, rate_shift: the learning rate in integer units, mantissa * 2^-shift,
-            mantissa in [2^15, 2^16).
-        update_shift: fraction bits dropped from an update: 16 for int8 weights, 8 for int16.
-    """
-
-    rate_mantissa: int
-    rate_shift: int
-    update_shift: int
-
-
-@dataclass(frozen=True, eq=False)
-class MatrixPlan:
-    """A matrix of weights that learns, [units, inputs].
-
-    Attributes:
-        weight_bits: weights lie in [-2^(bits-1), 2^(bits-1) - 1].
-        weight_scale: integer weight = real weight * weight_scale, before any halving.
-        seed: state from which untrained weights are drawn.
-    """
-
-    inputs: int
-    units: int
-    weight_bits: int
-    weight_scale: float
-    seed: int
-    learner: LearnerPlan
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates for one activation."""
-        return self.inputs * self.units
-
-    @property
-    def weight_min(self) -> int:
-        """The least weight."""
-        return -(1 << (self.weight_bits - 1))
-
-    @property
-    def weight_max(self) -> int:
-        """The greatest weight."""
-        return (1 << (self.weight_bits - 1)) - 1
-
-
-@dataclass(frozen=True, eq=False)
-class LayerPlan(MatrixPlan):
-    """A dense layer: how it turns its inputs into an activation, how it answers, how it learns.
-
-    Attributes:
-        leak_shift: 0 for relu, s for a negative slope of 2^-s.
-    """
-
-    leak_shift: int
-    exit: ExitPlan
-    kind: int = LAYER_DENSE
-
-    def with_thresholds(
-        self, *, exit_margin: int | None = None, reject_cosine: int | None = None
-    ) -> LayerPlan:
-        """The layer with other thresholds at its exit; None: unchanged."""
-        changed = replace(
-            self.exit,
-            exit_margin=self.exit.exit_margin if exit_margin is None else exit_margin,
-            reject_cosine=self.exit.reject_cosine if reject_cosine is None else reject_cosine,
-        )
-        return replace(self, exit=changed)
 
 
 @dataclass(frozen=True)
@@ -154,7 +66,17 @@ class FixedPointPlan:
     @property
     def inputs(self) -> int:
         """Inputs of the first layer, without the constant of a bias."""
-        return self.layers[0].inputs - self.bias
+        return self.layers[0].layer_inputs - self.bias
+
+    @property
+    def matrices(self) -> tuple[MatrixPlan, ...]:
+        """All matrices of weights in the order of the learned state."""
+        pairs = ((layer.convolution, layer) for layer in self.layers)
+        return tuple(matrix for pair in pairs for matrix in pair if matrix is not None)
+
+    def matrix_index(self, layer: int) -> int:
+        """Where a layer's own matrix is among all; its filters, if it has some, are just before."""
+        return layer + sum(one.convolution is not None for one in self.layers[: layer + 1])
 
     @property
     def sample_inputs(self) -> int:
@@ -169,7 +91,7 @@ class FixedPointPlan:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference at the last exit, without those of a backbone."""
-        return sum(layer.macs for layer in self.layers) + self.layers[-1].exit.macs
+        return sum(layer.forward_macs for layer in self.layers) + self.layers[-1].exit_macs
 
     @property
     def infer_macs(self) -> int:
@@ -204,13 +126,30 @@ def derived_seed(seed: int, purpose: int) -> int:
     return int(np.random.SeedSequence([seed, purpose + 1]).generate_state(1)[0])
 
 
+def answering_units(spec: ModelSpec) -> list[int]:
+    """How many units of each layer answer: all of a dense layer's, a convolution's read-out's."""
+    return [
+        layer.readout if isinstance(layer, Convolution) else layer.units
+        for layer in spec.network.layers
+    ]
+
+
+def matrix_places(spec: ModelSpec) -> list[int]:
+    """Where the matrix of each layer's answering units is among all; filters are just before."""
+    places, count = [], 0
+    for layer in spec.network.layers:
+        count += 1 + isinstance(layer, Convolution)
+        places.append(count - 1)
+    return places
+
+
 def float_embeddings(spec: ModelSpec, classes: int) -> list[NDArray[np.float64]]:
     """Each layer's class embeddings [classes, units], float64: float and integer share them."""
     return [
         class_embeddings(
-            spec.network.embedding, classes, layer.units, derived_seed(spec.network.seed, index)
+            spec.network.embedding, classes, units, derived_seed(spec.network.seed, place)
         )
-        for index, layer in enumerate(spec.network.layers)
+        for units, place in zip(answering_units(spec), matrix_places(spec), strict=True)
     ]
 
 
@@ -257,7 +196,7 @@ def sizing_plan(spec: ModelSpec, inputs: int, classes: int) -> FixedPointPlan:
     Raises:
         UserError: the learning rate cannot be expressed.
     """
-    alike = [np.eye(1, layer.units).repeat(classes, axis=0) for layer in spec.network.layers]
+    alike = [np.eye(1, units).repeat(classes, axis=0) for units in answering_units(spec)]
     return _plan(spec, inputs, alike, None)
 
 
@@ -267,8 +206,7 @@ def _plan(
     embeddings: list[NDArray[np.float64]],
     trained: list[NDArray[np.float32]] | None,
 ) -> FixedPointPlan:
-    update_shift = 16 if spec.fixed_point.weights == "int8" else 8
-    layers = []
+    layers: list[LayerPlan] = []
     bias = spec.network.has_bias(inputs)
     inputs += bias
     if inputs > MAX_INPUTS:
@@ -277,31 +215,24 @@ def _plan(
             key="network.bias",
             mend="set it to false; so many inputs need none",
         )
-    for index, layer in enumerate(spec.network.layers):
-        bits = weight_bits(spec.fixed_point.weights, inputs)
-        if trained is None:
-            scale = (1 << (bits - 1)) / sqrt(6 / inputs)
-        else:
-            scale = ((1 << (bits - 1)) - 1) / max(float(np.abs(trained[index]).max()), 1e-30)
-        # dw_int = rate * scale^2 * u x / |sum|: scale once for the weight, once because the
-        # sums grow with the weights; 2^update_shift is dropped after the dither is added.
-        mantissa, shift = _integer_rate(
-            spec.learning.first_rate * (scale * scale) * 2.0**update_shift,
-            "learning.learning_rate",
-        )
-        layers.append(
-            LayerPlan(
-                inputs=inputs,
-                units=layer.units,
-                weight_bits=bits,
-                weight_scale=scale,
-                leak_shift=_leak_shift(layer),
-                seed=derived_seed(spec.network.seed, index),
-                exit=ExitPlan(*scale_embeddings(embeddings[index])),
-                learner=LearnerPlan(mantissa, shift, update_shift),
+    weights = iter(trained) if trained is not None else None
+    places = matrix_places(spec)
+    map = None
+    for layer, place, embedding in zip(spec.network.layers, places, embeddings, strict=True):
+        exit_ = ExitPlan(*scale_embeddings(embedding))
+        if isinstance(layer, Convolution):
+            map = map or input_map(spec)
+            window = convolution_window(map, layer, f"network.layers[{len(layers)}]")
+            filters = ConvolutionPlan(
+                *_matrix(spec, window.patch, window.filters, place - 1, weights), window
             )
-        )
-        inputs = layer.units
+            own = _matrix(spec, window.cell_inputs, layer.readout, place, weights)
+            layers.append(LayerPlan(*own, 0, exit_, LAYER_READOUT, filters))
+            map, inputs = window.pooled, window.pooled.size
+        else:
+            own = _matrix(spec, inputs, layer.units, place, weights)
+            layers.append(LayerPlan(*own, _leak_shift(layer), exit_))
+            inputs = layer.units
     return FixedPointPlan(
         layers=tuple(layers),
         classes=len(embeddings[0]),
@@ -316,6 +247,30 @@ def _plan(
         weight_decay=spec.learning.weight_decay,
         batch=spec.learning.batch,
     )
+
+
+def _matrix(
+    spec: ModelSpec,
+    inputs: int,
+    units: int,
+    place: int,
+    trained: Iterator[NDArray[np.float32]] | None,
+) -> tuple[int, int, int, float, int, LearnerPlan]:
+    """The fields of a `MatrixPlan`, given its place among all and the next trained weights."""
+    update_shift = 16 if spec.fixed_point.weights == "int8" else 8
+    bits = weight_bits(spec.fixed_point.weights, inputs)
+    if trained is None:
+        scale = (1 << (bits - 1)) / sqrt(6 / inputs)
+    else:
+        scale = ((1 << (bits - 1)) - 1) / max(float(np.abs(next(trained)).max()), 1e-30)
+    # dw_int = rate * scale^2 * u x / |sum|: scale once for the weight, once because the
+    # sums grow with the weights; 2^update_shift is dropped after the dither is added.
+    mantissa, shift = _integer_rate(
+        spec.learning.first_rate * (scale * scale) * 2.0**update_shift,
+        "learning.learning_rate",
+    )
+    learner = LearnerPlan(mantissa, shift, update_shift)
+    return inputs, units, bits, scale, derived_seed(spec.network.seed, place), learner
 
 
 def _leak_shift(layer: Layer) -> int:

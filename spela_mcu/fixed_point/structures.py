@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from spela_mcu.fixed_point.arena import weight_bytes
 from spela_mcu.fixed_point.fields import POINTER, Field, number, packed, structure
 from spela_mcu.fixed_point.front import FrontStructure, front_structure
+from spela_mcu.fixed_point.layer import LayerPlan
 from spela_mcu.fixed_point.layout import pack, padded
-from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
+from spela_mcu.fixed_point.plan import FixedPointPlan
 
 LOSS_NUMBERS: dict[str, int] = {"cosine": 0, "log_cosine": 1, "margin": 2}
 """spela_loss_t."""

@@ -20,8 +20,9 @@ from spela_mcu.device.device import Device
 from spela_mcu.firmware.build import Build
 from spela_mcu.fixed_point.arithmetic import Int64, activate, inverse_norm
 from spela_mcu.fixed_point.early_exit import all_answers
+from spela_mcu.fixed_point.layer import LayerPlan
 from spela_mcu.fixed_point.network import IntegerNetwork, LayerQuantization, first_inputs
-from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
+from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.pipeline import Overrides, Prepared
 from spela_mcu.progress import Progress, silent
 from spela_mcu.proof.equality import (

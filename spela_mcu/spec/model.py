@@ -345,6 +345,20 @@ class Layer(Section):
         return slope
 
 
+class Convolution(Section):
+    """A convolution with a read-out of its own, which makes it an exit."""
+
+    kind: Literal["convolution"]
+    filters: int = Field(ge=2, le=MAX_UNITS, description="channels of its map")
+    kernel: Literal[1, 3, 5, 7] = Field(3, description="side of what a filter sees at once")
+    stride: int = Field(1, ge=1, le=4, description="from one position to the next")
+    pool: int = Field(2, ge=1, le=4, description="side of the blocks that leave their maximum")
+    grid: int = Field(
+        4, ge=1, le=8, description="cells a side over which the read-out sums the map, at most"
+    )
+    readout: int = Field(16, ge=2, le=64, description="units of the read-out")
+
+
 class Network(Section):
     """The SPELA network (arXiv 2402.09769)."""
 

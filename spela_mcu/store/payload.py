@@ -10,10 +10,11 @@ from typing import NoReturn
 import numpy as np
 
 from spela_mcu.errors import UserError
+from spela_mcu.fixed_point.layer import LayerPlan
 from spela_mcu.fixed_point.layout import pack, padded, unpack
 from spela_mcu.fixed_point.learning import PendingUpdate
 from spela_mcu.fixed_point.network import HALVINGS_MAX, SCAN_INTERVAL, IntegerNetwork, LayerState
-from spela_mcu.fixed_point.plan import FixedPointPlan, LayerPlan
+from spela_mcu.fixed_point.plan import FixedPointPlan
 
 NETWORK, LAYER, WEIGHTS, PENDING = 1, 2, 3, 4
 OPTIONAL = 0x8000

@@ -1,0 +1,149 @@
+"""One layer's decisions: its matrices of weights, how it answers, how it learns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spela_mcu.fixed_point.maps import Window
+
+LAYER_DENSE, LAYER_CONVOLUTION, LAYER_READOUT = 0, 1, 2
+"""Kinds of layers, as numbered in spela.h, where a convolution's filters are a layer by itself."""
+
+MAP_BITS = 15
+"""Outputs before pooling are at most this wide, so that a map of them takes two bytes a value."""
+
+
+@dataclass(frozen=True, eq=False)
+class ExitPlan:
+    """How a layer's activation becomes an answer.
+
+    Attributes:
+        embedding: int64 [classes, units], class embeddings scaled by 2^embedding_shift to int8.
+        exit_margin: margin from which early exit answers here, Q1.14; 0: never, except at the last
+            exit.
+        reject_cosine: cosine below which early exit's answer here is unknown, Q1.14; 0: never.
+    """
+
+    embedding: NDArray[np.int64]
+    embedding_shift: int
+    exit_margin: int = 0
+    reject_cosine: int = 0
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for the scores of one activation."""
+        return self.embedding.size
+
+
+@dataclass(frozen=True)
+class LearnerPlan:
+    """How far a layer's weights go at each step.
+
+    Attributes:
+        rate_mantissa, rate_shift: the learning rate in integer units, mantissa * 2^-shift,
+            mantissa in [2^15, 2^16).
+        update_shift: fraction bits dropped from an update: 16 for int8 weights, 8 for int16.
+    """
+
+    rate_mantissa: int
+    rate_shift: int
+    update_shift: int
+
+
+@dataclass(frozen=True, eq=False)
+class MatrixPlan:
+    """A matrix of weights that learns, [units, inputs].
+
+    Attributes:
+        weight_bits: weights lie in [-2^(bits-1), 2^(bits-1) - 1].
+        weight_scale: integer weight = real weight * weight_scale, before any halving.
+        seed: state from which untrained weights are drawn.
+    """
+
+    inputs: int
+    units: int
+    weight_bits: int
+    weight_scale: float
+    seed: int
+    learner: LearnerPlan
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one activation."""
+        return self.inputs * self.units
+
+    @property
+    def weight_min(self) -> int:
+        """The least weight."""
+        return -(1 << (self.weight_bits - 1))
+
+    @property
+    def weight_max(self) -> int:
+        """The greatest weight."""
+        return (1 << (self.weight_bits - 1)) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class ConvolutionPlan(MatrixPlan):
+    """A convolution's filters: a matrix whose inputs are a patch.
+
+    Attributes:
+        window: its geometry.
+    """
+
+    window: Window
+
+    @property
+    def sum_shift(self) -> int:
+        """By which a filter's sum is shifted, so that the greatest possible fits `MAP_BITS`."""
+        return max(0, (self.window.patch << 14).bit_length() - MAP_BITS)
+
+    @property
+    def map_macs(self) -> int:
+        """Multiply-accumulates of the map."""
+        return self.window.pooled.positions * self.window.pool.area * self.macs
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPlan(MatrixPlan):
+    """A layer that answers: dense, or a convolution with its read-out.
+
+    Attributes:
+        leak_shift: 0 for relu, s for a negative slope of 2^-s.
+        convolution: the filters whose map the layer reads out; it then has no activation function,
+            and the next layer's inputs are that map.
+    """
+
+    leak_shift: int
+    exit: ExitPlan
+    kind: int = LAYER_DENSE
+    convolution: ConvolutionPlan | None = None
+
+    @property
+    def layer_inputs(self) -> int:
+        """Values that the layer takes: of a convolution, its input map's."""
+        return self.inputs if self.convolution is None else self.convolution.window.map.size
+
+    @property
+    def forward_macs(self) -> int:
+        """Multiply-accumulates that the next layer needs: of a convolution, its map's."""
+        return self.macs if self.convolution is None else self.convolution.map_macs
+
+    @property
+    def exit_macs(self) -> int:
+        """Multiply-accumulates that its answer takes besides."""
+        return self.exit.macs + (0 if self.convolution is None else self.macs)
+
+    def with_thresholds(
+        self, *, exit_margin: int | None = None, reject_cosine: int | None = None
+    ) -> LayerPlan:
+        """The layer with other thresholds at its exit; None: unchanged."""
+        changed = replace(
+            self.exit,
+            exit_margin=self.exit.exit_margin if exit_margin is None else exit_margin,
+            reject_cosine=self.exit.reject_cosine if reject_cosine is None else reject_cosine,
+        )
+        return replace(self, exit=changed)

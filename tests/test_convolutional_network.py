@@ -1,0 +1,63 @@
+"""Networks with convolutions: numpy against a reading of the text."""
+
+import numpy as np
+import pytest
+from convolutional import CLASSES, book_network, plan_of, stream
+
+from spela_mcu.fixed_point.network import IntegerNetwork
+
+NETWORKS = {
+    "picture": (
+        (8, 9, 3),
+        [
+            {"kind": "convolution", "filters": 6, "readout": 4, "grid": 2},
+            {"kind": "convolution", "filters": 5, "pool": 1, "stride": 2, "readout": 8},
+            {"units": 7},
+        ],
+    ),
+    "signal": (
+        (24, 1, 3),
+        [
+            {"kind": "convolution", "filters": 4, "kernel": 5, "pool": 2, "readout": 4},
+            {"units": 6, "activation": "leaky_relu"},
+            {"units": 5},
+        ],
+    ),
+    "convolution alone": (
+        (7, 7),
+        [{"kind": "convolution", "filters": 3, "grid": 3, "readout": 5}],
+    ),
+}
+
+
+@pytest.mark.parametrize("loss", ["margin", "cosine", "log_cosine"])
+@pytest.mark.parametrize(("shape", "layers"), NETWORKS.values(), ids=NETWORKS)
+def test_equal_to_the_text(shape, layers, loss):
+    plan = plan_of(shape, layers, network={"loss": loss}, fixed_point={"rounding": "stochastic"})
+    network = IntegerNetwork.untrained(plan)
+    book = book_network(network)
+    assert network.digest() == book.digest()
+    samples, labels = stream(shape, 25)
+    for sample, label in zip(samples, labels, strict=True):
+        network.learn(sample, label)
+        book.learn(sample.tolist(), int(label))
+        assert network.digest() == book.digest()
+    for sample in samples[:3]:
+        answers = [
+            (one.label, one.cosine, one.margin, one.scores.tolist())
+            for one in network.infer(sample)
+        ]
+        assert answers == book.infer(sample.tolist())
+    labels = [[one.label for one in network.infer(sample)] for sample in samples]
+    assert network.predict_exits(samples).T.tolist() == labels
+
+
+def test_it_learns():
+    shape, layers = NETWORKS["picture"]
+    network = IntegerNetwork.untrained(plan_of(shape, layers))
+    samples, labels = stream(shape, 300, noise=60)
+    network.partial_fit(samples, labels)
+    unseen, wanted = stream(shape, 100, seed=1, noise=60)
+    for exit_ in range(3):
+        assert np.mean(network.predict(unseen, exit_) == wanted) > 0.9
+    assert len(network.plan.layers) == CLASSES
