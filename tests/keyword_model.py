@@ -32,7 +32,8 @@ def digits_backbone(file, seed=3, head=10):
         FilterHeight=2, FilterWidth=2,
     )  # fmt: skip
     scores = layers.weighted("FULLY_CONNECTED", pooled, (head, 48), 0, (1, head))
-    model.operator("SOFTMAX", [scores], [model.activation("answer", (1, head), 1 / 256, -128)])
+    answer = model.activation("answer", (1, head), 1 / 256, -128)
+    model.operator("SOFTMAX", [scores], [answer], Beta=1.0)
     file.write_bytes(model.build())
     return file
 

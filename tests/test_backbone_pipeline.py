@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 import yaml
 from keyword_model import SCALE, ZERO_POINT, digits_backbone, write_model
+from sklearn.datasets import load_digits
 
 from spela_mcu.backbone.load import read_backbone
 from spela_mcu.backbone.network import run
 from spela_mcu.cli.main import main
+from spela_mcu.commands.demo import demo
 from spela_mcu.commands.verify import verify
 from spela_mcu.cores import CORES
 from spela_mcu.data import features as features_module
 from spela_mcu.data.load import load_dataset
 from spela_mcu.device.device import SAME_SAMPLE, Device
 from spela_mcu.device.protocol import DeviceError, Status
+from spela_mcu.device.recalling import RecallingDevice
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.stack import worst_case_stack
@@ -65,8 +68,6 @@ def npz_model(directory, x, y=None):
 
 
 def test_samples_become_int8_as_the_tflite_says_and_features_inputs(prepared, model):
-    from sklearn.datasets import load_digits
-
     dataset = prepared.dataset
     plan = read_backbone(model.parent / "digits.tflite")
     assert dataset.sample_shape == (8, 8, 1)
@@ -245,6 +246,65 @@ def test_a_sample_is_computed_once(prepared, build):
             with pytest.raises(DeviceError) as told:
                 device.features(wrong)
             assert told.value.status == Status.ERROR_SIZE
+
+
+def test_features_are_recalled(prepared, build):
+    test = prepared.test_samples(3)
+    with UnicornSimulator().start(build) as machine:
+        device, plain, reference = RecallingDevice(machine), Device(machine), prepared.network()
+        plain.features(test.samples[0])
+        with machine.counting("spela_backbone_run") as runs:
+            for _ in range(2):
+                for sample, inputs, features in zip(
+                    test.samples, test.inputs, test.extracted.features, strict=True
+                ):
+                    assert np.array_equal(device.features(sample), features)
+                    reference.learn(inputs, 3)
+                    assert device.learn(sample, 3).digest == reference.digest()
+                    for ours, theirs in zip(
+                        reference.infer(inputs), device.infer(sample), strict=True
+                    ):
+                        assert np.array_equal(ours.scores, theirs.scores)
+        assert len(runs) == len(test)
+        with pytest.raises(DeviceError) as told:
+            plain.recall(test.extracted.features[0][:-1])
+        assert told.value.status == Status.ERROR_SIZE
+        assert np.array_equal(plain.features(SAME_SAMPLE), test.extracted.features[-1])
+
+
+def test_the_demo_computes_a_sample_once_and_asks_other_simulators(model, directory, monkeypatch):
+    short = model.with_name("short.yaml")
+    spec = yaml.safe_load(model.read_text())
+    spec["data"] = {"source": "npz", "path": "few.npz"}
+    spec["learning"] |= {"epochs": 2}
+    x, y = load_digits(return_X_y=True)
+    np.savez(directory / "few.npz", x=x[:60], y=y[:60])
+    short.write_text(yaml.safe_dump(spec))
+    prepared = prepare(short)
+    built = prepared.deploy(directory / "demo")
+    computed, compute = [], Device.features
+
+    def counting(device, sample):
+        if sample.size:
+            computed.append(type(device))
+        return compute(device, sample)
+
+    monkeypatch.setattr(Device, "features", counting)
+    made = demo(prepared, built, UnicornSimulator(), (UnicornSimulator(),))
+    steps, tested = 2 * len(prepared.dataset.train), len(prepared.dataset.test)
+    assert made.verification.recalls
+    assert made.verification.learning.steps == steps
+    assert made.verification.bit_exact
+    assert computed.count(RecallingDevice) == steps // 2 + tested
+    (confirmed,) = made.confirmations
+    assert (confirmed.steps, confirmed.samples, confirmed.difference) == (20, 10, None)
+    if made.tflm is None:
+        assert "tflite-micro is not installed" in made.tflm_absent
+    else:
+        assert (made.tflm.samples, made.tflm.differing) == (20, 0)
+        assert made.tflm.arena_bytes > made.backbone.arena_bytes
+    assert made.passed
+    assert not replace(made, confirmations=(replace(confirmed, difference="a weight"),)).passed
 
 
 @pytest.mark.parametrize(

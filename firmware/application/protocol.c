@@ -209,6 +209,11 @@ static void dispatch(frame_writer_t *writer, spela_t *network, const request_t *
     case COMMAND_FEATURES:
         answer_features(writer, network, request);
         break;
+    case COMMAND_RECALL:
+        answer_status(
+            writer, request,
+            (uint32_t)spela_recall(network, sample_of(request), request->data_bytes));
+        break;
 #endif
     case COMMAND_LEARN:
         answer_learn(writer, network, request);

@@ -20,6 +20,7 @@ typedef enum {
     COMMAND_INFER_EARLY = 8, /**< a sample, by spela_infer_early */
     COMMAND_FLUSH = 9,       /**< applies pending updates */
     COMMAND_FEATURES = 10,   /**< a sample, by spela_features: if there is a frozen network */
+    COMMAND_RECALL = 11,     /**< features, by spela_recall: if there is a frozen network */
     COMMAND_FAULT = 127,     /**< sent by the device alone: the core took a fault */
 } command_t;
 

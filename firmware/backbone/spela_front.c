@@ -36,16 +36,21 @@ uint32_t spela_front_bytes(const spela_front_t *front) {
     return front->backbone->arena_bytes;
 }
 
-/** Computes a sample's features, out of the memory that the layers will use. */
-static const int8_t *run(const spela_t *network, const int8_t *sample) {
-    const spela_backbone_t *const backbone = network->model.pointer->front->backbone;
-    const int8_t *const computed =
-        spela_backbone_run(backbone, sample, spela_at(network, network->wide_offset[1]));
+/** Keeps features for the calls that mean the same sample. */
+static const int8_t *keep(const spela_t *network, const int8_t *computed) {
+    const uint32_t count = network->model.pointer->front->backbone->features;
     int8_t *const features = spela_at(network, network->features_offset);
-    for (uint32_t i = 0U; i < backbone->features; i++) {
+    for (uint32_t i = 0U; i < count; i++) {
         features[i] = computed[i];
     }
     return features;
+}
+
+/** Computes a sample's features, out of the memory that the layers will use. */
+static const int8_t *run(const spela_t *network, const int8_t *sample) {
+    const spela_backbone_t *const backbone = network->model.pointer->front->backbone;
+    return keep(network, spela_backbone_run(backbone, sample,
+                                            spela_at(network, network->wide_offset[1])));
 }
 
 void spela_read_features(const spela_t *network, const int8_t *sample) {
@@ -75,5 +80,17 @@ spela_status_t spela_features(spela_t *network, const int8_t *sample, size_t inp
         return SPELA_ERROR_ARGUMENT;
     }
     *features = inputs == 0U ? spela_at(network, network->features_offset) : run(network, sample);
+    return SPELA_OK;
+}
+
+/* cppcheck-suppress constParameterPointer ; it writes to the arena, which the network begins */
+spela_status_t spela_recall(spela_t *network, const int8_t *features, size_t count) {
+    if (network == NULL || features == NULL || network->model.pointer->front == NULL) {
+        return SPELA_ERROR_ARGUMENT;
+    }
+    if (count != network->model.pointer->front->backbone->features) {
+        return SPELA_ERROR_SIZE;
+    }
+    (void)keep(network, features);
     return SPELA_OK;
 }

@@ -36,6 +36,16 @@ extern const uint8_t spela_runtime_for_backbone;
 spela_status_t spela_features(spela_t *network, const int8_t *sample, size_t inputs,
                               const int8_t **features);
 
+/**
+ * Takes features that were computed before, in place of the sample that they came from: they are
+ * that of the call before, as if it had been given. So a device that keeps a sample's features,
+ * often fewer bytes than the sample itself, learns it in several passes and computes it once.
+ *
+ * @param features  `count` values, as spela_features gave them
+ * @return SPELA_OK, SPELA_ERROR_ARGUMENT (as well if the model has no front), SPELA_ERROR_SIZE
+ */
+spela_status_t spela_recall(spela_t *network, const int8_t *features, size_t count);
+
 #ifdef __cplusplus
 }
 #endif

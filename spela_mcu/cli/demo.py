@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stderr, stdout
@@ -20,14 +22,14 @@ from spela_mcu.cli.options import (
     simulator_option,
 )
 from spela_mcu.cli.verify import exit_code, print_accuracy, require_accuracy_option, verdict
-from spela_mcu.commands.verify import CurvePoint, Verification, verify
+from spela_mcu.commands.demo import Confirmation, Demo, demo, other_simulators
+from spela_mcu.commands.verify import CurvePoint, Verification
 from spela_mcu.files import write_whole
 from spela_mcu.pictures.device_curve import draw_device_curve
 from spela_mcu.pipeline import Overrides, prepare, training_directory
 from spela_mcu.progress import progress_bars
 from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
 
-CURVE_POINTS = 12
 BAR = 40
 
 
@@ -56,7 +58,10 @@ def command(
     """Do the whole job on MODEL (a model.yaml) and print one summary.
 
     Trains the float reference, generates and builds the firmware, runs it on a simulated
-    Cortex-M, lets it learn on the chip from untrained weights, and compares every bit.
+    Cortex-M, lets it learn on the chip from untrained weights, and compares every bit. Without
+    --simulator, it then learns and infers a little in every other simulator that is installed.
+    Features of a backbone are computed once a sample, and compared with those of TensorFlow Lite
+    Micro if tflite-micro is installed.
 
     Exits with 0 if all is equal and the accuracy is not shown to be below the tolerance, with 1
     if not; with --require-accuracy, with 3 where the accuracy is not shown either way.
@@ -70,17 +75,11 @@ def command(
     build = prepared.deploy(claimed(directory) / "firmware")
     steps = prepared.spec.learning.epochs * len(prepared.dataset.train)
     stderr.print(f"learning {steps} samples on a {prepared.board.title} in {simulator} ...")
+    others = other_simulators(prepared, simulator) if simulator_choice == "auto" else ()
     with progress_bars() as progress:
-        found = verify(
-            prepared,
-            build,
-            simulator,
-            learn_steps=steps,
-            checkpoints=CURVE_POINTS,
-            progress=progress,
-        )
+        found = demo(prepared, build, simulator, others, progress)
     picture = directory / "device_learning_curve.png"
-    write_whole(picture, draw_device_curve(found))
+    write_whole(picture, draw_device_curve(found.verification))
     files = {
         "firmware": str(directory / "firmware"),
         "elf": str(build.elf),
@@ -88,21 +87,56 @@ def command(
         "learning_curve": str(picture),
     }
     if as_json:
-        curve = [{"steps": point.steps, "accuracy": point.accuracy} for point in found.curve]
-        print_json({**found.to_json(), "learning_curve": curve, "files": files})
+        print_json({**found.to_json(), "files": files})
     else:
         _print_summary(found, files)
-    context.exit(exit_code(found, require_accuracy=require_accuracy))
+    code = exit_code(found.verification, require_accuracy=require_accuracy)
+    context.exit(code if found.passed else 1)
 
 
-def _print_summary(found: Verification, files: dict[str, str]) -> None:
+def _print_summary(made: Demo, files: dict[str, str]) -> None:
+    found = made.verification
     print_accuracy(found)
     stdout.print(_curve_table(found.curve))
     stdout.print(_quantization_table(found))
-    stdout.print(_size_table(found))
+    stdout.print(_size_table(made))
     stdout.print(verdict(found), soft_wrap=True)
+    for line in (*map(_confirmed, made.confirmations), *_beside_tflm(made)):
+        stdout.print(line, soft_wrap=True)
     for what, path in files.items():
         stdout.print(f"{what.replace('_', ' ')}: {os.path.relpath(path)}", soft_wrap=True)
+
+
+def _confirmed(one: Confirmation) -> str:
+    """What another simulator said (rich markup)."""
+    if one.difference is None:
+        count = f"{one.steps} learned states and {one.samples} samples"
+        return f"[green]bit-exact[/]: {count} compared in {one.simulator}"
+    return f"[red]not bit-exact[/] in {one.simulator}\n  first difference: {one.difference}"
+
+
+def _beside_tflm(made: Demo) -> Iterator[str]:
+    """How the backbone stands beside TensorFlow Lite Micro (rich markup)."""
+    if made.backbone is None:
+        return
+    if made.tflm is None:
+        yield f"not compared with TensorFlow Lite Micro: {escape(made.tflm_absent)}"
+        return
+    if made.tflm.differing:
+        yield (
+            f"[red]unlike TensorFlow Lite Micro[/]: {made.tflm.differing} of the features of "
+            f"{made.tflm.samples} samples"
+        )
+    else:
+        yield (
+            f"[green]as TensorFlow Lite Micro[/]: the features of {made.tflm.samples} samples, in "
+            "every byte"
+        )
+    yield (
+        f"arena of the backbone: {made.backbone.arena_bytes:,} B; of TensorFlow Lite Micro, for "
+        f"the whole .tflite on a 64-bit machine: {made.tflm.arena_bytes:,} B. Its instructions: "
+        "docs/performance.md"
+    )
 
 
 def _curve_table(curve: tuple[CurvePoint, ...]) -> Table:
@@ -138,8 +172,9 @@ def _quantization_table(found: Verification) -> Table:
     return table
 
 
-def _size_table(found: Verification) -> Table:
-    board, macs = found.build.project.board, found.prepared.plan.macs
+def _size_table(made: Demo) -> Table:
+    found = made.verification
+    board = found.build.project.board
     table = Table(title=f"cost on {board.title}", title_justify="left")
     table.add_column("")
     table.add_column("", justify="right")
@@ -151,16 +186,21 @@ def _size_table(found: Verification) -> Table:
         share = 100 * used / region.bytes
         table.add_row(what, f"{used:,} B", f"{share:.1f} % of {region.bytes // 1024} KiB")
     table.add_row("stack used", f"{found.stack_bytes:,} B", "within the RAM above")
+    plan = found.prepared.plan
     counts = [
-        ("inference", found.infer_instructions),
-        ("learning step", found.learn_instructions),
+        ("inference", found.infer_instructions, plan.infer_macs),
+        ("learning step", found.learn_instructions, plan.macs),
     ]
-    if found.prepared.plan.batch > 1:
+    if found.recalls:
+        counts[1:] = [("learning step, its features recalled", found.learn_instructions, plan.macs)]
+    elif plan.front is not None:
+        counts[1:] = [("learning step", found.learn_instructions, plan.infer_macs)]
+    if plan.batch > 1:
         counts[1:] = [
-            ("learning step, mean", found.learn_instructions),
-            ("the longest of them", found.learn_instructions_most),
+            (f"{counts[1][0]}, mean", *counts[1][1:]),
+            ("the longest of them", found.learn_instructions_most, counts[1][2]),
         ]
-    for what, count in counts:
+    for what, count, macs in counts:
         if count is not None:
             table.add_row(
                 what, f"{count:,} instructions", f"{count / macs:.2f} per MAC of {macs:,}"

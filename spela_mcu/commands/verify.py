@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from spela_mcu.device.device import Device
+from spela_mcu.device.recalling import RecallingDevice
 from spela_mcu.firmware.build import Build
 from spela_mcu.fixed_point.network import LayerQuantization
 from spela_mcu.pipeline import Prepared
@@ -62,6 +63,7 @@ class Verification:
         not_counted: why no instructions were counted; empty if they were.
         infer_instructions: of one spela_infer; None if they were not counted.
         learn_instructions: of one spela_learn, the mean of those counted; None without learning.
+            With a backbone and a curve, of a sample whose features are there.
         learn_instructions_most: of the longest of them.
         stack_bytes: the most stack ever in use.
         stress: the result of stressed models of the same shape, if they were run.
@@ -94,6 +96,11 @@ class Verification:
         under_stress = self.stress is not None and self.stress.difference is not None
         answers = self.inference.score_mismatches + self.inference.feature_mismatches
         return self.learning.mismatches + answers == 0 and not under_stress
+
+    @property
+    def recalls(self) -> bool:
+        """Whether the device learned a backbone's features that it had computed before."""
+        return bool(self.curve) and _recalls(self.prepared)
 
     @property
     def passed(self) -> bool:
@@ -227,7 +234,8 @@ def verify(
         simulator: runs it; knows the board.
         learn_steps: samples to learn.
         samples: test samples to infer, at most; None for all.
-        checkpoints: points of the learning curve, besides the start.
+        checkpoints: points of the learning curve, besides the start. With any, a device with a
+            backbone computes each sample's features once, and recalls them afterwards.
         progress: told how far the work is.
 
     Raises:
@@ -237,7 +245,8 @@ def verify(
     probes = Probes.of(test)
     reference = prepared.network()
     with simulator.start(build) as machine:
-        device = Device(machine)
+        recalls = checkpoints > 0 and _recalls(prepared)
+        device = RecallingDevice(machine) if recalls else Device(machine)
         if device.info().digest != prepared.source().digest:
             raise SimulationError("the build is of another model", mend="build it again")
         not_counted = _why_not_counted(machine)
@@ -297,6 +306,12 @@ def verify(
         learn_instructions_most=counter.most,
         stack_bytes=stack_bytes,
     )
+
+
+def _recalls(prepared: Prepared) -> bool:
+    """Whether a backbone's features are fewer than a sample's values: then they can be sent."""
+    plan = prepared.plan
+    return plan.front is not None and plan.inputs <= plan.sample_inputs
 
 
 def _why_not_counted(machine: Machine) -> str:

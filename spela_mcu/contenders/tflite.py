@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from spela_mcu.contenders.backprop import LEARNING_RATE
 from spela_mcu.contenders.contender import Cost, Outcome
 from spela_mcu.data.dataset import Dataset
+from spela_mcu.proof.tflm import told_arena
 from spela_mcu.quiet import captured_output
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.spec.model import ModelSpec
@@ -153,7 +153,4 @@ def run_interpreter(content: bytes, x: NDArray[np.float32]) -> tuple[NDArray[np.
             labels[n] = int(np.argmax(interpreter.get_output(0)))
     with captured_output() as said:
         interpreter.print_allocations()
-    found = re.search(r"Arena allocation total (\d+) bytes", said())
-    if found is None:
-        raise ValueError(f"the interpreter does not tell the size of its arena: {said()!r}")
-    return labels, int(found[1])
+    return labels, told_arena(said())

@@ -87,6 +87,10 @@ class Device:
         """What the frozen backbone makes of a sample: its features, int8 [features]."""
         return np.frombuffer(self._ask(Command.FEATURES, data=_bytes(sample)), np.int8)
 
+    def recall(self, features: NDArray[np.int8]) -> None:
+        """Takes features, as it computed them before, for those of `SAME_SAMPLE`."""
+        self._ask(Command.RECALL, data=_bytes(features))
+
     def learn(self, sample: NDArray[np.int8], label: int, *, digest: bool = True) -> Learned:
         """Learns a labelled sample.
 

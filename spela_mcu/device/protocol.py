@@ -34,6 +34,7 @@ class Command(IntEnum):
     INFER_EARLY = 8
     FLUSH = 9
     FEATURES = 10
+    RECALL = 11
     FAULT = 127
 
 
