@@ -1,8 +1,8 @@
-"""Prints what CODE_BYTES in spela_mcu/firmware/memory.py should be, measured on every core.
+"""Prints what CODE_BYTES and INT16_CODE_BYTES in spela_mcu/firmware/memory.py should be.
 
     python tests/measure_code.py
 
-Builds the toy some 180 times, which takes minutes; run it when the runtime or a compiler changes.
+Builds the toy some 360 times, on every core, which takes minutes; run it when the runtime or a compiler changes.
 """
 
 import sys
@@ -24,26 +24,43 @@ HEADROOM = 1.08
 """For other versions of the compilers, other drivers and other models."""
 
 
-def code_bytes(board, compiler, optimization, inference_only, directory):
+def code_bytes(board, compiler, optimization, inference_only, weights, directory):
     """Of the linked toy: all of flash but the model's tables and what lies before the vectors."""
-    case = toy(board, drawn=False, inference_only=inference_only)
+    case = toy(board, drawn=False, inference_only=inference_only, weights=weights)
     build = build_toy(case, directory, compiler, optimization)
     return build.flash_bytes - case.project.model.table_bytes - boot_bytes(build.project.board)
 
 
-def measure(directory):
+def measure(directory, weights):
     """The largest of each density of code, compiler and level: learning, inference only."""
     largest = defaultdict(lambda: [0, 0])
     for board in BOARDS:
         for inference_only in (False, True):
             for compiler in ("gcc", "zig"):
                 for level in OPTIMIZATIONS:
-                    place = directory / f"{board}-{inference_only}"
-                    code = code_bytes(board, compiler, level, inference_only, place)
+                    place = directory / f"{board}-{inference_only}-{weights}"
+                    code = code_bytes(board, compiler, level, inference_only, weights, place)
                     entry = largest[CORES[toy(board).project.board.core].code_size, compiler, level]
                     entry[inference_only] = max(entry[inference_only], code)
         print(f"# {board} done", file=sys.stderr)
     return largest
+
+
+def bounded(size):
+    return round(size * HEADROOM + 50, -2)
+
+
+def wider(narrow, wide):
+    """By how much the bounds with int16 weights are greater, at each level."""
+    return {
+        level: max(
+            bounded(wide[key][which]) - bounded(narrow[key][which])
+            for key in wide
+            for which in (False, True)
+            if key[2] == level
+        )
+        for level in OPTIMIZATIONS
+    }
 
 
 def table(largest):
@@ -54,9 +71,7 @@ def table(largest):
         for compiler in ("gcc", "zig"):
             lines.append(f'        "{compiler}": {{')
             for level in OPTIMIZATIONS:
-                bounds = tuple(
-                    round(size * HEADROOM + 50, -2) for size in largest[core, compiler, level]
-                )
+                bounds = tuple(bounded(size) for size in largest[core, compiler, level])
                 lines.append(f'            "{level}": ({bounds[0]:.0f}, {bounds[1]:.0f}),')
             lines.append("        },")
         lines.append("    },")
@@ -65,4 +80,6 @@ def table(largest):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
-        print(table(measure(Path(scratch))))
+        narrow, wide = (measure(Path(scratch), weights) for weights in ("int8", "int16"))
+    print(table(narrow))
+    print(wider(narrow, wide))

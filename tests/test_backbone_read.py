@@ -131,6 +131,18 @@ def test_a_cut_behind_softmax_is_refused_by_name(tmp_path):
     assert "operator 7 (SOFTMAX, which writes 'answer')" in message
 
 
+def test_a_shape_that_the_model_computes_is_not_needed(tmp_path):
+    """As a converter writes Flatten where the batch is open."""
+    plain = read(residual(), tmp_path)
+    model = residual()
+    computed = model.activation("computed", (2,), kind="int32")
+    at = next(i for i, (kind, *_) in enumerate(model.operators) if kind == "RESHAPE")
+    kind, (pooled, _), outputs, options = model.operators[at]
+    model.operators[at] = (kind, [pooled, computed], outputs, options)
+    model.operators.insert(at, ("SHAPE", [pooled], [computed], {}))
+    assert read(model, tmp_path).digest == plain.digest
+
+
 def test_two_tensors_of_one_name(tmp_path):
     model = residual()
     change("map2", name="map1")(model)

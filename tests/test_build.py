@@ -97,6 +97,12 @@ def test_plans_hold_where_updates_are_summed(board, compiler, optimization, tmp_
     check(case, build_toy(case, tmp_path / "p", compiler, optimization), headroom=1.5)
 
 
+def test_plans_hold_with_int16_weights(tmp_path):
+    needs("gcc")
+    case = toy("stm32f4_discovery", weights="int16", drawn=False)
+    check(case, build_toy(case, tmp_path / "p", "gcc", "O0"))
+
+
 def check(case, build, headroom=HEADROOM_MAX):
     """A build against the plans of its memory, and in a simulator against the reference."""
     assert build.warnings == ""

@@ -13,6 +13,10 @@ from spela_mcu.errors import UserError
 FEATURES: Final = "features"
 """The cut that need not be named: the input of the last FULLY_CONNECTED."""
 
+SAME_BYTES: Final = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+"""Kinds that give the same bytes another shape, which the file states. Where the batch was open
+when the model was converted, operators stand before them that compute it: these are not needed."""
+
 MOST_NAMES: Final = 200
 LONGEST_NAME: Final = 500
 """Among these, one is looked for that is like a wrong name."""
@@ -118,10 +122,10 @@ def _needed(graph: Graph, features: int) -> tuple[Operator, ...]:
     for operator in reversed(graph.operators):
         if wanted.intersection(operator.outputs):
             needed.append(operator)
-            wanted.update(index for index in operator.inputs if index != ABSENT)
+            wanted.update(index for index in _read(operator) if index != ABSENT)
     written: set[int] = set()
     for operator in reversed(needed):
-        for index in operator.inputs:
+        for index in _read(operator):
             computed = index == ABSENT or graph.tensors[index].data is not None or index in written
             if not computed and index not in graph.inputs:
                 raise graph.fault(
@@ -137,11 +141,16 @@ def _needed(graph: Graph, features: int) -> tuple[Operator, ...]:
     return tuple(reversed(needed))
 
 
+def _read(operator: Operator) -> tuple[int, ...]:
+    """The tensors whose values an operator depends on."""
+    return operator.inputs[:1] if operator.kind in SAME_BYTES else operator.inputs
+
+
 def _sample(
     graph: Graph, operators: tuple[Operator, ...], features: int
 ) -> tuple[int, tuple[Operator, ...]]:
     """The tensor that a sample is, and the operators behind it."""
-    read = {index for operator in operators for index in operator.inputs} | {features}
+    read = {index for operator in operators for index in _read(operator)} | {features}
     inputs = [index for index in graph.inputs if index in read]
     if len(inputs) != 1:
         names = ", ".join(repr(graph.tensors[index].name) for index in inputs)

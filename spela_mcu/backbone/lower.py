@@ -17,7 +17,7 @@ from spela_mcu.backbone import (
     pool,
     rescale,
 )
-from spela_mcu.backbone.cut import Part
+from spela_mcu.backbone.cut import SAME_BYTES, Part
 from spela_mcu.backbone.operator import LoweredOperator
 from spela_mcu.backbone.plan import Activation, Step
 from spela_mcu.backbone.view import ANOTHER_LAYER, CONVERT_AGAIN, INTEGERS_ONLY, OperatorView
@@ -38,9 +38,6 @@ KINDS: Final[dict[str, Callable[[OperatorView], LoweredOperator]]] = {
     "RELU6": rescale.lower_relu6,
 }
 """Kinds of operators that compute, by their name in TensorFlow Lite's schema."""
-
-SAME_BYTES: Final = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
-"""Kinds that give the same bytes another shape."""
 
 MENDS: Final = {
     "SPACE_TO_BATCH_ND": "convert the model with a fixed batch (keras.Input(..., batch_size=1)): "

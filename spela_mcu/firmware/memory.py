@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from spela_mcu.cores import CORES, CodeSize, CompilerName
 from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.boot import boot_bytes
@@ -73,6 +75,11 @@ BATCH_CODE_BYTES: dict[Optimization, int] = {
 }  # fmt: skip
 """Added by summing updates (learning.batch), by any compiler on any core; measured alike."""
 
+INT16_CODE_BYTES: dict[Optimization, int] = {
+    "O0": 2100, "O1": 900, "O2": 900, "O3": 1400, "Os": 800,
+}  # fmt: skip
+"""Added by int16 weights, by any compiler on any core; tests/measure_code.py prints it as well."""
+
 BACKBONE_CODE_BYTES: dict[str, dict[Optimization, int]] = {
     "front": {"O0": 5400, "O1": 3700, "O2": 3700, "O3": 5200, "Os": 2600},
     "convolution": {"O0": 4000, "O1": 2800, "O2": 3000, "O3": 5800, "Os": 2600},
@@ -111,6 +118,7 @@ class NetworkMemory:
         buffer_bytes: RAM: the part of the arena that is neither weights nor pending updates.
         pending_bytes: RAM: the part that keeps updates until they are applied.
         table_bytes: flash: embeddings, initial weights, parameters; a backbone's weights.
+        has_int16_weights: whether weights are int16, whose kernels are longer than those of int8.
         backbone_parts: of the runtime, that a backbone needs; empty without one.
     """
 
@@ -119,6 +127,7 @@ class NetworkMemory:
     buffer_bytes: int
     pending_bytes: int
     table_bytes: int
+    has_int16_weights: bool
     backbone_parts: tuple[str, ...] = ()
 
 
@@ -183,6 +192,7 @@ def network_memory(
         buffer_bytes=buffer_bytes(plan, inference_only=inference_only),
         pending_bytes=pending_bytes(plan, inference_only=inference_only),
         table_bytes=table_bytes(plan, weights_in_flash=weights_in_flash),
+        has_int16_weights=plan.weight_type is np.int16,
         backbone_parts=() if plan.front is None else plan.front.parts,
     )
 
@@ -213,6 +223,7 @@ def plan_memory(
         code=boot_bytes(board)
         + max(bounds[name][optimization][inference_only] for name in names)
         + (BATCH_CODE_BYTES[optimization] if sums_updates else 0)
+        + (INT16_CODE_BYTES[optimization] if network.has_int16_weights else 0)
         + backbone_code_bytes(network.backbone_parts, optimization),
         tables=network.table_bytes,
         weights=network.arena_bytes - network.buffer_bytes - network.pending_bytes,
