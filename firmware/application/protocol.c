@@ -210,9 +210,8 @@ static void dispatch(frame_writer_t *writer, spela_t *network, const request_t *
         answer_features(writer, network, request);
         break;
     case COMMAND_RECALL:
-        answer_status(
-            writer, request,
-            (uint32_t)spela_recall(network, sample_of(request), request->data_bytes));
+        answer_status(writer, request,
+                      (uint32_t)spela_recall(network, sample_of(request), request->data_bytes));
         break;
 #endif
     case COMMAND_LEARN:

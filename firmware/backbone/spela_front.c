@@ -49,8 +49,8 @@ static const int8_t *keep(const spela_t *network, const int8_t *computed) {
 /** Computes a sample's features, out of the memory that the layers will use. */
 static const int8_t *run(const spela_t *network, const int8_t *sample) {
     const spela_backbone_t *const backbone = network->model.pointer->front->backbone;
-    return keep(network, spela_backbone_run(backbone, sample,
-                                            spela_at(network, network->wide_offset[1])));
+    return keep(network,
+                spela_backbone_run(backbone, sample, spela_at(network, network->wide_offset[1])));
 }
 
 void spela_read_features(const spela_t *network, const int8_t *sample) {
