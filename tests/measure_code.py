@@ -2,7 +2,7 @@
 
     python tests/measure_code.py
 
-Builds the toy some 360 times, on every core, which takes minutes; run it when the runtime or a compiler changes.
+Builds the toy some 360 times, which takes minutes; run it when the runtime or a compiler changes.
 """
 
 import sys
