@@ -12,8 +12,8 @@ from cffi import FFI
 from host_process import RUNTIME, SANITIZED, plant
 from hypothesis import Phase, given, seed, settings
 from hypothesis import strategies as st
+from kernel_programs import LINKER_SCRIPT
 from test_backbone_exactness import FOLDER, MODELS
-from test_kernels import LINKER_SCRIPT
 
 from spela_mcu.backbone.load import read_backbone
 from spela_mcu.backbone.structures import BACKBONE_FIELDS, OPERATOR_FIELDS

@@ -224,6 +224,7 @@ def test_hex_and_bin_hold_what_the_elf_loads(tmp_path):
     assert re.search(r"^0800[0-9a-f]{4} +\d+ spela_infer$", build.map_file.read_text(), re.M)
 
 
+@pytest.mark.usefixtures("compile_anew")
 def test_the_same_program_wherever_the_project_lies(tmp_path, compiler):
     one = build_toy(toy(), tmp_path / "one", compiler, "O1")
     other = build_toy(toy(), tmp_path / "quite" / "elsewhere", compiler, "O1")

@@ -1,339 +1,30 @@
 """The kernels of every core, on that core, against numpy: any shape, any weights, any inputs."""
 
-import ctypes
-import platform
-import subprocess
-from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
-import numpy as np
 import pytest
-from host_process import RUNTIME, plant
-from hypothesis import Phase, given, settings
+from host_process import RUNTIME
+from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from spela_mcu.cores import CORES
-from spela_mcu.errors import UserError
-from spela_mcu.firmware.board import load_board
-from spela_mcu.firmware.elf import read_elf
-from spela_mcu.firmware.toolchain import WARNING_FLAGS, find_compiler
-from spela_mcu.fixed_point.arithmetic import LCG_INCREMENT, LCG_MULTIPLIER, halve
-from spela_mcu.fixed_point.layout import pack, padded
-from spela_mcu.host.network import host_compiler
-from spela_mcu.simulators.qemu_process import qemu_program
-
-HOST = RUNTIME.parent / "host"
-PROGRAM = Path(__file__).parent / "c" / "kernels.c"
-CASES = 0x20040000
-BACK = 0xFF00
-"""An address that the program does not reach by itself."""
-WHAT = (
-    *("", "inputs", "sums", "weights", "state", "relieved", "halved", "memory of others"),
-    *("registers of the caller", "kept inputs", "applied weights", "applied state"),
-)
-LINKER_SCRIPT = """\
-SECTIONS {
-    .text 0x0 : { KEEP(*(.vectors)) *(.text .text.* .rodata .rodata.*) }
-    .bss 0x20000000 (NOLOAD) : { *(.data .data.* .bss .bss.* COMMON) }
-    /DISCARD/ : { *(.ARM.exidx* .ARM.extab*) }
-}
-"""
-
-
-# ---------------------------------------------------------------------------- the cases
-
-
-@dataclass(frozen=True, repr=False)
-class Case:
-    """A matrix, one sample and one update; what numpy makes of it."""
-
-    weights: np.ndarray
-    bits: int
-    inputs: np.ndarray
-    multipliers: np.ndarray
-    state: int
-    is_nearest: bool
-    later_inputs: np.ndarray
-    later_multipliers: np.ndarray
-    scratch: int
-
-    def __repr__(self):
-        rounding = "nearest" if self.is_nearest else f"dither from {self.state:#x}"
-        ranges = (f"{a.min()}..{a.max()}" for a in (self.weights, self.inputs, self.multipliers))
-        batch = f"{len(self.later_inputs)} applied as one"
-        return f"Case({self.weights.shape}, {self.bits}, {', '.join(ranges)}, {rounding}, {batch})"
-
-    @property
-    def is_int16(self):
-        return self.bits != 0
-
-    @property
-    def weight_bits(self):
-        return self.bits or 8
-
-    def to_bytes(self):
-        """The case as tests/c/kernels.c reads it."""
-        rows, columns = self.weights.shape
-        dtype = np.int16 if self.is_int16 else np.int8
-        shift = 8 if self.is_int16 else 16
-        half = 1 << (self.weight_bits - 1)
-        sums = np.zeros(padded(rows), np.int32)
-        sums[:rows] = self.weights @ self.inputs
-        noise, after = self.draw(padded(columns), shift)
-        listed = np.flatnonzero(self.multipliers)
-        steps = np.multiply.outer(self.multipliers, self.inputs) + noise[:columns] >> shift
-        updated = self.weights.copy()
-        updated[listed] = np.clip(self.weights + steps, -half, half - 1)[listed]
-        saturated = int(((updated == -half) | (updated == half - 1)).sum())
-        limit = saturated if self.state % 3 == 0 else saturated - 1
-        is_relieved = saturated > limit >= 0
-        limit = max(limit, 0)
-        relieved = halve(updated) if is_relieved else updated
-        multiplier, increment = (1, 0) if self.is_nearest else (LCG_MULTIPLIER, LCG_INCREMENT)
-        head = [padded(rows), padded(columns), self.weight_bits, self.is_int16, columns]
-        rows_to_update = [
-            ((row // 4) * 4 * padded(columns) + row % 4 * 4, int(self.multipliers[row]))
-            for row in listed.tolist()
-        ]
-        while not rows_to_update or len(rows_to_update) % 2:
-            rows_to_update.append((0, 0))
-        head += [len(rows_to_update), self.first_state, multiplier, increment, after]
-        end, applied = self.apply(relieved, after, shift, half)
-        head += [limit, is_relieved, len(self.later_inputs), self.scratch, end]
-        stride = -(-len(self.later_inputs) // 2) * 2
-        later_multipliers = np.zeros((padded(rows), stride), np.int16)
-        later_multipliers[:rows, : len(self.later_inputs)] = self.later_multipliers.T
-        parts = (
-            np.array(head, np.uint32).tobytes(),
-            self.inputs.astype(np.int8).tobytes(),
-            pack(self.weights, dtype),
-            sums.tobytes(),
-            np.array(rows_to_update, np.int32).tobytes(),
-            pack(updated, dtype),
-            pack(relieved, dtype),
-            *(one.astype(np.int8).tobytes() for one in self.later_inputs),
-            later_multipliers.tobytes(),
-            pack(applied, dtype),
-        )
-        return b"".join(part + bytes(-len(part) % 4) for part in parts)
-
-    def apply(self, weights, state, shift, half):
-        """Several updates as one: the dither's last state, the weights."""
-        columns = weights.shape[1]
-        noise, end = self.draw(padded(columns), shift, state)
-        steps = self.later_multipliers.T @ self.later_inputs + noise[:columns] >> shift
-        return end, np.clip(weights + steps, -half, half - 1)
-
-    @property
-    def first_state(self):
-        return 0x80000000 if self.is_nearest else self.state
-
-    def draw(self, count, shift, state=None):
-        """The dither of each column, and the generator's last state."""
-        state, noise = self.first_state if state is None else state, []
-        for _ in range(count):
-            if not self.is_nearest:
-                state = (state * LCG_MULTIPLIER + LCG_INCREMENT) % 2**32
-            noise.append(state >> (32 - shift))
-        return np.array(noise), state
-
-
-def as_drawn(inputs):
-    """Inputs of their kind."""
-    return inputs
-
-
-def balanced(inputs):
-    """Inputs whose every two, four or sixteen sum to zero, without being zero."""
-    found = inputs.clip(-127, 127)
-    found[1::2] = -found[0 : len(found) // 2 * 2 : 2]
-    return found
-
-
-def opposed(inputs):
-    """Inputs whose every four, as the two words of int16 pairs 0, 2 and 1, 3, sum to zero."""
-    found = inputs.clip(-127, 127)
-    for block in range(0, len(found) - 3, 4):
-        x0, _, x2, _ = found[block : block + 4].tolist()
-        found[block + 1], found[block + 3] = -x0, -x2 - (x0 != 0)
-    return found
-
-
-@st.composite
-def cases(draw, widths=(0, 8, 12, 16)):
-    """Matrices up to 20 by 150; whole ranges, and their ends; many zeros, or none."""
-    rows, columns = draw(st.integers(1, 20)), draw(st.integers(1, 150))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    bits = draw(st.sampled_from(widths))
-    half = 1 << ((bits or 8) - 1)
-    batch = draw(st.sampled_from([1, 2, 3, 4, 7, 8, 9, 16, 33, 64]))
-
-    def numbers(low, high, size):
-        anywhere = rng.integers(low, high + 1, size)
-        kind = draw(
-            st.sampled_from(["anywhere", "ends", "low", "high", "small", "sparse", "usual", "zero"])
-        )
-        return {
-            "anywhere": anywhere,
-            "ends": rng.choice([low, high], size),
-            "low": np.full(size, low),
-            "high": np.full(size, high),
-            "small": rng.integers(-1, 2, size),
-            "sparse": anywhere * (rng.random(size) < 0.1),
-            "usual": (anywhere >> 3) * (rng.random(size) < 0.5),
-            "zero": np.zeros(size, np.int64),
-        }[kind]
-
-    return Case(
-        weights=numbers(-half, half - 1, (rows, columns)),
-        bits=bits,
-        inputs=draw(st.sampled_from([as_drawn, balanced, opposed]))(numbers(-128, 127, columns)),
-        multipliers=numbers(-(1 << 15), (1 << 15) - 1, rows),
-        state=draw(st.integers(0, 2**32 - 1)),
-        is_nearest=draw(st.booleans()),
-        later_inputs=numbers(-128, 127, (batch, columns)),
-        later_multipliers=numbers(-(1 << 15), (1 << 15) - 1, (batch, rows)),
-        scratch=8 * draw(st.integers(0, 300)),
-    )
-
-
-def blob(some):
-    return np.uint32(len(some)).tobytes() + b"".join(case.to_bytes() for case in some)
-
-
-# ---------------------------------------------------------------------------- the cores
-
-# A board of each core, how its program is run, and the macros it is compiled with. The host's own
-# kernels run in this process.
-KERNELS = {
-    "sse2": (None, "host", ("SPELA_HOST_KERNELS",)),
-    "armv6-m": ("nucleo-g071rb", "unicorn", ()),
-    "armv7-m": ("mps2-an385", "unicorn", ()),
-    "dsp": ("mps2-an386", "unicorn", ()),
-    "dsp, small": ("mps2-an386", "unicorn", ("__OPTIMIZE_SIZE__",)),
-    "dsp, armv8-m": ("mps2-an505", "unicorn", ()),
-    "mve": ("mps3-an547", "qemu", ()),
-    "portable": ("mps2-an386", "unicorn", ("SPELA_PORTABLE_KERNELS",)),
-}
-
-
-def build_program(kernels, compiler, directory, change=None):
-    """Compiles tests/c/kernels.c with the runtime's kernels; a fault may be planted in them."""
-    board_id, how, defines = KERNELS[kernels]
-    if how == "host" and platform.machine() not in {"x86_64", "AMD64"}:
-        pytest.skip(f"{platform.machine()} has no {kernels}")
-    try:
-        is_native = how == "host" and compiler == "gcc"
-        command = host_compiler() if is_native else list(find_compiler(compiler).command)
-    except UserError as error:
-        pytest.skip(str(error))
-    files = [*RUNTIME.glob("spela_kernels*"), RUNTIME / "spela_arithmetic.h"]
-    for file in [*files, *HOST.glob("*.c")] if how == "host" else files:
-        (directory / file.name).write_text(file.read_text())
-    if change is not None:
-        plant(directory / change[0], *change[1:])
-    if how == "host":
-        return build_library(command, directory, defines)
-    board, found = load_board(board_id), find_compiler(compiler)
-    script = directory / "linker.ld"
-    script.write_text(LINKER_SCRIPT)
-    flags = [*found.compile_flags(board, "O1"), "-Werror", f"-I{directory}"]
-    flags += [f"-D{define}" for define in defines]
-    objects = []
-    for source in [PROGRAM, *directory.glob("*.c")]:
-        objects.append(directory / f"{source.stem}-{len(objects)}.o")
-        subprocess.run([*found.command, *flags, "-c", source, "-o", objects[-1]], check=True)
-    elf = directory / "kernels.elf"
-    link = [*found.link_flags(board, str(script)), "-Wl,-u,vectors", "-Wl,-e,start"]
-    subprocess.run([*found.command, *objects, *link, "-o", elf], check=True)
-    return elf
-
-
-def build_library(command, directory, defines):
-    """The same as a library for this machine, by its own compiler or by zig."""
-    flags = ["-std=c99", "-O1", *WARNING_FLAGS, "-Werror", "-fPIC", "-shared", f"-I{directory}"]
-    flags += [f"-D{define}" for define in defines]
-    library = directory / "kernels.so"
-    sources = [PROGRAM, *sorted(directory.glob("*.c"))]
-    subprocess.run([*command, *flags, *sources, "-o", library], check=True)
-    return library
+from kernel_cases import cases, many_cases
+from kernel_programs import HOST, KERNELS, build_program, check, check_many, run_by
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def built(compile_object, tmp_path_factory):
     """The program for some kernels by some compiler, built once."""
 
     @lru_cache
     def build(kernels, compiler):
-        return build_program(kernels, compiler, tmp_path_factory.mktemp("kernels"))
+        return build_program(compile_object, kernels, compiler, tmp_path_factory.mktemp("kernels"))
 
     return build
 
 
-def check(kernels, elf, some):
-    """Runs cases; fails with the first that goes wrong, and in what."""
-    board_id, how, _ = KERNELS[kernels]
-    if how == "host":
-        found = ctypes.CDLL(str(elf)).run_cases(blob(some))
-    else:
-        run = run_in_unicorn if how == "unicorn" else run_in_qemu
-        found = run(load_board(board_id), elf, blob(some))
-    assert found == 0, f"{WHAT[found % 16]} of {some[found // 16 - 1]}"
-
-
-def run_in_unicorn(board, elf, data):
-    """What run_cases says, called in a core without anything around it."""
-    unicorn = pytest.importorskip("unicorn")
-    from unicorn import arm_const as arm
-
-    machine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
-    machine.ctl_set_cpu_model(getattr(arm, f"UC_CPU_ARM_{CORES[board.core].unicorn}"))
-    machine.mem_map(0, 0x10000, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
-    machine.mem_map(0x20000000, 0x200000, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)
-    program = read_elf(elf)
-    for address, content in program.load_segments:
-        machine.mem_write(address, content)
-    machine.mem_write(CASES, data)
-    machine.reg_write(arm.UC_ARM_REG_SP, CASES)
-    machine.reg_write(arm.UC_ARM_REG_LR, BACK | 1)
-    machine.reg_write(arm.UC_ARM_REG_R0, CASES)
-    machine.emu_start(program.by_name["run_cases"].address | 1, BACK)
-    return machine.reg_read(arm.UC_ARM_REG_R0)
-
-
-def run_in_qemu(board, elf, data):
-    """What run_cases says, told by semihosting."""
-    file = elf.with_suffix(".cases")
-    file.write_bytes(data)
-    done = subprocess.run(
-        [
-            *(qemu_program(), "-M", board.simulators.qemu.machine, "-kernel", elf),
-            *("-device", f"loader,file={file},addr={CASES:#x},force-raw=on"),
-            *("-semihosting-config", "enable=on,target=native"),
-            *("-display", "none", "-monitor", "none", "-serial", "none"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    return int(done.stdout + done.stderr, 16)
-
-
-# ---------------------------------------------------------------------------- the tests
-
-
-def run_by(kernels):
-    """Marks of a test that runs some kernels, or a part of them."""
-    how = KERNELS[kernels if kernels in KERNELS else kernels.partition(", ")[0]][1]
-    return [] if how == "host" else [pytest.mark.needs_simulator(how)]
-
-
 @pytest.mark.parametrize("compiler", ["gcc", "zig"])
 @pytest.mark.parametrize("kernels", [pytest.param(k, marks=run_by(k)) for k in KERNELS])
-@settings(max_examples=40)
-@given(some=st.lists(cases(), min_size=1, max_size=5))
+@settings(max_examples=20)
+@given(some=st.lists(cases(), min_size=4, max_size=10))
 def test_kernels_equal_numpy(built, kernels, compiler, some):
     check(kernels, built(kernels, compiler), some)
 
@@ -531,17 +222,10 @@ def file_with(kernels, text):
     ("kernels", "right", "wrong", "what"),
     [pytest.param(*fault, marks=run_by(fault[0]), id=f"{fault[0]}-{fault[1]}") for fault in FAULTS],
 )
-def test_a_planted_fault_is_found(kernels, right, wrong, what, tmp_path):
+def test_a_planted_fault_is_found(compile_object, kernels, right, wrong, what, tmp_path):
     change = (file_with(kernels, right), right, wrong)
     all_widths = kernels in {"portable", "dsp, applied", "dsp, int16"}
-    widths = (0, 8, 12, 16) if all_widths else (0,)
     kernels = kernels.partition(", ")[0]
-    elf = build_program(kernels, "gcc", tmp_path, change)
-
-    @settings(max_examples=100, phases=[Phase.generate], database=None, derandomize=True)
-    @given(some=st.lists(cases(widths), min_size=5, max_size=10))
-    def hold(some):
-        check(kernels, elf, some)
-
+    program = build_program(compile_object, kernels, "gcc", tmp_path, change)
     with pytest.raises(AssertionError, match=f"^({what})"):
-        hold()
+        check_many(kernels, program, many_cases((0, 8, 12, 16) if all_widths else (0,)))

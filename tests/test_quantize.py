@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from test_kernels import LINKER_SCRIPT
+from kernel_programs import LINKER_SCRIPT
 from toy import toy
 
 from spela_mcu.cores import CORES
