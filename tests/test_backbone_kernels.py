@@ -28,6 +28,7 @@ from spela_mcu.host.network import declarations, host_compiler
 
 PROGRAM = RUNTIME.parents[1] / "tests" / "c" / "backbone.c"
 BACKBONE = RUNTIME.parent / "backbone"
+MEMORY = RUNTIME.parent / "ports" / "memory.c"
 IMAGE, STACK, ARENA, BACK = 0x20000000, 0x20100000, 0x20100100, 0xFF00
 MOST = 100_000_000
 """Instructions after which an operator has gone astray."""
@@ -88,8 +89,7 @@ class OnHost:
 class InUnicorn:
     """The runtime in a core without anything around it."""
 
-    def __init__(self, kernels, compiler, directory, change=None, sound=None):
-        """Compiles it: all, or of a sound one with a fault, just what the fault changes."""
+    def __init__(self, compile_object, kernels, compiler, directory, change=None):
         unicorn = pytest.importorskip("unicorn")
         from unicorn import arm_const
 
@@ -102,21 +102,18 @@ class InUnicorn:
             pytest.skip(str(error))
         script = directory / "linker.ld"
         script.write_text(LINKER_SCRIPT.replace("KEEP(*(.vectors)) ", ""))
-        flags = [*found.compile_flags(board, "O2"), "-Werror", f"-I{directory}"]
+        (directory / MEMORY.name).write_text(MEMORY.read_text())
+        flags = [*found.compile_flags(board, "O2"), "-Werror", "-I."]
         flags += [f"-D{define}" for define in defines]
-        objects = {}
-        for source in (RUNTIME.parent / "ports" / "memory.c", *copied(directory, change)):
-            objects[source.name] = directory / f"{source.stem}.o"
-            if sound is not None and change[0] not in (source.name, "spela_requantize.h"):
-                objects[source.name] = sound.objects[source.name]
-                continue
-            command = [*found.command, *flags, "-c", source, "-o", objects[source.name]]
-            subprocess.run(command, check=True)
-        self.objects = objects
+        objects = []
+        for source in copied(directory, change):
+            objects.append(source.with_suffix(".o"))
+            command = [*found.command, *flags, "-c", source.name, "-o", str(objects[-1])]
+            compile_object(command, directory)
         elf = directory / "backbone.elf"
         link = [*found.link_flags(board, str(script)), "-Wl,-e,spela_backbone_run"]
         link += ["-Wl,-u,spela_backbone_run", "-Wl,-u,spela_backbone_is_valid"]
-        subprocess.run([*found.command, *objects.values(), *link, "-o", elf], check=True)
+        subprocess.run([*found.command, *objects, *link, "-o", elf], check=True)
         self.symbols = read_elf(elf)
         machine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
         machine.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{CORES[board.core].unicorn}"))
@@ -169,7 +166,7 @@ def check(runner, some):
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def built(compile_object, tmp_path_factory):
     """Runtimes, each built once."""
 
     @lru_cache
@@ -177,7 +174,7 @@ def built(tmp_path_factory):
         directory = tmp_path_factory.mktemp("backbone")
         if kernels == "host":
             return OnHost(directory)
-        return InUnicorn(kernels, compiler, directory)
+        return InUnicorn(compile_object, kernels, compiler, directory)
 
     return build
 
@@ -296,9 +293,9 @@ FAULTS = [
 
 @pytest.mark.needs_simulator("unicorn")
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault[1]}-{fault[2][:30]}")
-def test_a_planted_fault_is_found(built, many_cases, fault, tmp_path):
+def test_a_planted_fault_is_found(compile_object, many_cases, fault, tmp_path):
     kernels, *change = fault
-    faulty = InUnicorn(kernels, "gcc", tmp_path, change, built(kernels, "gcc"))
+    faulty = InUnicorn(compile_object, kernels, "gcc", tmp_path, change)
 
     with pytest.raises(AssertionError, match=r"^(output|registers|memory)"):
         for case in many_cases:
