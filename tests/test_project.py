@@ -48,7 +48,7 @@ def test_a_project_is_self_contained(project):
     assert {"model/toy_model.c", "model/toy_model.h"} <= set(project.files)
     for path, text in project.files.items():
         for name in own_headers(text):
-            folders = ("model", "spela", "store", "application", "port")
+            folders = ("model", "spela", "store", "store/drivers", "application", "port")
             places = [f"{folder}/{name}" for folder in folders]
             assert sum(place in project.files for place in places) == 1, (path, name)
 
