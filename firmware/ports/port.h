@@ -10,6 +10,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /** Clocks, pins and the UART: 8 data bits, no parity, 1 stop bit, the baud rate of board.h. */
 void port_init(void);
 
@@ -32,4 +36,7 @@ typedef struct {
  */
 void port_on_fault(const port_exception_t *exception);
 
+#ifdef __cplusplus
+}
+#endif
 #endif /* PORT_H */

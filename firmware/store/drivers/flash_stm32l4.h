@@ -5,6 +5,10 @@
 
 #include <stdbool.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /**
  * To be called by NMI_Handler, before anything else.
  *
@@ -17,4 +21,7 @@
  */
 bool spela_flash_on_nmi(void);
 
+#ifdef __cplusplus
+}
+#endif
 #endif /* FLASH_STM32L4_H */
