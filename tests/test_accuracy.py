@@ -191,9 +191,8 @@ def test_a_device_far_below_the_float_trained_in_full_is_warned_of(found):
 
 
 def run(path, *arguments):
-    result = CliRunner().invoke(
-        command, [str(path), "--simulator", "unicorn", "--json", *map(str, arguments)]
-    )
+    brief = ["--simulator", "unicorn", "--no-stress", "--json"]
+    result = CliRunner().invoke(command, [str(path), *brief, *map(str, arguments)])
     return result.exit_code, json.loads(result.stdout)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faulty_build import build_faulty
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_integer_network import make_spec, stream
@@ -14,8 +15,6 @@ from toy import with_thresholds
 from spela_mcu import pipeline
 from spela_mcu.commands.verify import verify
 from spela_mcu.errors import UserError
-from spela_mcu.firmware.build import build_project
-from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.fixed_point.early_exit import (
     UNKNOWN,
     Answers,
@@ -185,25 +184,24 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_found(tmp_path, fault):
-    prepared = prepare(early_model(tmp_path, learning={"start": "trained"}))
-    # Thresholds that some test sample meets exactly.
-    test = prepared.dataset.test.inputs
-    answers = all_answers(prepared.network(), test)
+@pytest.fixture(scope="module")
+def just_met(tmp_path_factory):
+    """A model with thresholds that some test sample meets exactly, and its project."""
+    directory = tmp_path_factory.mktemp("met")
+    prepared = prepare(early_model(directory, learning={"start": "trained"}))
+    answers = all_answers(prepared.network(), prepared.dataset.test.inputs)
     margin, cosine = int(answers.margins[0].max()), int(answers.cosines[-1].max())
     plan = with_thresholds(prepared.plan, [(margin, 0), (30000, 0), (0, cosine)])
     prepared = dataclasses.replace(prepared, plan=plan)
-    directory = tmp_path / "firmware"
-    prepared.deploy(directory)
-    source = directory / "spela" / "spela.c"
-    right, wrong = FAULTS[fault]
-    text = source.read_text()
-    assert text.count(right) == 1
-    source.write_text(text.replace(right, wrong))
-    found = verify(
-        prepared, build_project(directory, find_compiler()), UnicornSimulator(), learn_steps=0
-    )
+    prepared.deploy(directory / "firmware")
+    return prepared, directory / "firmware"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(just_met, fault):
+    prepared, directory = just_met
+    build = build_faulty(directory, "spela.c", *FAULTS[fault])
+    found = verify(prepared, build, UnicornSimulator(), learn_steps=0)
     assert not found.bit_exact
     assert "early exit's" in str(found.difference)
 

@@ -29,7 +29,6 @@ from spela_mcu.firmware.toolchain import OPTIMIZATIONS
 from spela_mcu.pipeline import Prepared
 
 EXTENT = Extent(learn_steps=25, samples=4)
-TURNS = list(itertools.product(COMPILERS, WEIGHTS))
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +39,31 @@ def model(tmp_path_factory):
 
 
 def columns(core, simulator):
-    """The four builds of one core in one simulator; levels and batches take turns."""
-    turn = list(CORES).index(core) + SIMULATORS.index(simulator)
-    for index, (compiler, weights) in enumerate(TURNS):
-        level = OPTIMIZATIONS[(turn + index) % len(OPTIMIZATIONS)]
-        yield Column(compiler, level, BATCHES[(turn + index) % len(BATCHES)]), weights
+    """Two builds of one core in one simulator, by both compilers.
+
+    Widths take turns, so that each core has both with both compilers; so do levels and batches.
+    `make matrix` runs them all.
+    """
+    turn = len(SIMULATORS) * list(CORES).index(core) + SIMULATORS.index(simulator)
+    widths = WEIGHTS if turn % 2 == 0 else WEIGHTS[::-1]
+    for index, compiler in enumerate(COMPILERS, 2 * turn):
+        level = OPTIMIZATIONS[index % len(OPTIMIZATIONS)]
+        yield Column(compiler, level, BATCHES[index % len(BATCHES)]), widths[index % 2]
+
+
+def test_every_core_has_every_width_by_every_compiler():
+    for core in CORES:
+        builds = [one for simulator in SIMULATORS for one in columns(core, simulator)]
+        assert {(column.compiler, width) for column, width in builds} == set(
+            itertools.product(COMPILERS, WEIGHTS)
+        )
+    everywhere = [
+        column
+        for core, simulator in itertools.product(CORES, SIMULATORS)
+        for column, _ in columns(core, simulator)
+    ]
+    assert len({(one.compiler, one.optimization) for one in everywhere}) == 10
+    assert {one.batch for one in everywhere} == set(BATCHES)
 
 
 @pytest.mark.parametrize(

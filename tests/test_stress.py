@@ -6,12 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from faulty_build import build_faulty
 from test_verify import write_model
 
 from spela_mcu.cli.verify import command
 from spela_mcu.commands.verify import verify
-from spela_mcu.firmware.build import build_project
-from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.pipeline import prepare
 from spela_mcu.proof.stress import (
@@ -127,26 +126,14 @@ def projects(prepared, tmp_path_factory):
     return [(model, directory / str(number)) for number, model in enumerate(models)]
 
 
-def slipped(directory, fault):
-    """The build of a project with a fault in it; the project is mended again."""
-    name, right, wrong = FAULTS[fault]
-    source = directory / "spela" / name
-    text = source.read_text()
-    assert text.count(right) == 1
-    try:
-        source.write_text(text.replace(right, wrong))
-        return build_project(directory, find_compiler())
-    finally:
-        source.write_text(text)
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 def test_stress_finds_what_a_trained_model_does_not_show(projects, fault):
     (own, directory), *under_stress = projects
-    found = verify(own, slipped(directory, fault), UnicornSimulator(), learn_steps=200, samples=20)
+    build = build_faulty(directory, *FAULTS[fault])
+    found = verify(own, build, UnicornSimulator(), learn_steps=200, samples=20)
     assert found.bit_exact
     runs = (
-        run_stressed(model, slipped(place, fault), UnicornSimulator())
+        run_stressed(model, build_faulty(place, *FAULTS[fault]), UnicornSimulator())
         for model, place in under_stress
     )
     assert any(run.difference is not None for run in runs)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from faulty_build import build_faulty
 
 from spela_mcu.cli.verify import verdict
 from spela_mcu.commands.verify import verify
@@ -168,7 +169,7 @@ def test_the_device_goes_on_from_trained_weights_with_nearest_rounding(tmp_path)
 
 
 # Each fault is the smallest slip of its kind: file, right, wrong. Together they cover every stage.
-KERNEL = "spela_kernels_dsp.c"
+# Those of single kernels are in test_kernels.py, those that only stress finds in test_stress.py.
 FAULTS = {
     "rounding constant": (
         "spela_arithmetic.h",
@@ -176,10 +177,7 @@ FAULTS = {
         "<< shift) >> 2), shift)",
     ),
     "index of a row": ("spela_kernels.h", "(row % 4U) * 4U", "((row + 1U) % 4U) * 4U"),
-    "order of the dither": (KERNEL, "smlabt  lr, r11, r4, r8", "smlabt  lr, r11, r4, r6"),
-    "end of the range": (KERNEL, "qadd8   r3, r3, lr", "sadd8   r3, r3, lr"),
-    "a product left out": (KERNEL, "mov     r10, #0", "mov     r10, #1"),
-    "ties of a halving": ("spela_kernels_upkeep.h", "halves + odd", "halves"),
+    "end of the range": ("spela_kernels_dsp.c", "qadd8   r3, r3, lr", "sadd8   r3, r3, lr"),
     "tie of two classes": ("spela.c", "scores[c] > scores[best]", "scores[c] >= scores[best]"),
     "one wrong label in 600": (
         "spela_learn.c",
@@ -195,26 +193,25 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_found_and_named(tmp_path, fault):
-    path = write_model(
-        tmp_path,
-        inputs=13,
-        units=(9, 5),
-        classes=3,
-        network={"loss": "cosine"},
-        # so fast that some activations become zero, and all classes tie
-        learning={"start": "untrained", "learning_rate": 8.0},
-    )
+def deployed(directory, **learning):
+    """A model that starts untrained, and its project."""
+    sections = {"network": {"loss": "cosine"}, "learning": {"start": "untrained", **learning}}
+    path = write_model(directory, inputs=13, units=(9, 5), classes=3, **sections)
     prepared = prepare(path)
-    directory = tmp_path / "firmware"
-    prepared.deploy(directory)
-    name, right, wrong = FAULTS[fault]
-    source = directory / "spela" / name
-    text = source.read_text()
-    assert text.count(right) == 1
-    source.write_text(text.replace(right, wrong))
-    build = build_project(directory, find_compiler())
+    prepared.deploy(directory / "firmware")
+    return prepared, directory / "firmware"
+
+
+@pytest.fixture(scope="module")
+def fast(tmp_path_factory):
+    """A model that learns so fast that some activations become zero, and all classes tie."""
+    return deployed(tmp_path_factory.mktemp("fast"), learning_rate=8.0)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found_and_named(fast, fault):
+    prepared, directory = fast
+    build = build_faulty(directory, *FAULTS[fault])
     found = verify(prepared, build, UnicornSimulator(), learn_steps=600, samples=40)
     assert not found.bit_exact
     assert not found.passed
@@ -279,26 +276,13 @@ BATCH_FAULTS = {
 @pytest.fixture(scope="module")
 def summing(tmp_path_factory):
     """A model that sums updates, and its project."""
-    directory = tmp_path_factory.mktemp("summing")
-    learning = {"start": "untrained", "batch": 4}
-    path = write_model(directory, inputs=13, units=(9, 5), classes=3, learning=learning)
-    prepared = prepare(path)
-    prepared.deploy(directory / "firmware")
-    return prepared, directory / "firmware"
+    return deployed(tmp_path_factory.mktemp("summing"), batch=4)
 
 
 @pytest.mark.parametrize("fault", BATCH_FAULTS)
 def test_a_fault_of_pending_updates_is_found(summing, fault):
     prepared, directory = summing
-    name, right, wrong = BATCH_FAULTS[fault]
-    source = directory / "spela" / name
-    text = source.read_text()
-    assert text.count(right) == 1
-    try:
-        source.write_text(text.replace(right, wrong))
-        build = build_project(directory, find_compiler())
-    finally:
-        source.write_text(text)
+    build = build_faulty(directory, *BATCH_FAULTS[fault])
     found = verify(prepared, build, UnicornSimulator(), learn_steps=60, samples=5)
     assert not found.bit_exact
     assert "on the device" in found.difference
