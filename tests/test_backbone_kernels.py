@@ -43,6 +43,7 @@ UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
 
 KERNELS = {
     "armv6-m": ("nucleo-g071rb", ()),
+    "armv7-m": ("mps2-an385", ()),
     "dsp": ("mps2-an386", ()),
     "dsp, armv8-m": ("mps2-an505", ()),
     "portable": ("mps2-an386", ("SPELA_PORTABLE_KERNELS",)),
@@ -248,8 +249,15 @@ PORTABLE_FAULTS = [
     ("spela_convolution.c", "x < 0 || x >= width", "x < 0 || x > width"),
     ("spela_convolution.c", "op->window.width == op->input.width)", "true)"),
     ("spela_depthwise.c", "i * op->input.width * step", "i * op->output.width * step"),
-    ("spela_depthwise.c", "row += window->row_step", "row += 1U + window->row_step"),
+    (
+        "spela_depthwise.c",
+        "at += window->step;\n            }\n        }",
+        "at += 1U;\n            }\n        }",
+    ),
     ("spela_depthwise.c", "c % copies == 0U", "c == 0U"),
+    ("spela_depthwise.c", "taps_2[2] * right", "taps_2[1] * right"),
+    ("spela_depthwise.c", "down.count > across.count ? across : down", "across"),
+    ("spela_requantize.c", "channel += line->channel_step", "channel += 1U"),
     ("spela_pool.c", "magnitude + count / 2U", "magnitude + (count - 1U) / 2U"),
     ("spela_pool.c", "sum < 0 ? -mean : mean", "mean"),
     ("spela_pool.c", "is_max ? INT8_MIN : 0", "0"),
@@ -266,8 +274,8 @@ DSP_FAULTS = [
     ("spela_convolution_dsp.c", '"asr     " to_second', '"lsr     " to_second'),
     ("spela_convolution_dsp.c", "sub     r7, r1, r7", "sub     r7, r7, r1"),
     ("spela_convolution_dsp.c", "strb    r3, [r6, #1]", "strb    r2, [r6, #1]"),
-    ("spela_depthwise_dsp.c", "add     r0, r0, r4, lsl #1", "add     r0, r0, r4, lsl #2"),
-    ("spela_depthwise_dsp.c", "beq     9f", "nop"),
+    ("spela_depthwise_take.c", "add     r0, r0, r4, lsl #1", "add     r0, r0, r4, lsl #2"),
+    ("spela_depthwise_take.c", "beq     9f", "nop"),
     ("spela_depthwise_dsp.c", 'smlabt  r11, r12, " w12 ", r11', 'smlabt  r11, lr, " w12 ", r11'),
     ("spela_depthwise_dsp.c", '[" row ", #8]', '[" row ", #4]'),
     ("spela_depthwise_dsp.c", "ssat    r12, #8", "ssat    r12, #7"),
@@ -275,18 +283,40 @@ DSP_FAULTS = [
     ("spela_depthwise_dsp.c", 'smlatb  r3, lr, " w01', 'smlatb  r3, lr, " w12'),
     ("spela_depthwise_dsp.c", 'smlabt  r3, r12, " w12', 'smlabt  r3, lr, " w12'),
     ("spela_depthwise_dsp.c", "ssat    r3, #8, r3, asr #10", "ssat    r3, #8, r3, asr #9"),
-    ("spela_depthwise.c", "(uint32_t)second << 16", "(uint32_t)second << 15"),
-    ("spela_depthwise.c", "UINT32_C(1) << (scale - 2U)", "UINT32_C(1) << (scale - 1U)"),
-    ("spela_depthwise.c", "channel->shift <= op->minimum", "channel->shift <= op->maximum"),
-    ("spela_depthwise.c", "part->width % 2U", "part->width % 1U"),
+    ("spela_depthwise_planes.c", "(uint32_t)second << 16", "(uint32_t)second << 15"),
+    ("spela_depthwise_planes.c", "UINT32_C(1) << (scale - 2U)", "UINT32_C(1) << (scale - 1U)"),
+    ("spela_depthwise_planes.c", "channel->shift <= op->minimum", "channel->shift <= op->maximum"),
+    ("spela_depthwise_planes.c", "width % 2U", "width % 1U"),
     ("spela_elementwise_dsp.c", '"asr     " sum ", " sum ", r9', '"lsr     " sum ", " sum ", r9'),
     ("spela_elementwise_dsp.c", "bfi     r10, r12, #16", "bfi     r10, r12, #8"),
     ("spela_elementwise_dsp.c", "ldrd    r8, r9, [sp, #32]", "ldrd    r8, r9, [sp, #12]"),
     ("spela_convolution_dsp.c", "add     sp, #28", "add     sp, #24"),
 ]
+ARMV7_FAULTS = [
+    ("spela_requantize_thumb.c", "lsls    r0, r0, #1", "lsls    r0, r0, #2"),
+    ("spela_requantize_thumb.c", "lr, r7, asr #31", "lr, r0, asr #31"),
+    ("spela_convolution_thumb.c", "mla     r8, r12, r11, r8", "mla     r8, r12, r10, r8"),
+    ("spela_convolution.c", "pairs += 2U * SPELA_PAIR_WORDS", "pairs += SPELA_PAIR_WORDS"),
+    ("spela_convolution.c", "left < 4U ? left : 4U", "4U"),
+    ("spela_depthwise_thumb.c", '"ldrsh   r12, [r0, #16]', '"ldrsh   r12, [r0, #14]'),
+    ("spela_depthwise_thumb.c", "ssat    lr, #8, lr", "ssat    lr, #9, lr"),
+    ("spela_depthwise_planes.c", "ROW_ENDS_AT(columns) (columns)", "ROW_ENDS_AT(columns) 4U"),
+]
+ARMV6_FAULTS = [
+    ("spela_requantize.h", "(product.middle >> 14) + 1", "(product.middle >> 14) + 0"),
+    ("spela_requantize.h", "(product.middle >> 15) + 1", "(product.middle >> 15) + 0"),
+    ("spela_requantize.h", "(low * factor_low >> 16)", "0U"),
+    ("spela_requantize_thumb.c", "adcs    r5, r7", "adds    r5, r5, r7"),
+    ("spela_requantize_thumb.c", "asrs    r4, r4, #31", "movs    r4, #0"),
+]
 FAULTS = [
     (kernels, *fault)
-    for kernels, faults in (("portable", PORTABLE_FAULTS), ("dsp", DSP_FAULTS))
+    for kernels, faults in (
+        ("portable", PORTABLE_FAULTS),
+        ("dsp", DSP_FAULTS),
+        ("armv7-m", ARMV7_FAULTS),
+        ("armv6-m", ARMV6_FAULTS),
+    )
     for fault in faults
 ]
 

@@ -95,13 +95,38 @@ static void gather(const spela_operator_t *op, const int8_t *source, int32_t top
     }
 }
 
-#ifdef SPELA_DSP_CONVOLUTION
+#ifdef SPELA_PAIR_CONVOLUTION
+#ifdef SPELA_THUMB_CONVOLUTION
+/** Copies inputs of one of two positions for spela_sum_pair, padded with zeros to a whole block. */
+static uint32_t *spela_widen_apart(const int8_t *inputs, uint32_t count, uint32_t *pairs) {
+    for (; count >= 4U; count -= 4U) {
+        __builtin_memcpy(pairs, inputs, 4U);
+        inputs += 4;
+        pairs += 2;
+    }
+    if (count > 0U) {
+        uint32_t word = 0U;
+        for (uint32_t i = 0U; i < count; i++) {
+            word |= (uint32_t)(uint8_t)inputs[i] << (8U * i);
+        }
+        *pairs = word;
+        pairs += 2;
+    }
+    return pairs;
+}
+#endif
+
 static uint32_t *fill_apart(uint32_t *pairs, int8_t value, uint32_t count) {
-    const uint32_t pair = (uint32_t)(uint16_t)value * UINT32_C(0x10001);
+#ifdef SPELA_DSP_CONVOLUTION
+    const uint32_t word = (uint32_t)(uint16_t)value * UINT32_C(0x10001);
+#else
+    const uint32_t word = (uint32_t)(uint8_t)value * UINT32_C(0x1010101);
+#endif
     for (; count > 0U; count -= 4U) {
-        pairs[0] = pair;
-        pairs[1] = pair;
-        pairs += 4;
+        for (uint32_t i = 0U; i < SPELA_PAIR_WORDS; i++) {
+            pairs[i] = word;
+        }
+        pairs += 2U * SPELA_PAIR_WORDS;
     }
     return pairs;
 }
@@ -153,6 +178,43 @@ static const int8_t *inputs_at(const spela_operator_t *op, const spela_maps_t *m
     return patch;
 }
 
+#ifdef SPELA_DSP_CONVOLUTION
+static bool can_pair(const spela_operator_t *op) {
+    return op->is_narrowing != 0U && op->output.channels % 2U == 0U;
+}
+
+/** The outputs of two positions. */
+static void convolve_pair(const spela_operator_t *op, const uint32_t *pairs, uint32_t columns,
+                          int8_t *target) {
+    const uint32_t channels = op->output.channels;
+    const spela_pair_job_t job = {columns, op->channels, channels, channels};
+    spela_convolve_pair(op->constants, pairs, &job, target);
+    spela_clamp(op, target, 2U * channels);
+}
+#endif
+
+#ifdef SPELA_THUMB_CONVOLUTION
+static bool can_pair(const spela_operator_t *op) {
+    (void)op;
+    return true;
+}
+
+static void convolve_pair(const spela_operator_t *op, const uint32_t *pairs, uint32_t columns,
+                          int8_t *target) {
+    const uint32_t channels = op->output.channels;
+    const int8_t *weights = op->constants;
+    for (uint32_t c = 0U; c < channels; c += 4U) {
+        const uint32_t left = channels - c;
+        const spela_line_t outputs = {&op->channels[c], 1U, left < 4U ? left : 4U, 1U};
+        int32_t sums[8];
+        spela_sum_pair(weights, pairs, columns, sums);
+        spela_requantize(op, &outputs, sums, &target[c]);
+        spela_requantize(op, &outputs, &sums[4], &target[channels + c]);
+        weights += 4U * columns;
+    }
+}
+#endif
+
 void spela_run_convolution(const spela_operator_t *op, const spela_maps_t *maps) {
     const uint32_t taps = taps_of(op);
     const uint32_t channels = op->output.channels;
@@ -162,30 +224,29 @@ void spela_run_convolution(const spela_operator_t *op, const spela_maps_t *maps)
     int32_t *const sums = (int32_t *)(void *)&scratch[2U * wide_bytes(taps)];
     int8_t *const patch = is_in_one_piece(op) ? NULL : (int8_t *)&sums[shape.rows];
     int8_t *target = maps->target;
-#ifdef SPELA_DSP_CONVOLUTION
+    const spela_line_t outputs = {op->channels, 1U, channels, 1U};
+#ifdef SPELA_PAIR_CONVOLUTION
     const uint32_t positions = (uint32_t)op->output.height * op->output.width;
-    const bool in_pairs = op->is_narrowing != 0U && channels % 2U == 0U;
     const bool in_rows = patch != NULL && op->dilation.width == 1U && op->input.channels % 4U == 0U;
-    const spela_pair_job_t job = {shape.columns, op->channels, channels, channels};
+    const bool in_pairs = can_pair(op);
     uint32_t position = 0U;
 #endif
     for (uint32_t y = 0U; y < op->output.height; y++) {
         for (uint32_t x = 0U; x < op->output.width; x++) {
-#ifdef SPELA_DSP_CONVOLUTION
+#ifdef SPELA_PAIR_CONVOLUTION
             /* the last of an odd number of positions has no partner */
             const bool is_second = position % 2U == 1U;
             position++;
             if (in_pairs && (is_second || position < positions)) {
                 uint32_t *const pairs = (uint32_t *)(void *)wide;
-                uint32_t *const to = is_second ? &pairs[2] : pairs;
+                uint32_t *const to = is_second ? &pairs[SPELA_PAIR_WORDS] : pairs;
                 if (in_rows) {
                     gather_apart(op, maps->sources[0], top_of(op, y), left_of(op, x), to);
                 } else {
                     (void)spela_widen_apart(inputs_at(op, maps, y, x, patch), taps, to);
                 }
                 if (is_second) {
-                    spela_convolve_pair(op->constants, pairs, &job, target);
-                    spela_clamp(op, target, 2U * channels);
+                    convolve_pair(op, pairs, shape.columns, target);
                     target += 2U * channels;
                 }
                 continue;
@@ -193,9 +254,8 @@ void spela_run_convolution(const spela_operator_t *op, const spela_maps_t *maps)
 #endif
             spela_widen(inputs_at(op, maps, y, x, patch), taps, wide);
             spela_dense_int8(op->constants, wide, &shape, sums);
-            for (uint32_t c = 0U; c < channels; c++) {
-                *target++ = spela_requantized(sums[c], &op->channels[c], op);
-            }
+            spela_requantize(op, &outputs, sums, target);
+            target += channels;
         }
     }
 }

@@ -14,41 +14,6 @@
 
 /* clang-format off */
 
-/* Two values of a row. */
-#define SPELA_TAKE_PAIR                     \
-    "ldrsb   r2, [r0]\n"                    \
-    "ldrsb   r3, [r0, r4]\n"                \
-    "add     r0, r0, r4, lsl #1\n"          \
-    "strh    r2, [r1], #2\n"                \
-    "strh    r3, [r1], #2\n"
-
-__attribute__((naked)) void spela_take_plane(SPELA_ARGUMENT const int8_t *channel,
-                                             SPELA_ARGUMENT int16_t *plane,
-                                             SPELA_ARGUMENT const spela_take_job_t *job) {
-    /* the job in r4-r9; r11 the plane's end of pairs, or before it */
-    __asm__ volatile(
-        "push    {r4-r11, lr}\n"
-        "ldmia   r2, {r4-r9}\n"
-        "1: add  r11, r1, r6\n"
-        "2: tbb  [pc, r9]\n"
-        "3: .byte (4f - 3b) / 2, (5f - 3b) / 2, (6f - 3b) / 2, (7f - 3b) / 2, (8f - 3b) / 2, 0\n"
-        "4:\n" SPELA_TAKE_PAIR
-        "5:\n" SPELA_TAKE_PAIR
-        "6:\n" SPELA_TAKE_PAIR
-        "7:\n" SPELA_TAKE_PAIR
-        "8: cmp  r1, r11\n"
-        "blo     4b\n"
-        "beq     9f\n"
-        "ldrsb   r2, [r0]\n"
-        "add     r0, r0, r4\n"
-        "strh    r2, [r1], #2\n"
-        "9: add  r0, r0, r5\n"
-        "add     r1, r1, r8\n"
-        "subs    r7, #1\n"
-        "bne     1b\n"
-        "pop     {r4-r11, pc}\n");
-}
-
 /* A row of taps for two outputs whose windows begin one value apart: r12 holds its values 0 and 1,
  * lr 2 and 3. Sums r10, r11; weights 0 and 1 in `w01`, 1 and 2 in `w12`. */
 #define SPELA_TAPS_1(row, w01, w12, sum)               \
@@ -143,14 +108,14 @@ __attribute__((naked)) void spela_take_plane(SPELA_ARGUMENT const int8_t *channe
 
 __attribute__((naked)) void spela_convolve_plane_1(SPELA_ARGUMENT const int16_t *plane,
                                                    SPELA_ARGUMENT uint32_t row_bytes,
-                                                   SPELA_ARGUMENT const spela_plane_job_t *job,
+                                                   SPELA_ARGUMENT spela_plane_job_t *job,
                                                    SPELA_ARGUMENT int8_t *target) {
     __asm__ volatile(SPELA_PLANE(SPELA_TAPS_1, "4"));
 }
 
 __attribute__((naked)) void spela_convolve_plane_2(SPELA_ARGUMENT const int16_t *plane,
                                                    SPELA_ARGUMENT uint32_t row_bytes,
-                                                   SPELA_ARGUMENT const spela_plane_job_t *job,
+                                                   SPELA_ARGUMENT spela_plane_job_t *job,
                                                    SPELA_ARGUMENT int8_t *target) {
     __asm__ volatile(SPELA_PLANE(SPELA_TAPS_2, "8"));
 }
@@ -279,7 +244,7 @@ __attribute__((naked)) void spela_convolve_plane_2(SPELA_ARGUMENT const int16_t 
 
 __attribute__((naked)) void spela_rectify_plane_1(SPELA_ARGUMENT const int16_t *plane,
                                                   SPELA_ARGUMENT uint32_t row_bytes,
-                                                  SPELA_ARGUMENT const spela_plane_job_t *job,
+                                                  SPELA_ARGUMENT spela_plane_job_t *job,
                                                   SPELA_ARGUMENT int8_t *target) {
     __asm__ volatile(
         SPELA_RECTIFIED_PLANE(SPELA_FOUR_TAPS_1, SPELA_NEXT_1, SPELA_TAPS_1, "4"));
@@ -287,7 +252,7 @@ __attribute__((naked)) void spela_rectify_plane_1(SPELA_ARGUMENT const int16_t *
 
 __attribute__((naked)) void spela_rectify_plane_2(SPELA_ARGUMENT const int16_t *plane,
                                                   SPELA_ARGUMENT uint32_t row_bytes,
-                                                  SPELA_ARGUMENT const spela_plane_job_t *job,
+                                                  SPELA_ARGUMENT spela_plane_job_t *job,
                                                   SPELA_ARGUMENT int8_t *target) {
     __asm__ volatile(
         SPELA_RECTIFIED_PLANE(SPELA_FOUR_TAPS_2, SPELA_NEXT_2, SPELA_TAPS_2, "8"));

@@ -29,8 +29,7 @@ bool spela_elementwise_is_valid(const spela_operator_t *op) {
 /** A summand of a narrowing sum, in the scale of the sum: |twice| < 2^30, the result < 2^28. */
 static inline int32_t narrowed(int8_t value, const spela_channel_t *channel) {
     const int32_t twice = (int32_t)((uint32_t)(value + channel->bias) << channel->rounding);
-    const int32_t high =
-        (int32_t)(((int64_t)twice * channel->multiplier + (INT64_C(1) << 31)) >> 32);
+    const int32_t high = spela_rounded_32(twice, channel->multiplier);
     const int32_t half = INT32_C(1) << (channel->shift - 1);
     return (high + half - (twice < 0 ? 1 : 0)) >> channel->shift;
 }
