@@ -297,7 +297,7 @@ ARMV7_FAULTS = [
     ("spela_requantize_thumb.c", "lr, r7, asr #31", "lr, r0, asr #31"),
     ("spela_convolution_thumb.c", "mla     r8, r12, r11, r8", "mla     r8, r12, r10, r8"),
     ("spela_convolution.c", "pairs += 2U * SPELA_PAIR_WORDS", "pairs += SPELA_PAIR_WORDS"),
-    ("spela_convolution.c", "left < 4U ? left : 4U", "4U"),
+    ("spela_convolution.c", "left < 4U ? left : 4U", "left < 5U ? 4U : 4U"),
     ("spela_depthwise_thumb.c", '"ldrsh   r12, [r0, #16]', '"ldrsh   r12, [r0, #14]'),
     ("spela_depthwise_thumb.c", "ssat    lr, #8, lr", "ssat    lr, #9, lr"),
     ("spela_depthwise_planes.c", "ROW_ENDS_AT(columns) (columns)", "ROW_ENDS_AT(columns) 4U"),
