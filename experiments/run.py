@@ -17,6 +17,7 @@ from joblib import Parallel, delayed  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
+from experiments.convolution import compare_rules
 from experiments.drift import drift, wearer
 from experiments.learning import learn
 from experiments.studies import STUDIES
@@ -39,6 +40,7 @@ MEASURES: dict[str, Callable[[Task], dict[str, float]]] = {
     "wearer": wearer,
     "silent": silent,
     "worn": worn,
+    "convolution": compare_rules,
 }
 
 

@@ -338,6 +338,24 @@ STUDIES: dict[str, Study] = {
             Row("gestures, bias", {**_FROM_NOTHING, "network.bias": True}),
         ), seeds=4,
     ),
+    "convolution": Study(
+        "Convolutions: float rules, 16-32-64 filters, 10,000 pictures of Fashion-MNIST", FASHION,
+        tuple(
+            Row(name, {"network.margin": 0.2}, {
+                "rule": rule, "loss": loss, "rate": rate, "share": 1 / 6, "epochs": 4, "batch": 16,
+                "layers": [[16, 2], [32, 2], [64, 1]],
+            })
+            for name, rule, loss, rate in (
+                ("projection, margin: the chip's", "projection", "margin", 1.0),
+                ("projection, softmax over cosines", "projection", "softmax", 0.15),
+                ("linear read-out, softmax", "linear", "softmax", 0.15),
+                ("no projection, margin", "none", "margin", 1.0),
+                ("no projection, softmax over cosines", "none", "softmax", 0.5),
+                ("the whole map to 100, log_cosine", "whole", "log_cosine", 2.0),
+                ("backpropagation", "backprop", "softmax", 0.1),
+            )
+        ), seeds=3, reference="backpropagation", measure="convolution",
+    ),
     "silent": Study(
         "Narrow networks: silent layers and dead units", CLUSTERS,
         tuple(
