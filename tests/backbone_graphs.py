@@ -2,7 +2,7 @@
 
 import numpy as np
 from hypothesis import strategies as st
-from tflite_files import Layers, TfliteModel, windowed
+from tflite_files import WINDOW, Layers, TfliteModel, windowed
 
 EDGES = (-128, -127, -1, 0, 1, 127)
 
@@ -108,11 +108,7 @@ def add_sum(draw, layers, source):
             (channels, 3, 3, channels),
             0,
             shape,
-            Padding="SAME",
-            StrideH=1,
-            StrideW=1,
-            DilationHFactor=1,
-            DilationWFactor=1,
+            **WINDOW,
         )
     elif other == "itself":
         second = source

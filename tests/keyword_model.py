@@ -1,7 +1,7 @@
 """A small .tflite in front of a model: scikit-learn's digits through random convolutions."""
 
 import numpy as np
-from tflite_files import Layers, TfliteModel
+from tflite_files import WINDOW, Layers, TfliteModel
 
 SCALE, ZERO_POINT = 0.0653, -128
 """Of the samples: grey values 0 to 16 nearly fill int8."""
@@ -12,19 +12,12 @@ def digits_backbone(file, seed=3, head=10):
     model = TfliteModel()
     source = model.sample((1, 8, 8, 1), SCALE, ZERO_POINT)
     layers = Layers(model, np.random.default_rng(seed))
-    window = {
-        "Padding": "SAME",
-        "DilationHFactor": 1,
-        "DilationWFactor": 1,
-        "FusedActivationFunction": "RELU",
-    }
+    window = WINDOW | {"FusedActivationFunction": "RELU"}
+    source = layers.weighted("CONV_2D", source, (12, 3, 3, 1), 0, (1, 8, 8, 12), **window)
+    window |= {"StrideH": 2, "StrideW": 2}
     source = layers.weighted(
-        "CONV_2D", source, (12, 3, 3, 1), 0, (1, 8, 8, 12), StrideH=1, StrideW=1, **window
+        "DEPTHWISE_CONV_2D", source, (1, 3, 3, 12), 3, (1, 4, 4, 12), DepthMultiplier=1, **window
     )
-    source = layers.weighted(
-        "DEPTHWISE_CONV_2D", source, (1, 3, 3, 12), 3, (1, 4, 4, 12), StrideH=2, StrideW=2,
-        DepthMultiplier=1, **window,
-    )  # fmt: skip
     scale, zero = model.tensors[source].scales[0], model.tensors[source].zeros[0]
     pooled = model.activation("pooled", (1, 2, 2, 12), scale, zero)
     model.operator(

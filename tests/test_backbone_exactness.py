@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from backbone_graphs import graphs, samples_for
 from hypothesis import given, seed, settings
-from tflite_files import Layers, TfliteModel, tflm_tensors
+from tflite_files import WINDOW, Layers, TfliteModel, tflm_tensors
 
 from spela_mcu.backbone import network, requantize, window
 from spela_mcu.backbone.load import read_backbone
@@ -114,11 +114,7 @@ def model_file(directory):
         (8, 3, 3, 3),
         0,
         (1, 4, 4, 8),
-        Padding="SAME",
-        StrideH=2,
-        StrideW=2,
-        DilationHFactor=1,
-        DilationWFactor=1,
+        **WINDOW | {"StrideH": 2, "StrideW": 2},
     )
     layers.weighted("FULLY_CONNECTED", source, (3, 128), 0, (1, 3), per_channel=False)
     file = directory / "faults.tflite"

@@ -5,7 +5,7 @@ import pytest
 from backbone_graphs import graphs
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
-from tflite_files import Layers, TfliteModel
+from tflite_files import WINDOW, Layers, TfliteModel
 
 from spela_mcu.backbone import memory, operator
 from spela_mcu.backbone.depthwise import Depthwise
@@ -117,11 +117,7 @@ def chain(directory, kind, shape, axis):
             shape,
             axis,
             (1, 6, 6, 4),
-            Padding="SAME",
-            StrideH=1,
-            StrideW=1,
-            DilationHFactor=1,
-            DilationWFactor=1,
+            **WINDOW,
             **options,
         )
     layers.weighted("FULLY_CONNECTED", source, (2, 144), 0, (1, 2), per_channel=False)

@@ -7,20 +7,12 @@ import pytest
 from backbone_graphs import samples_for
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
-from tflite_files import Layers, TfliteModel
+from tflite_files import WINDOW, Layers, TfliteModel
 
 from spela_mcu.backbone.load import read_backbone
 from spela_mcu.backbone.network import quantize, run, run_all
 from spela_mcu.backbone.read import MOST_BYTES
 from spela_mcu.errors import UserError
-
-WINDOW = {
-    "Padding": "SAME",
-    "StrideH": 1,
-    "StrideW": 1,
-    "DilationHFactor": 1,
-    "DilationWFactor": 1,
-}
 
 
 def residual(kind="int8"):

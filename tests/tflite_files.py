@@ -32,6 +32,15 @@ OPTIONS = {
     "SOFTMAX": "SoftmaxOptions",
 }
 
+WINDOW = {
+    "Padding": "SAME",
+    "StrideH": 1,
+    "StrideW": 1,
+    "DilationHFactor": 1,
+    "DilationWFactor": 1,
+}
+"""Options of a convolution of every position, and of its input's size."""
+
 
 @dataclass
 class TensorSpec:
