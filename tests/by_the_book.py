@@ -68,6 +68,7 @@ class Layer:
     updates: int = 0
     halvings: int = 0
     pending: list = field(default_factory=list)
+    width: int = 0  # bytes of a weight; 0: as U says
 
     @property
     def low(self):
@@ -151,8 +152,8 @@ class Network:
                 return (65535 if is_unknown else label), number, cosine, margin
         raise AssertionError
 
-    def multipliers(self, layer, out, y):
-        """Section 5, 1 to 6; None: the layer does not learn."""
+    def direction(self, layer, out, y):
+        """Section 5, 1 to 3: u and p; None: the layer does not learn."""
         if out.I == 0:
             return None
         p, v = out.cos(y, layer.k), list(layer.e[y])
@@ -166,9 +167,20 @@ class Network:
         u = [
             one * 2 ** (14 - layer.k) - rsr(p * other, 14) for one, other in zip(v, g, strict=True)
         ]
+        return u, p
+
+    def rate(self, layer, out, p):
+        """Section 5, 4."""
         r = (layer.A * out.I) >> 18
-        if self.loss == "log_cosine":
-            r = (r * (2**28 // (2**15 - p))) >> 14
+        return (r * (2**28 // (2**15 - p))) >> 14 if self.loss == "log_cosine" else r
+
+    def multipliers(self, layer, out, y):
+        """Section 5, 1 to 6; None: the layer does not learn."""
+        found = self.direction(layer, out, y)
+        if found is None:
+            return None
+        u, p = found
+        r = self.rate(layer, out, p)
         decay = self.decay()
         sh = max(0, 27 + layer.B + out.shift - out.t + 2 * layer.halvings + decay)
         found = []
@@ -244,7 +256,7 @@ class Network:
         crc = zlib.crc32(struct.pack("<II", self.dither, self.samples))
         for layer in self.matrices():
             crc = zlib.crc32(struct.pack("<II", layer.updates, layer.halvings), crc)
-            crc = zlib.crc32(packed(layer.w, 1 if layer.U == 16 else 2), crc)
+            crc = zlib.crc32(packed(layer.w, layer.width or (1 if layer.U == 16 else 2)), crc)
             if self.batch > 1:
                 crc = zlib.crc32(struct.pack("<I", len(layer.pending)), crc)
                 for x, factors in layer.pending:

@@ -38,7 +38,7 @@ def stream(shape, count, seed=0, noise=40):
     return samples.astype(np.int8), labels
 
 
-def book_matrix(weights, matrix, exit_=None, leak=0):
+def book_matrix(weights, matrix, exit_=None, leak=0, width=0):
     return by_the_book.Layer(
         weights.tolist(),
         [] if exit_ is None else exit_.embedding.tolist(),
@@ -48,17 +48,18 @@ def book_matrix(weights, matrix, exit_=None, leak=0):
         matrix.learner.rate_mantissa,
         matrix.learner.rate_shift,
         leak,
+        width=width,
     )
 
 
-def book_convolution(layer, filters, readout):
+def book_convolution(layer, filters, readout, width=1):
     """A convolution, read from the text."""
     window = layer.convolution.window
     sides = (window.kernel, window.stride, window.pool, window.grid)
     return convolution_by_the_book.Convolution(
         *window.map,
         *map(tuple, sides),
-        book_matrix(filters, layer.convolution),
+        book_matrix(filters, layer.convolution, width=width),
         book_matrix(readout, layer, layer.exit),
     )
 
@@ -72,7 +73,9 @@ def book_network(network):
             made = book_matrix(network.initial[own], layer, layer.exit, layer.leak_shift)
             dense.append(made)
         else:
-            convolutions.append(book_convolution(layer, *network.initial[own - 1 : own + 1]))
+            pair = network.initial[own - 1 : own + 1]
+            width = np.dtype(plan.weight_type).itemsize
+            convolutions.append(book_convolution(layer, *pair, width))
     return convolution_by_the_book.ConvolutionalNetwork(
         dense,
         plan.loss,

@@ -10,11 +10,10 @@ from convolutional import book_convolution
 
 from spela_mcu.backbone.graph import Shape
 from spela_mcu.embedding import class_embeddings
-from spela_mcu.fixed_point.arithmetic import LCG_INCREMENT, LCG_MULTIPLIER, draw
+from spela_mcu.fixed_point.arithmetic import LCG_INCREMENT, LCG_MULTIPLIER, draw, inverse_norm
 from spela_mcu.fixed_point.convolution import convolve, read_out
 from spela_mcu.fixed_point.convolution_learning import (
     apply_sums,
-    direction,
     factors,
     filter_sums,
 )
@@ -26,8 +25,10 @@ from spela_mcu.fixed_point.layer import (
     LearnerPlan,
 )
 from spela_mcu.fixed_point.layout import pack, padded, unpack
+from spela_mcu.fixed_point.learning import Direction
 from spela_mcu.fixed_point.maps import Window
 from spela_mcu.fixed_point.plan import scale_embeddings
+from spela_mcu.fixed_point.structures import FLAG_WEIGHTS_INT16
 from spela_mcu.host.network import compile_library, declarations
 from spela_mcu.resources import resource_directory
 
@@ -46,12 +47,13 @@ WINDOWS = {
 UNITS = 4
 
 
-def plan_of(window, rate_shift=20):
+def plan_of(window, rate_shift=20, bits=8):
     """The read-out of such a convolution."""
     embedding = ExitPlan(*scale_embeddings(class_embeddings("simplex", CLASSES, UNITS, 1)))
-    learner = LearnerPlan(40_000, rate_shift, 16)
-    filters = ConvolutionPlan(window.patch, window.filters, 8, 1.0, 1, learner, window)
-    parts = (learner, 0, embedding, LAYER_READOUT, filters)
+    shift = 24 - bits + ((window.pooled.positions - 1).bit_length() >> 1)
+    sizes = window.patch, window.filters, bits, 1.0, 1
+    filters = ConvolutionPlan(*sizes, LearnerPlan(40_000, rate_shift, shift), window)
+    parts = LearnerPlan(40_000, rate_shift, 16), 0, embedding, LAYER_READOUT, filters
     return LayerPlan(window.cell_inputs, UNITS, 8, 1.0, 2, *parts)
 
 
@@ -60,8 +62,9 @@ def weights_of(plan, rng, kind):
 
     def matrix(shape):
         if kind == "any":
-            return rng.integers(-128, 128, (shape.units, shape.inputs))
-        return np.full((shape.units, shape.inputs), -128)
+            size = (shape.units, shape.inputs)
+            return rng.integers(shape.weight_min, shape.weight_max + 1, size)
+        return np.full((shape.units, shape.inputs), shape.weight_min)
 
     return matrix(plan.convolution), matrix(plan)
 
@@ -83,10 +86,12 @@ def library():
         firmware / "convolution/spela_convolution.c",
         firmware / "spela/spela_kernels.c",
     ]
-    header = (firmware / "convolution/spela_convolution.h").read_text()
-    header = re.sub(r"static inline.*?\n}", "", header, flags=re.DOTALL)
+    headers = [
+        (firmware / name).read_text()
+        for name in ("spela/spela.h", "convolution/spela_convolution.h")
+    ]
     ffi = FFI()
-    ffi.cdef(declarations(header))
+    ffi.cdef(declarations(re.sub(r"static inline.*?\n}", "", "".join(headers), flags=re.DOTALL)))
     includes = (firmware / "convolution", firmware / "spela")
     return ffi, ffi.dlopen(str(compile_library("convolution", sources, includes, DEFINES)))
 
@@ -96,20 +101,24 @@ class C:
 
     def __init__(self, plan, filters):
         self.ffi, self.c = library()
-        window = plan.convolution.window
-        self.plan = plan
+        convolution = plan.convolution
+        window = convolution.window
+        self.plan, self.type = plan, np.int8 if convolution.weight_bits == 8 else np.int16
+        self.model = self.ffi.new("spela_model_t *")
+        self.model.flags = FLAG_WEIGHTS_INT16 * (self.type == np.int16)
         self.window = self.ffi.new(
             "spela_window_t *",
             [
                 *window.map,
-                window.filters,
                 *([*sides] for sides in (window.kernel, window.stride, window.pool, window.grid)),
-                plan.convolution.sum_shift,
             ],
         )
-        self.filters = self.ffi.new(
-            "int8_t[]", np.frombuffer(pack(filters, np.int8), np.int8).tolist()
-        )
+        self.layer = self.ffi.new("spela_layer_t *")
+        self.layer.window, self.layer.kind = self.window, convolution.kind
+        self.layer.inputs, self.layer.units = convolution.inputs, convolution.units
+        self.layer.weight_bits = convolution.weight_bits
+        content = np.frombuffer(pack(filters, self.type), self.type)
+        self.filters = self.ffi.new(f"{content.dtype}_t[]", content.tolist())
 
     def map(self, values):
         window = self.plan.convolution.window
@@ -122,7 +131,9 @@ class C:
         pooled, places = self.ffi.new("int16_t[]", size), self.ffi.new("uint8_t[]", size)
         inputs = self.ffi.new("int8_t[]", values.tolist())
         position = self.ffi.new("spela_position_t *", room)
-        self.c.spela_convolve(self.window, self.filters, inputs, position, pooled, places)
+        self.c.spela_convolve(
+            self.model, self.layer, self.filters, inputs, position, pooled, places
+        )
         shift = self.c.spela_narrow(pooled, size)
         values = np.frombuffer(self.ffi.buffer(pooled, size), np.int8)
         return values.astype(np.int64), shift, list(places)
@@ -131,7 +142,7 @@ class C:
         size = self.plan.convolution.window.cell_inputs
         sums = self.ffi.new("int32_t[]", size)
         inputs = self.ffi.new("int8_t[]", values.tolist())
-        self.c.spela_sum_cells(self.window, inputs, sums)
+        self.c.spela_sum_cells(self.layer, inputs, sums)
         block = self.ffi.new("int8_t[]", size)
         shift = self.c.spela_block(sums, size, block)
         return list(block), shift
@@ -157,9 +168,9 @@ class C:
         update = self.ffi.new(
             "spela_filter_update_t *", [*parts, state, LCG_MULTIPLIER, LCG_INCREMENT]
         )
-        self.c.spela_learn_filters(self.window, self.filters, update)
+        self.c.spela_learn_filters(self.model, self.layer, self.filters, update)
         content = bytes(self.ffi.buffer(self.filters))
-        return unpack(content, window.filters, window.patch, np.int8), update.state
+        return unpack(content, window.filters, window.patch, self.type), update.state
 
 
 def places_in_blocks(window, positions):
@@ -189,9 +200,9 @@ def test_forward_is_equal(window, weights, inputs):
     assert made.block.shift == shift
     a, cell_shift = book.cells(h)
     assert (reading.cells.values.tolist(), reading.cells.shift) == (a, cell_shift)
-    p, p_shift, norm, scores = book.answer(a)
-    assert (projection.values.tolist(), projection.shift) == (p, p_shift)
-    assert (projection.squared_norm, reading.output.scores.tolist()) == (norm, scores)
+    out = book.answer(a)
+    assert (projection.values.tolist(), projection.shift) == (out.h, out.shift)
+    assert reading.output.scores.tolist() == out.s
 
     chip = C(plan, filters)
     c_values, c_shift, c_places = chip.map(values)
@@ -200,13 +211,14 @@ def test_forward_is_equal(window, weights, inputs):
     assert places_in_blocks(window, made.places).tolist() == places
 
 
-def test_the_greatest_sum_fits_a_map():
-    plan = plan_of(WINDOWS["picture"])
-    filters = np.full((5, plan.convolution.window.patch), -128)
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_the_greatest_sum_fits_a_map(bits):
+    plan = plan_of(WINDOWS["picture"], bits=bits)
+    filters, _ = weights_of(plan, None, "least")
     made = convolve(plan.convolution, filters, np.full(plan.convolution.window.map.size, -128))
     assert made.block.values.max() >= 64
-    most = plan.convolution.window.patch * 2**14
-    assert (most >> plan.convolution.sum_shift) < 2**15 <= most >> (plan.convolution.sum_shift - 1)
+    most = plan.convolution.window.patch * 2 ** (7 + bits - 1)
+    assert (most >> plan.convolution.sum_shift) < 2**15 <= most >> plan.convolution.sum_shift - 1
 
 
 LARGE = Window.of(Shape(40, 44, 1), 2, kernel=3, stride=1, pool=1, grid=2)
@@ -215,48 +227,45 @@ LARGE = Window.of(Shape(40, 44, 1), 2, kernel=3, stride=1, pool=1, grid=2)
 
 @pytest.mark.parametrize("window", [*WINDOWS.values(), LARGE], ids=[*WINDOWS, "large"])
 @pytest.mark.parametrize(("rate_shift", "inputs"), [(-12, "sparse"), (-14, "any"), (-20, "least")])
-def test_learning_is_equal(window, rate_shift, inputs):
+@pytest.mark.parametrize("bits", [8, 14])
+def test_learning_is_equal(window, rate_shift, inputs, bits):
     rng = np.random.default_rng(1)
-    plan = plan_of(window, rate_shift)
+    plan = plan_of(window, rate_shift, bits)
     filters, readout = weights_of(plan, rng, "any")
     values = input_of(plan, rng, inputs)
-    coefficients = rng.integers(-(2**14), 2**14, CLASSES)
     book, chip = book_convolution(plan, filters, readout), C(plan, filters)
 
     made = convolve(plan.convolution, filters, values)
     reading = read_out(plan, readout, made)
     projection = reading.output.activation
-    assert projection.squared_norm
-    towards = direction(plan, reading.output, coefficients)
+    tangent = rng.integers(-(2**15), 2**15, UNITS)
+    towards = Direction(tangent, inverse_norm(projection.squared_norm), 12_345)
+    rates = (rate_shift + 3, rate_shift + 1)
     found = factors(
         plan,
         made,
         reading,
         towards,
         readout,
-        readout_rate_shift=rate_shift + 3,
-        filters_rate_shift=rate_shift + 1,
+        readout_rate_shift=rates[0],
+        filters_rate_shift=rates[1],
     )
     sums = filter_sums(plan.convolution, made, found.filters)
-    state = 12345
+    state, shift = 12345, plan.convolution.learner.update_shift
     states, state_after = draw(state, padded(window.patch))
-    noise = (states[: window.patch] >> 16).astype(np.int64)
+    noise = (states[: window.patch] >> np.uint32(32 - shift)).astype(np.int64)
     learned = filters.copy()
     apply_sums(plan.convolution, learned, sums, noise)
 
     h, places = made.block.values.reshape(-1), places_in_blocks(window, made.places).tolist()
-    u, inverse, t = book.tangent(
-        projection.values.tolist(), reading.output.scores.tolist(), coefficients.tolist()
-    )
-    assert (towards.tangent.tolist(), towards.mantissa, towards.exponent) == (u, inverse, t)
-    rates = (rate_shift + 3, rate_shift + 1)
     shifts = (projection.shift, reading.cells.shift, made.block.shift, *rates)
-    own, below = book.factors(u, inverse, t, shifts)
+    both = [towards.rate(part.learner) for part in (plan, plan.convolution)]
+    own, below = book.factors(tangent.tolist(), both, towards.inverse.exponent, shifts)
     assert found.readout.tolist() == own
     assert any(own)
     assert any(below)
     assert found.filters.reshape(-1).tolist() == below
-    assert chip.error(readout, towards.tangent) == book.error(u)
+    assert chip.error(readout, tangent) == book.error(tangent.tolist())
     exact = book.sums(values.tolist(), h.tolist(), places, below)
     assert sums.tolist() == exact
     assert max(abs(value) for row in exact for value in row) <= 2**30

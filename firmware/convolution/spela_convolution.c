@@ -2,14 +2,6 @@
 /** A convolution, forward and learning, in portable C but for the kernels of dense layers. */
 #include "spela_convolution.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-
-#include "spela_arithmetic.h"
-#include "spela_kernels.h"
-
-#define UPDATE_SHIFT 16U /**< fraction bits of an update of int8 weights */
-
 /** The part of a patch's rows that lies in the map. */
 typedef struct {
     uint32_t first; /**< of a row's values, those from here */
@@ -74,11 +66,14 @@ static uint32_t cell_of(const spela_window_t *window, uint32_t row, uint32_t col
            column * window->grid.columns / spela_pooled_columns(window);
 }
 
-void spela_convolve(const spela_window_t *window, const int8_t *weights, const int8_t *map,
-                    const spela_position_t *room, int16_t *pooled, uint8_t *places) {
-    const uint32_t patch = spela_patch(window);
-    const uint32_t filters = window->filters;
-    const spela_shape_t shape = {(filters + 3U) & ~UINT32_C(3), (patch + 3U) & ~UINT32_C(3), 8U};
+void spela_convolve(const spela_model_t *model, const spela_layer_t *layer, const void *weights,
+                    const int8_t *map, const spela_position_t *room, int16_t *pooled,
+                    uint8_t *places) {
+    (void)model;
+    const spela_window_t *const window = layer->window;
+    const uint32_t filters = layer->units;
+    const uint32_t sum_shift = spela_sum_shift(layer);
+    const spela_shape_t shape = spela_weight_shape(layer);
     const uint32_t rows = spela_pooled_rows(window);
     const uint32_t columns = spela_pooled_columns(window);
     const uint32_t block = (uint32_t)window->pool.rows * window->pool.columns;
@@ -87,11 +82,11 @@ void spela_convolve(const spela_window_t *window, const int8_t *weights, const i
             for (uint32_t place = 0U; place < block; place++) {
                 const spela_middle_t middle = middle_of(window, row, column, place);
                 gather(window, map, middle.row, middle.column, room->patch);
-                spela_widen(room->patch, patch, room->wide);
-                spela_dense_int8(weights, room->wide, &shape, room->sums);
+                spela_widen(room->patch, layer->inputs, room->wide);
+                SPELA_KERNEL(model, spela_dense, weights, room->wide, &shape, room->sums);
                 for (uint32_t j = 0U; j < filters; j++) {
                     const int32_t sum = room->sums[j] > 0 ? room->sums[j] : 0;
-                    const int32_t exact = spela_shift_right_rounded(sum, window->sum_shift);
+                    const int32_t exact = spela_shift_right_rounded(sum, sum_shift);
                     const int16_t output = (int16_t)(exact > INT16_MAX ? INT16_MAX : exact);
                     if (place == 0U || output > pooled[j]) {
                         pooled[j] = output;
@@ -124,12 +119,12 @@ uint32_t spela_narrow(int16_t *map, uint32_t count) {
     return shift;
 }
 
-void spela_sum_cells(const spela_window_t *window, const int8_t *map, int32_t *sums) {
-    const uint32_t filters = window->filters;
+void spela_sum_cells(const spela_layer_t *layer, const int8_t *map, int32_t *sums) {
+    const spela_window_t *const window = layer->window;
+    const uint32_t filters = layer->units;
     const uint32_t rows = spela_pooled_rows(window);
     const uint32_t columns = spela_pooled_columns(window);
-    const uint32_t count = (uint32_t)window->grid.rows * window->grid.columns * filters;
-    for (uint32_t i = 0U; i < count; i++) {
+    for (uint32_t i = 0U; i < spela_cell_values(layer); i++) {
         sums[i] = 0;
     }
     for (uint32_t row = 0U; row < rows; row++) {
@@ -191,15 +186,15 @@ static void add_patch(const spela_window_t *window, const int8_t *map, spela_mid
 }
 
 /** The sums of one filter's update; whether anything was added. */
-static bool sum_filter(const spela_window_t *window, const spela_filter_update_t *update,
+static bool sum_filter(const spela_layer_t *layer, const spela_filter_update_t *update,
                        uint32_t filter) {
+    const spela_window_t *const window = layer->window;
     const uint32_t rows = spela_pooled_rows(window);
     const uint32_t columns = spela_pooled_columns(window);
-    const uint32_t filters = window->filters;
-    const uint32_t patch = spela_patch(window);
+    const uint32_t filters = layer->units;
     bool any = false;
     uint32_t at = filter;
-    for (uint32_t i = 0U; i < patch; i++) {
+    for (uint32_t i = 0U; i < layer->inputs; i++) {
         update->sums[i] = 0;
     }
     for (uint32_t row = 0U; row < rows; row++) {
@@ -216,27 +211,35 @@ static bool sum_filter(const spela_window_t *window, const spela_filter_update_t
     return any;
 }
 
-void spela_learn_filters(const spela_window_t *window, int8_t *weights,
+void spela_learn_filters(const spela_model_t *model, const spela_layer_t *layer, void *weights,
                          spela_filter_update_t *update) {
-    const uint32_t patch = spela_patch(window);
-    const uint32_t columns = (patch + 3U) & ~UINT32_C(3);
+    (void)model;
+    const spela_shape_t shape = spela_weight_shape(layer);
+    const uint32_t update_shift = spela_filter_shift(layer);
+    const int32_t greatest = (int32_t)(UINT32_C(1) << (shape.weight_bits - 1U)) - 1;
     uint32_t state = update->state;
-    for (uint32_t i = 0U; i < columns; i++) {
+    for (uint32_t i = 0U; i < shape.columns; i++) {
         state = state * update->multiplier + update->increment;
     }
-    for (uint32_t filter = 0U; filter < window->filters; filter++) {
-        if (!sum_filter(window, update, filter)) {
+    for (uint32_t filter = 0U; filter < layer->units; filter++) {
+        if (!sum_filter(layer, update, filter)) {
             continue; /* the update of nothing is its noise >> shift: zero */
         }
-        int8_t *const row = weights + spela_row_offset(filter, columns);
+        const uint32_t row = spela_row_offset(filter, shape.columns);
         uint32_t noise = update->state;
-        for (uint32_t i = 0U; i < patch; i++) {
+        for (uint32_t i = 0U; i < layer->inputs; i++) {
             noise = noise * update->multiplier + update->increment;
-            int8_t *const weight = row + (i / 4U) * 16U + i % 4U;
-            /* |sum + noise| <= 2^30 + 2^16 */
-            const int32_t step =
-                spela_shift_right(update->sums[i] + (int32_t)(noise >> 16), UPDATE_SHIFT);
-            *weight = (int8_t)spela_clip(*weight + step, INT8_MIN, INT8_MAX);
+            /* |sum + noise| <= 2^30 + 2^24 */
+            const int32_t sum = update->sums[i] + (int32_t)(noise >> (32U - update_shift));
+            const int32_t step = spela_shift_right(sum, update_shift);
+            const uint32_t at = row + spela_element(i);
+            if (SPELA_IS_INT16(model)) {
+                int16_t *const weight = (int16_t *)weights + at;
+                *weight = (int16_t)spela_clip(*weight + step, -greatest - 1, greatest);
+            } else {
+                int8_t *const weight = (int8_t *)weights + at;
+                *weight = (int8_t)spela_clip(*weight + step, -greatest - 1, greatest);
+            }
         }
     }
     update->state = state;

@@ -1,31 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** A convolution that learns: its map, and what its read-out sees of it. Private to the runtime.
+/** A convolution that learns: its map, what its read-out sees of it, and what its filters learn.
+ *  Private to the runtime.
  *
- * A map is int8 [rows][columns][channels]. Maps and weights are bounded as the generator and
- * spela_init see to it: at most 65,535 values in a map, a patch or the cells. */
+ *  A map is int8 [rows][columns][channels]. spela_init sees to it that a map, a patch and the cells
+ *  have at most 65,535 values. */
 #ifndef SPELA_CONVOLUTION_H
 #define SPELA_CONVOLUTION_H
 
-#include <stdint.h>
-
-/** Sizes along rows and along columns; 1 along an axis where the map has the length 1. */
-typedef struct {
-    uint8_t rows;
-    uint8_t columns;
-} spela_sides_t;
-
-/** How a convolution walks over its input map. */
-typedef struct {
-    uint16_t rows; /**< of the input map */
-    uint16_t columns;
-    uint16_t channels;
-    uint16_t filters;
-    spela_sides_t kernel; /**< odd; outside of the map there are zeros */
-    spela_sides_t stride;
-    spela_sides_t pool; /**< each such block leaves its maximum */
-    spela_sides_t grid; /**< of cells over which the pooled map is summed */
-    uint8_t sum_shift;  /**< brings the greatest possible sum below 2^15 */
-} spela_window_t;
+#include "spela_network.h"
 
 /** Room for one position. */
 typedef struct {
@@ -46,6 +28,24 @@ typedef struct {
     uint32_t increment;
 } spela_filter_update_t;
 
+/** Where one convolution's scratch has what, in bytes from its start. What stands in one place is
+ *  never needed at once. */
+typedef struct {
+    uint32_t wide_patch; /**< for the map */
+    uint32_t sums;
+    uint32_t patch;
+    uint32_t cells;      /**< int32 [cells][filters]: their sums; then the error */
+    uint32_t wide_cells; /**< the read-out's inputs */
+    uint32_t factors;    /**< int16 [cells][filters] */
+    uint32_t rows;       /**< spela_row_update_t [units, padded] */
+    uint32_t tangent;    /**< int32 [units, padded]: the read-out's sums, then its tangent */
+    uint32_t wide_projection;
+    uint32_t filter_sums; /**< int32 [patch] */
+    uint32_t bytes;       /**< of all of it */
+} spela_places_t;
+
+spela_places_t spela_places(const spela_layer_t *filters, const spela_layer_t *readout);
+
 /** Values that a filter sees at once. */
 static inline uint32_t spela_patch(const spela_window_t *window) {
     return (uint32_t)window->kernel.rows * window->kernel.columns * window->channels;
@@ -61,28 +61,48 @@ static inline uint32_t spela_pooled_columns(const spela_window_t *window) {
     return (window->columns + stride - 1U) / stride / window->pool.columns;
 }
 
-/** Values of the pooled map. */
-static inline uint32_t spela_pooled(const spela_window_t *window) {
-    return spela_pooled_rows(window) * spela_pooled_columns(window) * window->filters;
+/** Positions of the pooled map. */
+static inline uint32_t spela_positions(const spela_window_t *window) {
+    return spela_pooled_rows(window) * spela_pooled_columns(window);
+}
+
+/** Values that its read-out sees. */
+static inline uint32_t spela_cell_values(const spela_layer_t *layer) {
+    return (uint32_t)layer->window->grid.rows * layer->window->grid.columns * layer->units;
+}
+
+/** Brings the greatest possible sum of a filter below 2^15. */
+static inline uint32_t spela_sum_shift(const spela_layer_t *layer) {
+    const uint32_t bits =
+        spela_bits((uint32_t)layer->inputs << (7U + layer->weight_bits - 1U)); /* <= 2^30 */
+    return bits > 15U ? bits - 15U : 0U;
+}
+
+/** Fraction bits of a filter's update: 8 to 24. The more factors add up, the finer they are. */
+static inline uint32_t spela_filter_shift(const spela_layer_t *layer) {
+    return 24U - layer->weight_bits + (spela_bits(spela_positions(layer->window) - 1U) >> 1);
 }
 
 /**
  * The pooled map of an input map.
  *
- * @param weights  packed [filters][patch]
+ * @param model    tells the width of the weights
+ * @param layer    the filters
+ * @param weights  theirs, packed [filters][patch]
  * @param map      the input map
- * @param pooled   [pooled], 0 to 2^15 - 1
- * @param places   [pooled], the place of each maximum in its block, counted row by row; the first
- *                 of equal ones. NULL: not wanted
+ * @param pooled   [map values], 0 to 2^15 - 1
+ * @param places   [map values], the place of each maximum in its block, counted row by row; the
+ *                 first of equal ones. NULL: not wanted
  */
-void spela_convolve(const spela_window_t *window, const int8_t *weights, const int8_t *map,
-                    const spela_position_t *room, int16_t *pooled, uint8_t *places);
+void spela_convolve(const spela_model_t *model, const spela_layer_t *layer, const void *weights,
+                    const int8_t *map, const spela_position_t *room, int16_t *pooled,
+                    uint8_t *places);
 
 /** Brings a map to int8 with one exponent, in place; returns the exponent. */
 uint32_t spela_narrow(int16_t *map, uint32_t count);
 
 /** Sums a pooled map over the grid's cells: sums [cells][filters], below 2^23. */
-void spela_sum_cells(const spela_window_t *window, const int8_t *map, int32_t *sums);
+void spela_sum_cells(const spela_layer_t *layer, const int8_t *map, int32_t *sums);
 
 /** Brings numbers to int8 with one exponent, which it returns. |number| <= 2^30. */
 uint32_t spela_block(const int32_t *numbers, uint32_t count, int8_t *values);
@@ -95,7 +115,7 @@ void spela_send_back(const int8_t *weights, uint32_t rows, uint32_t columns, con
 
 /** Adds each filter's rounded update, a sum over the positions of its maxima, saturating. The
  *  filters share one draw for each of a patch's values and of its padding. */
-void spela_learn_filters(const spela_window_t *window, int8_t *weights,
+void spela_learn_filters(const spela_model_t *model, const spela_layer_t *layer, void *weights,
                          spela_filter_update_t *update);
 
 #endif /* SPELA_CONVOLUTION_H */

@@ -24,6 +24,9 @@ spela_status_t spela_check_sample(const spela_t *network, const int8_t *sample, 
 
 void spela_read_sample(const spela_t *network, const int8_t *sample) {
     const spela_model_t *const model = network->model.pointer;
+    if (SPELA_IS_CONVOLUTION(&model->layers[0])) {
+        return; /* it takes its input map as it is */
+    }
     int16_t *const wide = spela_wide(network, 0U);
     const uint32_t inputs = spela_layer_inputs(model);
     if (SPELA_HAS_FRONT(model)) {
@@ -84,7 +87,9 @@ void spela_score(spela_t *network, uint32_t index) {
     const spela_layer_t *const layer = spela_layer(network, index);
     const spela_shape_t shape = {spela_padded(network->model.pointer->classes),
                                  spela_padded(layer->units), 8U};
-    spela_dense_int8(layer->exit.embeddings, spela_wide(network, index + 1U), &shape,
+    const int16_t *const wide = SPELA_IS_READOUT(layer) ? spela_projection(network, index)
+                                                        : spela_wide(network, index + 1U);
+    spela_dense_int8(layer->exit.embeddings, wide, &shape,
                      spela_at(network, network->scores_offset));
 }
 
@@ -109,7 +114,7 @@ void spela_answer(const spela_t *network, uint32_t index, spela_inverse_norm_t i
     const int32_t cosine = spela_cosine(scores[best], inverse, shift);
     const int32_t margin = cosine - spela_cosine(scores[second], inverse, shift);
     result->label = best;
-    result->exit = (uint16_t)index;
+    result->exit = (uint16_t)spela_exit_number(network->model.pointer, index);
     result->cosine = (int16_t)cosine;
     result->margin = (int16_t)(margin > INT16_MAX ? INT16_MAX : margin);
 }
@@ -130,7 +135,8 @@ static spela_status_t classify(spela_t *network, const int8_t *sample, size_t in
         return status;
     }
     const bool is_early = exit == SPELA_EARLY;
-    const uint32_t last = network->model.pointer->layer_count - 1U;
+    const spela_model_t *const model = network->model.pointer;
+    const uint32_t last = spela_exit_number(model, model->layer_count - 1U);
     if (exit >= SPELA_EARLY) {
         exit = last;
     }
@@ -140,15 +146,25 @@ static spela_status_t classify(spela_t *network, const int8_t *sample, size_t in
     apply_pending(network);
     spela_read_sample(network,
                       SPELA_IS_SAME_SAMPLE(network->model.pointer, inputs) ? NULL : sample);
+    const int8_t *map = sample;
     for (uint32_t i = 0U;; i++) {
         const spela_layer_t *const layer = spela_layer(network, i);
-        const spela_output_t output = spela_run_layer(network, i);
-        if (i < exit && (!is_early || layer->exit.exit_margin == 0)) {
+        if (SPELA_IS_CONVOLUTION(layer)) {
+            map = spela_run_convolution(network, i, map, false);
+            continue;
+        }
+        const bool is_before = spela_exit_number(model, i) < exit;
+        const bool is_passed = is_before && (!is_early || layer->exit.exit_margin == 0);
+        if (is_passed && SPELA_IS_READOUT(layer)) {
+            continue;
+        }
+        const spela_output_t output = spela_run_exit(network, i, map);
+        if (is_passed) {
             continue; /* no sample leaves here: scores are not needed */
         }
         spela_score(network, i);
         spela_answer(network, i, spela_inverse_norm(output.squared_norm), result);
-        if (i < exit && result->margin < layer->exit.exit_margin) {
+        if (is_before && result->margin < layer->exit.exit_margin) {
             continue;
         }
         if (is_early && layer->exit.reject_cosine != 0 &&
@@ -193,7 +209,9 @@ spela_status_t spela_view(const spela_t *network, uint16_t layer, spela_layer_vi
     const spela_layer_state_t *const state = &network->layers[layer];
     view->weights = spela_weights(network, layer);
     view->weight_bytes = spela_weight_bytes(network->model.pointer, spela_layer(network, layer));
-    view->activation = spela_at(network, state->activation_offset);
+    view->activation = SPELA_IS_CONVOLUTION(spela_layer(network, layer))
+                           ? NULL
+                           : spela_at(network, state->activation_offset);
     view->updates = state->updates;
     view->halvings = state->halvings;
     view->pending = state->pending;

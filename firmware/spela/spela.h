@@ -44,10 +44,32 @@ typedef enum {
     SPELA_ERROR_SELFTEST = 7,  /**< the self-test found a bit that is wrong */
 } spela_status_t;
 
-/** How a layer computes its activation from its inputs. */
+/** How a layer computes its activation from its inputs. A convolution is two layers: its filters,
+ *  whose map is the input of its read-out and of the layer after that, and its read-out, which is
+ *  its exit. Convolutions come before dense layers. */
 typedef enum {
-    SPELA_LAYER_DENSE = 0 /**< every unit from all inputs; the only kind so far */
+    SPELA_LAYER_DENSE = 0,       /**< every unit from all inputs */
+    SPELA_LAYER_CONVOLUTION = 1, /**< every filter at every position of a map; no exit */
+    SPELA_LAYER_READOUT = 2 /**< as dense, from sums of the map before it; no activation function
+                             */
 } spela_layer_kind_t;
+
+/** Sizes along rows and along columns; 1 along an axis where the map has the length 1. */
+typedef struct {
+    uint8_t rows;
+    uint8_t columns;
+} spela_sides_t;
+
+/** How a convolution walks over its input map, [rows][columns][channels]. */
+typedef struct {
+    uint16_t rows;
+    uint16_t columns;
+    uint16_t channels;
+    spela_sides_t kernel; /**< odd; outside of the map there are zeros */
+    spela_sides_t stride;
+    spela_sides_t pool; /**< each such block leaves its maximum */
+    spela_sides_t grid; /**< of cells over which the read-out sums the pooled map */
+} spela_window_t;
 
 /** How a layer's activation becomes an answer: by its scores against the class embeddings. */
 typedef struct {
@@ -65,9 +87,10 @@ typedef struct {
 
 /** One layer: generated, constant. Tables are packed as the arithmetic says. */
 typedef struct {
-    const void *weights; /**< int8 or int16 initial weights; NULL: drawn from the seed */
-    uint32_t seed;       /**< generator state from which initial weights are drawn */
-    uint16_t inputs;     /**< of the first layer, the constant of a bias included */
+    const void *weights;          /**< int8 or int16 initial weights; NULL: drawn from the seed */
+    const spela_window_t *window; /**< of a convolution; otherwise NULL */
+    uint32_t seed;                /**< generator state from which initial weights are drawn */
+    uint16_t inputs;              /**< of the first layer, the constant of a bias included */
     uint16_t units;
     uint8_t kind;        /**< a spela_layer_kind_t */
     uint8_t weight_bits; /**< weights lie in [-2^(bits-1), 2^(bits-1) - 1] */
@@ -147,7 +170,8 @@ typedef struct {
 typedef struct {
     const void *weights;      /**< packed weights, int8 or int16 */
     size_t weight_bytes;      /**< their size, padding included */
-    const int8_t *activation; /**< [units] output for the last sample that reached this layer */
+    const int8_t *activation; /**< [units] output for the last sample that reached this layer; NULL
+                                   for a convolution */
     uint32_t updates;         /**< updates applied since the last scan for saturated weights */
     uint32_t halvings;        /**< times the weights were halved */
     uint32_t pending;         /**< updates that the weights do not show yet: see spela_flush */

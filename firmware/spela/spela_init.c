@@ -10,6 +10,7 @@ SPELA_STATIC_ASSERT((-1 >> 1) == -1, "right shifts of negative numbers must be a
 SPELA_STATIC_ASSERT(sizeof(spela_t) == 56U, "the generator computes arenas with this size");
 SPELA_STATIC_ASSERT(sizeof(spela_layer_state_t) == 16U, "and with this one");
 SPELA_STATIC_ASSERT(sizeof(spela_row_update_t) == 8U, "and with this one");
+SPELA_STATIC_ASSERT(sizeof(spela_maps_t) == 32U, "and with this one");
 
 /* What spela_init accepts. The first two keep an arena below 2^30 bytes: at most 2^29 for the first
  * layer's weights, and 2^25 for each other layer's. */
@@ -105,20 +106,51 @@ static bool front_is_valid(const spela_model_t *model) {
                                   : model->front == NULL;
 }
 
+/** Whether a layer is what it may be in its place. */
+static bool kind_is_valid(const spela_model_t *model, uint32_t index, uint32_t inputs) {
+    const spela_layer_t *const layer = &model->layers[index];
+#ifdef SPELA_WITH_CONVOLUTION
+    if (SPELA_IS_CONVOLUTION(layer)) {
+        return spela_convolution_is_valid(model, index, inputs);
+    }
+    if (SPELA_IS_READOUT(layer)) { /* its inputs are checked with its filters */
+        return index > 0U && SPELA_IS_CONVOLUTION(layer - 1) && layer->weight_bits == 8U;
+    }
+#else
+    (void)index;
+#endif
+    return layer->kind == (uint8_t)SPELA_LAYER_DENSE && (inputs == 0U || layer->inputs == inputs);
+}
+
 /** Whether a layer with `inputs` inputs (0: of any width) keeps the bounds of docs/arithmetic.md,
  *  section 1. */
-static bool layer_is_valid(const spela_model_t *model, const spela_layer_t *layer,
-                           uint32_t inputs) {
+static bool layer_is_valid(const spela_model_t *model, uint32_t index, uint32_t inputs) {
+    const spela_layer_t *const layer = &model->layers[index];
     const uint32_t bits = layer->weight_bits;
     /* inputs << bits <= 2^24 means |sum| <= inputs * 2^7 * 2^(bits-1) <= 2^30 */
-    return layer->kind == (uint8_t)SPELA_LAYER_DENSE && layer->inputs >= 1U &&
-           (inputs == 0U || layer->inputs == inputs) && layer->units >= 2U &&
-           layer->units <= SPELA_UNITS_MAX &&
-           layer->exit.embedding_shift <= SPELA_EMBEDDING_SHIFT_MAX &&
+    return layer->inputs >= 1U && layer->units >= 2U && layer->units <= SPELA_UNITS_MAX &&
            layer->leak_shift <= SPELA_LEAK_SHIFT_MAX && bits >= 8U &&
            bits <= (SPELA_IS_INT16(model) ? 16U : 8U) &&
            ((uint32_t)layer->inputs << bits) <= UINT32_C(1) << 24 &&
-           layer->exit.embeddings != NULL && embeddings_are_valid(layer, model->classes);
+           kind_is_valid(model, index, inputs) &&
+           (SPELA_IS_CONVOLUTION(layer) ||
+            (layer->exit.embedding_shift <= SPELA_EMBEDDING_SHIFT_MAX &&
+             layer->exit.embeddings != NULL && embeddings_are_valid(layer, model->classes)));
+}
+
+/** How many inputs the layer behind one has; a read-out hands on what it was given. */
+static uint32_t inputs_behind(const spela_layer_t *layer, uint32_t inputs) {
+#ifdef SPELA_WITH_CONVOLUTION
+    if (SPELA_IS_CONVOLUTION(layer)) {
+        return spela_map_inputs(layer);
+    }
+    if (SPELA_IS_READOUT(layer)) {
+        return inputs;
+    }
+#else
+    (void)inputs;
+#endif
+    return layer->units;
 }
 
 /** Whether nothing that this build computes with the model can overflow or leave its memory. */
@@ -134,18 +166,18 @@ static bool model_is_valid(const spela_model_t *model) {
     uint32_t inputs = 0U;
     for (uint32_t i = 0U; i < model->layer_count; i++) {
         const spela_layer_t *const layer = &model->layers[i];
-        if (!layer_is_valid(model, layer, inputs)) {
+        if (!layer_is_valid(model, i, inputs)) {
             return false;
         }
         if (layer->weights == NULL && !SPELA_LEARNS(model)) {
             return false;
         }
 #ifndef SPELA_INT8_ONLY
-        if (SPELA_IS_INT16(model) && !weights_are_valid(layer)) {
+        if (SPELA_IS_INT16(model) && !SPELA_IS_READOUT(layer) && !weights_are_valid(layer)) {
             return false;
         }
 #endif
-        inputs = layer->units;
+        inputs = inputs_behind(layer, inputs);
     }
     return spela_layer_inputs(model) >= 1U && front_is_valid(model);
 }
@@ -165,7 +197,7 @@ static void draw_weights(const spela_model_t *model, const spela_layer_t *layer,
             const uint32_t top = state >> (32U - shape.weight_bits);
             const int32_t weight = (int32_t)(top ^ half) - (int32_t)half;
             const uint32_t at = first + spela_element(column);
-            if (SPELA_IS_INT16(model)) {
+            if (SPELA_IS_INT16(model) && !SPELA_IS_READOUT(layer)) {
                 ((int16_t *)weights)[at] = (int16_t)weight;
             } else {
                 ((int8_t *)weights)[at] = (int8_t)weight;
@@ -223,23 +255,41 @@ static uint32_t wide_bytes(uint32_t inputs) {
  * @param states  the layers' states: their offsets are set as well, unless it is NULL
  */
 static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_state_t *states) {
-    uint32_t widest = 0U;
+    uint32_t widest = 0U; /* of the dense layers */
+    uint32_t inputs = 0U; /* of the first of them */
     for (uint32_t i = 0U; i < model->layer_count; i++) {
-        const uint32_t units = spela_padded(model->layers[i].units);
-        widest = units > widest ? units : widest;
+        if (!SPELA_IS_CONVOLUTION(&model->layers[i]) && !SPELA_IS_READOUT(&model->layers[i])) {
+            const uint32_t units = spela_padded(model->layers[i].units);
+            inputs = inputs != 0U ? inputs : spela_padded(model->layers[i].inputs);
+            widest = units > widest ? units : widest;
+        }
     }
-    const uint32_t inputs = spela_padded(model->layers[0].inputs);
     const uint32_t kept =
         SPELA_LEARNS(model) && SPELA_SUMS_UPDATES(model) ? spela_stride(model) : 0U;
     uint32_t used =
         (uint32_t)sizeof(spela_t) + model->layer_count * (uint32_t)sizeof(spela_layer_state_t);
+    const bool has_maps = SPELA_IS_CONVOLUTION(&model->layers[0]);
+    used += has_maps ? (uint32_t)sizeof(spela_maps_t) : 0U;
     head->scores_offset = take(&used, 4U * spela_padded(model->classes));
-    uint32_t front_end = 0U;
+    uint32_t front_end = 0U; /* what runs before dense layers has ended when they run */
     if (SPELA_HAS_FRONT(model)) {
         head->features_offset = take(&used, spela_layer_inputs(model));
         front_end = used;
         (void)take(&front_end, spela_front_bytes(model->front));
     }
+#ifdef SPELA_WITH_CONVOLUTION
+    if (has_maps) {
+        spela_maps_t maps;
+        spela_lay_out_maps(model, &maps, &used);
+        front_end = maps.end;
+        if (states != NULL) {
+            maps.map_shift = 0U;
+            maps.cell_shift = 0U;
+            maps.padding = 0U;
+            *(spela_maps_t *)(void *)(states + model->layer_count) = maps;
+        }
+    }
+#endif
     head->wide_offset[1] = used;
     used += wide_bytes(widest);
     /* The list of rows takes the place of the sums it is made from: entry k needs the sum of row
@@ -256,7 +306,8 @@ static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_s
     used = used > front_end ? used : front_end;
     for (uint32_t i = 0U; i < model->layer_count; i++) {
         const spela_layer_t *const layer = &model->layers[i];
-        const uint32_t activation_offset = take(&used, layer->units);
+        const uint32_t activation_offset =
+            take(&used, SPELA_IS_CONVOLUTION(layer) ? 0U : layer->units);
         const uint32_t weights_offset =
             SPELA_LEARNS(model) ? take(&used, spela_weight_bytes(model, layer)) : 0U;
         /* right behind the weights, which are whole blocks of 16: spela_multipliers finds them */

@@ -45,7 +45,7 @@ static bool find_direction(const spela_t *network, uint32_t index, spela_inverse
 /** The shift by which tangent * rate becomes a multiplier. The learning rate is held for
  *  rate_halvings intervals, the last of which ends with the first halving; then it halves once an
  *  interval. */
-static uint32_t multiplier_shift(const spela_t *network, uint32_t index, uint32_t output_shift,
+static uint32_t multiplier_shift(const spela_t *network, uint32_t index, int32_t output_shift,
                                  uint32_t exponent) {
     const spela_model_t *const model = network->model.pointer;
     uint32_t decay = 0U;
@@ -61,10 +61,55 @@ static uint32_t multiplier_shift(const spela_t *network, uint32_t index, uint32_
                                     ? 0U
                                     : network->layers[index].halvings;
     /* 27 + 24 + 30 + 255 at most beside the rate's own shift, which is an int16 */
-    const int32_t shift = 27 + spela_layer(network, index)->learner.rate_shift +
-                          (int32_t)output_shift - (int32_t)exponent + 2 * (int32_t)rescalings +
-                          (int32_t)decay;
+    const int32_t shift = 27 + spela_layer(network, index)->learner.rate_shift + output_shift -
+                          (int32_t)exponent + 2 * (int32_t)rescalings + (int32_t)decay;
     return shift < 0 ? 0U : (uint32_t)shift;
+}
+
+/** The learning rate for an activation: below 2^14. */
+static inline int32_t find_rate(const spela_model_t *model, const spela_layer_t *layer,
+                                const spela_direction_t *direction) {
+    const uint32_t mantissa = direction->inverse.mantissa; /* as a bit-field it would be an int */
+    /* mantissas below 2^16 and up to 2^16: the product fits uint32 */
+    int32_t rate = (int32_t)((layer->learner.rate_mantissa * mantissa) >> 18);
+    if (model->loss == (uint8_t)SPELA_LOSS_LOG_COSINE) {
+        rate = (rate * (INT32_C(0x10000000) / (2 * SPELA_ONE_Q14 - direction->projection))) >> 14;
+    }
+    return rate;
+}
+
+/** One element of the tangent: |tangent| < 2^16.1. */
+static inline int32_t find_tangent(const spela_layer_t *layer, const spela_direction_t *direction,
+                                   uint32_t j, int32_t activation) {
+    const uint32_t at = spela_element(j);
+    const int8_t *const wrong = direction->wrong;
+    const int32_t v = wrong == NULL ? direction->target[at] : direction->target[at] - wrong[at];
+    /* |activation * mantissa| <= 2^23; |unit| <= 2^14; |projection * unit| < 2^30 */
+    const int32_t unit = spela_shift_right_rounded(
+        activation * (int32_t)direction->inverse.mantissa, 17U - direction->inverse.exponent);
+    return v * (int32_t)(UINT32_C(1) << (14U - layer->exit.embedding_shift)) -
+           spela_shift_right_rounded(direction->projection * unit, 14U);
+}
+
+/** A step, |step| < 2^30.2, as a multiplier within int16; counts those that are clipped. */
+static inline int32_t find_multiplier(spela_t *network, int32_t step, uint32_t shift, int32_t least,
+                                      int32_t most) {
+    const int32_t exact = shift > SPELA_LARGEST_SHIFT ? 0 : spela_shift_right_rounded(step, shift);
+    const int32_t multiplier = spela_clip(exact, least, most);
+    if (multiplier != exact) {
+        count_up(&network->counters.multipliers_clipped);
+    }
+    return multiplier;
+}
+
+/** Makes a list of rows even and not empty; returns its length. Units are padded: there is room. */
+static inline uint32_t fill_rows(spela_row_update_t *rows, uint32_t count) {
+    while (count == 0U || count % 2U != 0U) {
+        rows[count].offset = 0U;
+        rows[count].multiplier = 0; /* changes nothing */
+        count++;
+    }
+    return count;
 }
 
 /** Works out every unit's multiplier. They become the layer's last pending update, or, in a network
@@ -79,22 +124,12 @@ static uint32_t find_multipliers(spela_t *network, uint32_t index, uint32_t outp
     /* the rows' second half: rows[count] is written only after sums[j], j >= count, was read */
     const int32_t *const sums = spela_at(network, network->sums_offset);
     spela_row_update_t *const rows = spela_at(network, network->rows_offset);
-    const uint32_t mantissa = direction->inverse.mantissa;
-    const uint32_t exponent = direction->inverse.exponent;
-    const uint32_t first_shift = multiplier_shift(network, index, output_shift, exponent);
-
-    /* mantissas below 2^16 and up to 2^16: the product fits uint32, the rate 14 bits */
-    int32_t rate = (int32_t)((layer->learner.rate_mantissa * mantissa) >> 18);
-    if (model->loss == (uint8_t)SPELA_LOSS_LOG_COSINE) {
-        rate = (rate * (INT32_C(0x10000000) / (2 * SPELA_ONE_Q14 - direction->projection))) >> 14;
-    }
-
-    const int8_t *const target = direction->target;
-    const int8_t *const wrong = direction->wrong;
-    const int32_t projection = direction->projection;
+    const uint32_t first_shift =
+        multiplier_shift(network, index, (int32_t)output_shift, direction->inverse.exponent);
+    const spela_direction_t towards = *direction;
+    const int32_t rate = find_rate(model, layer, direction);
     const uint32_t units = layer->units;
     const uint32_t leak = layer->leak_shift;
-    const uint32_t scale = 14U - layer->exit.embedding_shift;
     const uint32_t stride = spela_stride(model);
     int16_t *pending = SPELA_SUMS_UPDATES(model)
                            ? spela_multipliers(network, index) + network->layers[index].pending
@@ -104,20 +139,8 @@ static uint32_t find_multipliers(spela_t *network, uint32_t index, uint32_t outp
         int32_t multiplier = 0;
         if (sums[j] > 0 || leak != 0U) { /* else act'(z) = 0 */
             const uint32_t shift = sums[j] > 0 ? first_shift : first_shift + leak;
-            const uint32_t at = spela_element(j);
-            const int32_t v = wrong == NULL ? target[at] : target[at] - wrong[at];
-            /* |activation * mantissa| <= 2^23; |unit| <= 2^14 */
-            const int32_t unit =
-                spela_shift_right_rounded(activation[j] * (int32_t)mantissa, 17U - exponent);
-            /* |projection * unit| < 2^30; |tangent| < 2^16.1; |tangent * rate| < 2^30.2 */
-            const int32_t tangent = v * (int32_t)(UINT32_C(1) << scale) -
-                                    spela_shift_right_rounded(projection * unit, 14U);
-            const int32_t exact =
-                shift > SPELA_LARGEST_SHIFT ? 0 : spela_shift_right_rounded(tangent * rate, shift);
-            multiplier = spela_clip(exact, INT16_MIN, INT16_MAX);
-            if (multiplier != exact) {
-                count_up(&network->counters.multipliers_clipped);
-            }
+            const int32_t tangent = find_tangent(layer, &towards, j, activation[j]);
+            multiplier = find_multiplier(network, tangent * rate, shift, INT16_MIN, INT16_MAX);
         }
         if (pending != NULL) {
             *pending = (int16_t)multiplier;
@@ -128,12 +151,7 @@ static uint32_t find_multipliers(spela_t *network, uint32_t index, uint32_t outp
             count++;
         }
     }
-    while (count == 0U || count % 2U != 0U) { /* units are padded: there is room */
-        rows[count].offset = 0U;
-        rows[count].multiplier = 0; /* changes nothing */
-        count++;
-    }
-    return count;
+    return fill_rows(rows, count);
 }
 
 /** The dither's generator: its state, and how it goes on. */
@@ -241,6 +259,10 @@ static void learn_layer(spela_t *network, uint32_t index, uint32_t output_shift,
     }
 }
 
+#ifdef SPELA_WITH_CONVOLUTION
+#include "spela_learn_convolution.h"
+#endif
+
 void spela_apply_pending(spela_t *network) {
     for (uint32_t i = 0U; i < network->model.pointer->layer_count; i++) {
         if (network->layers[i].pending != 0U) {
@@ -248,6 +270,22 @@ void spela_apply_pending(spela_t *network) {
             scan_layer(network, i);
         }
     }
+}
+
+/** Lets an exit learn.
+ *  @param input  of a read-out, its convolution's input map
+ *  @param map    and that convolution's map */
+static void learn(spela_t *network, uint32_t index, const int8_t *input, const int8_t *map,
+                  uint32_t output_shift, const spela_direction_t *direction) {
+#ifdef SPELA_WITH_CONVOLUTION
+    if (SPELA_IS_READOUT(spela_layer(network, index))) {
+        learn_convolution(network, index, input, map, output_shift, direction);
+        return;
+    }
+#endif
+    (void)input;
+    (void)map;
+    learn_layer(network, index, output_shift, direction);
 }
 
 spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs, uint16_t label,
@@ -264,9 +302,18 @@ spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs
         return SPELA_ERROR_LABEL;
     }
     spela_read_sample(network, SPELA_IS_SAME_SAMPLE(model, inputs) ? NULL : sample);
+    const int8_t *map = sample;
+    const int8_t *input = sample;
     for (uint32_t i = 0U; i < model->layer_count; i++) {
         spela_direction_t direction;
-        const spela_output_t output = spela_run_layer(network, i);
+#ifdef SPELA_WITH_CONVOLUTION
+        if (SPELA_IS_CONVOLUTION(spela_layer(network, i))) {
+            input = map;
+            map = spela_run_convolution(network, i, input, true);
+            continue;
+        }
+#endif
+        const spela_output_t output = spela_run_exit(network, i, map);
         const spela_inverse_norm_t inverse = spela_inverse_norm(output.squared_norm);
         spela_score(network, i);
         if (i == model->layer_count - 1U && result != NULL) {
@@ -276,7 +323,7 @@ spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs
             count_up(&network->counters.silent);
         }
         if (find_direction(network, i, inverse, label, &direction)) {
-            learn_layer(network, i, output.shift, &direction);
+            learn(network, i, input, map, output.shift, &direction);
             scan_layer(network, i);
         }
     }

@@ -90,6 +90,16 @@ static inline bool spela_has_flag(const spela_model_t *model, uint32_t flag) {
     (SPELA_IS_INT16(model) ? kernel##_int16(__VA_ARGS__) : kernel##_int8(__VA_ARGS__))
 #endif
 
+/** What a layer is. A build without the runtime of convolutions (firmware/convolution) refuses
+ * models that have some, in spela_init. */
+#ifdef SPELA_WITH_CONVOLUTION
+#define SPELA_IS_CONVOLUTION(layer) ((layer)->kind == (uint8_t)SPELA_LAYER_CONVOLUTION)
+#define SPELA_IS_READOUT(layer)     ((layer)->kind == (uint8_t)SPELA_LAYER_READOUT)
+#else
+#define SPELA_IS_CONVOLUTION(layer) false
+#define SPELA_IS_READOUT(layer)     false
+#endif
+
 static inline spela_shape_t spela_weight_shape(const spela_layer_t *layer) {
     const spela_shape_t shape = {spela_padded(layer->units), spela_padded(layer->inputs),
                                  layer->weight_bits};
@@ -141,11 +151,11 @@ static inline uint32_t spela_stride(const spela_model_t *model) {
     return (model->batch + 1U) & ~UINT32_C(1);
 }
 
-/** Bytes of a layer's weights, padding included. */
+/** Bytes of a layer's weights, padding included; a read-out's are always int8. */
 static inline uint32_t spela_weight_bytes(const spela_model_t *model, const spela_layer_t *layer) {
     (void)model;
     return spela_padded(layer->units) * spela_padded(layer->inputs) *
-           (SPELA_IS_INT16(model) ? 2U : 1U);
+           (SPELA_IS_INT16(model) && !SPELA_IS_READOUT(layer) ? 2U : 1U);
 }
 
 /** A layer's pending updates lie behind its weights: their multipliers int16 [units,
@@ -174,8 +184,12 @@ static inline int8_t *spela_kept(const spela_t *network, uint32_t index) {
 /** Whether a call means the sample of the call before, whose features are still there. */
 #define SPELA_IS_SAME_SAMPLE(model, inputs) (SPELA_HAS_FRONT(model) && (inputs) == 0U)
 
-/** How many inputs the first layer has, without that of a bias. */
+/** How many inputs the first layer has, without that of a bias; of a convolution, its map's. */
 static inline uint32_t spela_layer_inputs(const spela_model_t *model) {
+    if (SPELA_IS_CONVOLUTION(&model->layers[0])) {
+        const spela_window_t *const window = model->layers[0].window;
+        return (uint32_t)window->rows * window->columns * window->channels;
+    }
     return (uint32_t)model->layers[0].inputs -
            (spela_has_flag(model, (uint32_t)SPELA_FLAG_BIAS) ? 1U : 0U);
 }
@@ -200,6 +214,66 @@ static inline uint32_t spela_sample_inputs(const spela_model_t *model) {
     return SPELA_HAS_FRONT(model) ? spela_front_inputs(model->front) : spela_layer_inputs(model);
 }
 
+/** What spela_convolution_layer.c does, if it is part of the build. */
+
+/** Where the maps lie, and the exponents of the last one and of its cells. Behind the layers'
+ * states, in a network that has convolutions. */
+typedef struct {
+    uint32_t map_offset[2]; /**< of even and of odd convolutions: int16, then int8 in their place */
+    uint32_t places_offset; /**< where the maxima of the last map come from */
+    uint32_t scratch_offset; /**< of one convolution; dense layers then use the same place */
+    uint32_t end;            /**< of that scratch */
+    uint32_t map_shift;
+    uint32_t cell_shift;
+    uint32_t padding;
+} spela_maps_t;
+
+static inline spela_maps_t *spela_maps(const spela_t *network) {
+    return spela_at(network, (uint32_t)(sizeof(spela_t) + network->model.pointer->layer_count *
+                                                              sizeof(spela_layer_state_t)));
+}
+
+/** Whether a model's layer is a convolution that can be run, with its read-out.
+ *  @param inputs  values of its input map; 0: any */
+bool spela_convolution_is_valid(const spela_model_t *model, uint32_t index, uint32_t inputs);
+
+/** Values of a valid convolution's map. */
+uint32_t spela_map_inputs(const spela_layer_t *layer);
+
+/** Decides where a model's maps lie, from `used` on; then `used` is where dense layers may begin.
+ */
+void spela_lay_out_maps(const spela_model_t *model, spela_maps_t *maps, uint32_t *used);
+
+/** Runs a convolution's filters; returns its map.
+ *  @param learns  whether the places of the maxima are wanted */
+const int8_t *spela_run_convolution(const spela_t *network, uint32_t index, const int8_t *map,
+                                    bool learns);
+
+/** Runs a convolution's read-out: its activation. */
+spela_output_t spela_run_readout(const spela_t *network, uint32_t index, const int8_t *map);
+
+/** A read-out's activation, wide. */
+int16_t *spela_projection(const spela_t *network, uint32_t index);
+
+/** A layer's number among the exits. */
+static inline uint32_t spela_exit_number(const spela_model_t *model, uint32_t index) {
+    uint32_t number = index;
+    (void)model;
+#ifdef SPELA_WITH_CONVOLUTION
+    for (uint32_t i = 0U; i < index; i++) {
+        number -= SPELA_IS_CONVOLUTION(&model->layers[i]) ? 1U : 0U;
+    }
+#endif
+    return number;
+}
+
+/** Makes a map the inputs of the dense layer behind it. */
+static inline void spela_read_map(const spela_t *network, uint32_t index, const int8_t *map) {
+    if (index > 0U && SPELA_IS_READOUT(spela_layer(network, index - 1U))) {
+        spela_widen(map, spela_layer(network, index)->inputs, spela_wide(network, index));
+    }
+}
+
 /** Applies all pending updates. */
 void spela_apply_pending(spela_t *network);
 
@@ -212,6 +286,19 @@ void spela_read_sample(const spela_t *network, const int8_t *sample);
 
 /** Runs one layer: its sums, and its activation, which becomes the next layer's input. */
 spela_output_t spela_run_layer(spela_t *network, uint32_t index);
+
+/** Runs a layer that is an exit.
+ *  @param map  of the convolutions before it, if there are any */
+static inline spela_output_t spela_run_exit(spela_t *network, uint32_t index, const int8_t *map) {
+#ifdef SPELA_WITH_CONVOLUTION
+    if (SPELA_IS_READOUT(spela_layer(network, index))) {
+        return spela_run_readout(network, index, map);
+    }
+    spela_read_map(network, index, map);
+#endif
+    (void)map;
+    return spela_run_layer(network, index);
+}
 
 /** Scores a layer's activation against every class's embedding. */
 void spela_score(spela_t *network, uint32_t index);

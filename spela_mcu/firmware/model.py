@@ -237,7 +237,7 @@ def _table(plan: FixedPointPlan, index: int, field: str, content: bytes) -> Tabl
 def _layer_members(index: int, layer: LayerStructure) -> Iterator[tuple[str, str]]:
     for field in LAYER_FIELDS:
         if field.type == POINTER:
-            shown = layer.tables[field.name] is not None
+            shown = layer.tables.get(field.name) is not None
             yield field.name, _array_name(index, field.name) if shown else "NULL"
         else:
             yield field.name, _literal(field, layer.scalars[field.name])

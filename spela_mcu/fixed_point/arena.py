@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 
+from spela_mcu.fixed_point.layer import LayerPlan
 from spela_mcu.fixed_point.layout import padded, rounded_up
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
@@ -11,6 +15,7 @@ INSTANCE_BYTES = 56
 LAYER_STATE_BYTES = 16
 ROW_UPDATE_BYTES = 8
 WIDE_UNIT_BYTES = 16
+MAPS_STATE_BYTES = 32
 ALIGNMENT = 8
 
 
@@ -19,9 +24,11 @@ def _taken(size: int) -> int:
 
 
 def weight_bytes(plan: FixedPointPlan) -> int:
-    """Bytes of all layers' packed weights: whole blocks, which keep the arena's alignment."""
-    width = np.dtype(plan.weight_type).itemsize
-    return sum(padded(layer.units) * padded(layer.inputs) * width for layer in plan.layers)
+    """Bytes of all packed weights: whole blocks, which keep the arena's alignment."""
+    return sum(
+        padded(matrix.units) * padded(matrix.inputs) * np.dtype(plan.type_of(matrix)).itemsize
+        for matrix in plan.matrices
+    )
 
 
 def pending_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
@@ -46,7 +53,9 @@ def scratch_bytes(rows: int, batch: int) -> int:
 
 def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
     """Bytes of instance, activations, sums, scores and inputs: of neither weights nor updates."""
-    widest = padded(max(layer.units for layer in plan.layers))
+    dense = [layer for layer in plan.layers if layer.convolution is None]
+    widest = padded(max((layer.units for layer in dense), default=0))
+    inputs = padded(dense[0].inputs) if dense else 0
     sums_updates = plan.batch > 1 and not inference_only
     rows = widest * (4 if inference_only else ROW_UPDATE_BYTES)  # in the place of the sums
     if sums_updates:
@@ -54,19 +63,21 @@ def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
     between = (
         rows
         # layers' inputs, which are the previous activation: two buffers that take turns
-        + rounded_up(2 * max(padded(plan.layers[0].inputs), widest), WIDE_UNIT_BYTES)
+        + rounded_up(2 * max(inputs, widest), WIDE_UNIT_BYTES)
         + rounded_up(2 * widest, WIDE_UNIT_BYTES)
     )
     features = 0
     if plan.front is not None:  # the backbone has ended when the layers begin
         features = _taken(plan.inputs)
         between = max(between, _taken(plan.front.backbone.arena_bytes))
+    maps = MapBytes.of(plan, learns=not inference_only)
     return (
         INSTANCE_BYTES
-        + len(plan.layers) * LAYER_STATE_BYTES
+        + len(plan.matrices) * LAYER_STATE_BYTES
+        + maps.kept
         + _taken(4 * padded(plan.classes))
         + features
-        + between
+        + max(between, maps.scratch)
         + sum(_taken(layer.units) for layer in plan.layers)
     )
 
@@ -76,3 +87,42 @@ def arena_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
     weights = 0 if inference_only else weight_bytes(plan)
     pending = pending_bytes(plan, inference_only=inference_only)
     return buffer_bytes(plan, inference_only=inference_only) + pending + weights
+
+
+@dataclass(frozen=True)
+class MapBytes:
+    """Bytes that a network's convolutions need, laid out as spela_lay_out_maps does it.
+
+    Attributes:
+        kept: of the maps, of the places of maxima, and of what says where they are.
+        scratch: of one convolution at a time, before dense layers use the same place.
+    """
+
+    kept: int
+    scratch: int
+
+    @classmethod
+    def of(cls, plan: FixedPointPlan, *, learns: bool) -> Self:
+        """The bytes of a plan; none without convolutions."""
+        layers = [layer for layer in plan.layers if layer.convolution is not None]
+        sizes = [one.convolution.window.pooled.size for one in layers if one.convolution]
+        if not sizes:
+            return cls(0, 0)
+        maps = sum(_taken(2 * max(sizes[first::2], default=0)) for first in range(2))
+        places = _taken(max(sizes)) if learns else 0
+        return cls(MAPS_STATE_BYTES + maps + places, max(map(_scratch, layers)))
+
+
+def _scratch(layer: LayerPlan) -> int:
+    """Bytes of a convolution's scratch: spela_places in C."""
+    filters = layer.convolution
+    assert filters is not None
+    patch, cells, units = padded(filters.inputs), padded(layer.inputs), padded(layer.units)
+    map_end = _wide(patch) + 4 * padded(filters.units) + patch
+    rows = _taken(4 * cells) + _wide(cells)
+    readout_end = _taken(rows + 12 * units) + _wide(units)
+    return _taken(max(map_end, readout_end, rows + 4 * filters.inputs))
+
+
+def _wide(inputs: int) -> int:
+    return rounded_up(2 * inputs, WIDE_UNIT_BYTES)

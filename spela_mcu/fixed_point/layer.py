@@ -95,11 +95,13 @@ class ConvolutionPlan(MatrixPlan):
     """
 
     window: Window
+    kind: int = LAYER_CONVOLUTION
 
     @property
     def sum_shift(self) -> int:
         """By which a filter's sum is shifted, so that the greatest possible fits `MAP_BITS`."""
-        return max(0, (self.window.patch << 14).bit_length() - MAP_BITS)
+        most = self.window.patch << (7 + self.weight_bits - 1)
+        return max(0, most.bit_length() - MAP_BITS)
 
     @property
     def map_macs(self) -> int:

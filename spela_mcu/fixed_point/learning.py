@@ -12,12 +12,13 @@ from spela_mcu.fixed_point.arithmetic import (
     ONE_Q14,
     Activation,
     Int64,
+    InverseNorm,
     cosine,
     draw,
     inverse_norm,
     shift_right_rounded,
 )
-from spela_mcu.fixed_point.layer import LayerPlan, MatrixPlan
+from spela_mcu.fixed_point.layer import LayerPlan, LearnerPlan, MatrixPlan
 from spela_mcu.fixed_point.layout import padded
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
@@ -60,6 +61,58 @@ def best_class(scores: Int64, other_than: int | None = None) -> int:
     return int(np.argmax(masked))
 
 
+@dataclass(frozen=True)
+class Direction:
+    """Where an activation that is not zero should turn.
+
+    Attributes:
+        tangent: int64 [units], Q1.14, across the activation; |.| < 2^16.1.
+        inverse: the activation's reciprocal length.
+        damping: by what the loss multiplies the rate, Q1.14.
+    """
+
+    tangent: Int64
+    inverse: InverseNorm
+    damping: int
+
+    def rate(self, learner: LearnerPlan) -> int:
+        """The rate for this activation, below 2^14."""
+        rate = (learner.rate_mantissa * self.inverse.mantissa) >> 18
+        return (rate * self.damping) >> 14
+
+
+def direction(
+    plan: FixedPointPlan, layer: LayerPlan, output: Output, label: int
+) -> Direction | None:
+    """Where the activation should turn; None if the layer has nothing to learn from this sample.
+
+    Args:
+        plan: loss and margin.
+        layer: embeddings.
+        output: the layer's answer.
+        label: the sample's class.
+    """
+    activation, scores = output.activation, output.scores
+    if activation.squared_norm == 0:
+        return None
+    inverse = inverse_norm(activation.squared_norm)
+    exit_ = layer.exit
+    projection = cosine(int(scores[label]), inverse, exit_.embedding_shift)
+    wanted = exit_.embedding[label]
+    if plan.loss == "margin":
+        wrong = best_class(scores, other_than=label)
+        projection -= cosine(int(scores[wrong]), inverse, exit_.embedding_shift)
+        if projection >= plan.margin:
+            return None
+        wanted = wanted - exit_.embedding[wrong]
+
+    # u = v - <v, h/|h|> h/|h|
+    unit = shift_right_rounded(activation.values * inverse.mantissa, 17 - inverse.exponent)
+    tangent = (wanted << (14 - exit_.embedding_shift)) - shift_right_rounded(projection * unit, 14)
+    damping = (1 << 28) // (2 * ONE_Q14 - projection) if plan.loss == "log_cosine" else ONE_Q14
+    return Direction(tangent, inverse, damping)
+
+
 def multipliers(
     plan: FixedPointPlan, layer: LayerPlan, output: Output, label: int, rate_shift: int
 ) -> Multipliers | None:
@@ -72,38 +125,21 @@ def multipliers(
         label: the sample's class.
         rate_shift: the rate's current shift, halvings of weights and rate included.
     """
-    activation, scores = output.activation, output.scores
-    if activation.squared_norm == 0:
+    towards = direction(plan, layer, output, label)
+    if towards is None:
         return None
-    inverse = inverse_norm(activation.squared_norm)
-    exit_ = layer.exit
-    projection = cosine(int(scores[label]), inverse, exit_.embedding_shift)
-    direction = exit_.embedding[label]
-    if plan.loss == "margin":
-        wrong = best_class(scores, other_than=label)
-        projection -= cosine(int(scores[wrong]), inverse, exit_.embedding_shift)
-        if projection >= plan.margin:
-            return None
-        direction = direction - exit_.embedding[wrong]
-
-    # u = v - <v, h/|h|> h/|h|, in Q1.14 (|u| < 2^17)
-    unit = shift_right_rounded(activation.values * inverse.mantissa, 17 - inverse.exponent)
-    tangent = (direction << (14 - exit_.embedding_shift)) - shift_right_rounded(
-        projection * unit, 14
-    )
-    rate = (layer.learner.rate_mantissa * inverse.mantissa) >> 18  # < 2^14
-    if plan.loss == "log_cosine":
-        rate = (rate * ((1 << 28) // (2 * ONE_Q14 - projection))) >> 14
-    shift = 27 + rate_shift + activation.shift - inverse.exponent
-    raw = _scaled(tangent * rate, shift)
+    activation, steps = output.activation, towards.tangent * towards.rate(layer.learner)
+    shift = 27 + rate_shift + activation.shift - towards.inverse.exponent
+    raw = scaled(steps, shift)
     # act'(z): 1 above zero, the slope below
-    below = _scaled(tangent * rate, shift, layer.leak_shift) if layer.leak_shift else raw * 0
+    below = scaled(steps, shift, layer.leak_shift) if layer.leak_shift else raw * 0
     raw = np.where(activation.sums > 0, raw, below)
     values = np.clip(raw, MULTIPLIER_MIN, MULTIPLIER_MAX)
     return Multipliers(values, int(np.count_nonzero(values != raw)))
 
 
-def _scaled(product: Int64, shift: int, leak_shift: int = 0) -> Int64:
+def scaled(product: Int64, shift: int, leak_shift: int = 0) -> Int64:
+    """Steps shifted to multipliers, rounded; a shift below 0 is 0."""
     total = max(shift, 0) + leak_shift
     return product * 0 if total > LARGEST_SHIFT else shift_right_rounded(product, total)
 

@@ -22,8 +22,6 @@ from spela_mcu.fixed_point.classifier import Classifier
 from spela_mcu.fixed_point.convolution import Map, Reading, convolve, read_out
 from spela_mcu.fixed_point.convolution_learning import (
     apply_sums,
-    coefficients,
-    direction,
     factors,
     filter_sums,
 )
@@ -35,6 +33,7 @@ from spela_mcu.fixed_point.learning import (
     UpdateCount,
     apply,
     best_class,
+    direction,
     dither,
     multipliers,
 )
@@ -282,15 +281,14 @@ class IntegerNetwork(Classifier):
         assert layer.convolution is not None
         if reading.output.activation.squared_norm == 0:
             self.counts[own].silent += 1
-            return
-        wanted = coefficients(plan, layer, reading.output, label)
-        if wanted is None:
+        towards = direction(plan, layer, reading.output, label)
+        if towards is None:
             return
         found = factors(
             layer,
             map,
             reading,
-            direction(layer, reading.output, wanted),
+            towards,
             self.layers[own].weights,
             readout_rate_shift=self._rate_shift(own),
             filters_rate_shift=self._rate_shift(own - 1),
@@ -372,7 +370,7 @@ class IntegerNetwork(Classifier):
 
     def packed_weights(self, index: int) -> bytes:
         """A matrix's weights as they lie in the chip's memory."""
-        return pack(self.layers[index].weights, self.plan.weight_type)
+        return pack(self.layers[index].weights, self.plan.type_of(self.plan.matrices[index]))
 
     def digest(self) -> int:
         """CRC-32 of the learned state (docs/arithmetic.md, section 7)."""

@@ -85,8 +85,13 @@ class FixedPointPlan:
 
     @property
     def weight_type(self) -> type[np.int8] | type[np.int16]:
-        """How a weight lies in memory."""
+        """How a weight lies in memory, those of read-outs excepted."""
         return np.int8 if self.weights == "int8" else np.int16
+
+    def type_of(self, matrix: MatrixPlan) -> type[np.int8] | type[np.int16]:
+        """How a weight of a matrix lies in memory; those of read-outs are always int8."""
+        is_readout = isinstance(matrix, LayerPlan) and matrix.convolution is not None
+        return np.int8 if is_readout else self.weight_type
 
     @property
     def macs(self) -> int:
@@ -216,21 +221,25 @@ def _plan(
             mend="set it to false; so many inputs need none",
         )
     weights = iter(trained) if trained is not None else None
-    places = matrix_places(spec)
+    places, format_ = matrix_places(spec), spec.fixed_point.weights
     map = None
     for layer, place, embedding in zip(spec.network.layers, places, embeddings, strict=True):
         exit_ = ExitPlan(*scale_embeddings(embedding))
         if isinstance(layer, Convolution):
             map = map or input_map(spec)
             window = convolution_window(map, layer, f"network.layers[{len(layers)}]")
-            filters = ConvolutionPlan(
-                *_matrix(spec, window.patch, window.filters, place - 1, weights), window
+            sizes = window.patch, window.filters
+            positions = window.pooled.positions
+            filters = _matrix(
+                spec, format_, *sizes, place=place - 1, trained=weights, positions=positions
             )
-            own = _matrix(spec, window.cell_inputs, layer.readout, place, weights)
-            layers.append(LayerPlan(*own, 0, exit_, LAYER_READOUT, filters))
+            sizes = window.cell_inputs, layer.readout
+            own = _matrix(spec, "int8", *sizes, place=place, trained=weights)
+            convolution = ConvolutionPlan(*filters, window)
+            layers.append(LayerPlan(*own, 0, exit_, LAYER_READOUT, convolution))
             map, inputs = window.pooled, window.pooled.size
         else:
-            own = _matrix(spec, inputs, layer.units, place, weights)
+            own = _matrix(spec, format_, inputs, layer.units, place=place, trained=weights)
             layers.append(LayerPlan(*own, _leak_shift(layer), exit_))
             inputs = layer.units
     return FixedPointPlan(
@@ -251,14 +260,30 @@ def _plan(
 
 def _matrix(
     spec: ModelSpec,
+    weights: str,
     inputs: int,
     units: int,
+    *,
     place: int,
     trained: Iterator[NDArray[np.float32]] | None,
+    positions: int | None = None,
 ) -> tuple[int, int, int, float, int, LearnerPlan]:
-    """The fields of a `MatrixPlan`, given its place among all and the next trained weights."""
-    update_shift = 16 if spec.fixed_point.weights == "int8" else 8
-    bits = weight_bits(spec.fixed_point.weights, inputs)
+    """The fields of a `MatrixPlan`.
+
+    Args:
+        spec: rate and seed.
+        weights: their format.
+        inputs: of a unit.
+        units: of the matrix.
+        place: of the matrix among all.
+        trained: the next are its weights.
+        positions: over which an update of filters is summed; None: it is of another layer.
+    """
+    bits = weight_bits(weights, inputs)
+    if positions is None:
+        update_shift = 16 if weights == "int8" else 8
+    else:  # the more factors add up, the finer they must be
+        update_shift = 24 - bits + ((positions - 1).bit_length() >> 1)
     if trained is None:
         scale = (1 << (bits - 1)) / sqrt(6 / inputs)
     else:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from spela_mcu.fixed_point.arena import weight_bytes
 from spela_mcu.fixed_point.fields import POINTER, Field, number, packed, structure
 from spela_mcu.fixed_point.front import FrontStructure, front_structure
-from spela_mcu.fixed_point.layer import LayerPlan
+from spela_mcu.fixed_point.layer import ConvolutionPlan, LayerPlan, MatrixPlan
 from spela_mcu.fixed_point.layout import pack, padded
+from spela_mcu.fixed_point.maps import Window
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
 LOSS_NUMBERS: dict[str, int] = {"cosine": 0, "log_cosine": 1, "margin": 2}
@@ -33,6 +34,7 @@ DIGEST_FORMAT = 1
 
 LAYER_FIELDS = (
     Field("weights", POINTER),
+    Field("window", POINTER),
     Field("seed", "uint32"),
     Field("inputs", "uint16"),
     Field("units", "uint16"),
@@ -47,6 +49,18 @@ LAYER_FIELDS = (
     Field("learner.rate_shift", "int16"),
 )
 """spela_layer_t."""
+
+WINDOW_FIELDS = (
+    Field("rows", "uint16"),
+    Field("columns", "uint16"),
+    Field("channels", "uint16"),
+    *(
+        Field(f"{sides}.{axis}", "uint8")
+        for sides in ("kernel", "stride", "pool", "grid")
+        for axis in ("rows", "columns")
+    ),
+)
+"""spela_window_t."""
 
 MODEL_FIELDS = (
     Field("layers", POINTER),
@@ -67,6 +81,7 @@ MODEL_FIELDS = (
 
 LAYER_BYTES = structure(LAYER_FIELDS).itemsize
 MODEL_BYTES = structure(MODEL_FIELDS).itemsize
+WINDOW_BYTES = structure(WINDOW_FIELDS).itemsize
 
 
 def table_bytes(plan: FixedPointPlan, *, weights_in_flash: bool) -> int:
@@ -77,7 +92,9 @@ def table_bytes(plan: FixedPointPlan, *, weights_in_flash: bool) -> int:
     embeddings = sum(padded(plan.classes) * padded(layer.units) for layer in plan.layers)
     weights = weight_bytes(plan) if weights_in_flash else 0
     front = 0 if plan.front is None else front_structure(plan.front).flash_bytes
-    return MODEL_BYTES + len(plan.layers) * LAYER_BYTES + embeddings + weights + front
+    windows = WINDOW_BYTES * (len(plan.matrices) - len(plan.layers))
+    structures = MODEL_BYTES + len(plan.matrices) * LAYER_BYTES + windows
+    return structures + embeddings + weights + front
 
 
 @dataclass(frozen=True)
@@ -87,10 +104,12 @@ class LayerStructure:
     Attributes:
         scalars: the fields that are not pointers, by name.
         tables: what the pointers point to: packed int8 or int16; None for a null pointer.
+        window: the fields of a convolution's spela_window_t.
     """
 
     scalars: dict[str, int]
     tables: dict[str, bytes | None]
+    window: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +136,7 @@ def model_structure(
     """
     layers = tuple(
         _layer_structure(plan, layer, None if weights is None else weights[index])
-        for index, layer in enumerate(plan.layers)
+        for index, layer in enumerate(plan.matrices)
     )
     scalars = {
         "seed": plan.dither_seed,
@@ -139,19 +158,32 @@ def model_structure(
 
 
 def _layer_structure(
-    plan: FixedPointPlan, layer: LayerPlan, weights: NDArray[np.int64] | None
+    plan: FixedPointPlan, matrix: MatrixPlan, weights: NDArray[np.int64] | None
 ) -> LayerStructure:
-    return LayerStructure(
-        scalars={
-            field.name: attrgetter(field.name)(layer)
-            for field in LAYER_FIELDS
-            if field.type != POINTER
-        },
-        tables={
-            "weights": None if weights is None else pack(weights, plan.weight_type),
-            "exit.embeddings": pack(layer.exit.embedding, np.int8),
-        },
-    )
+    tables = {
+        "weights": None if weights is None else pack(weights, plan.type_of(matrix)),
+        "exit.embeddings": None,
+    }
+    fields = [field.name for field in LAYER_FIELDS if field.type != POINTER]
+    if isinstance(matrix, LayerPlan):
+        tables["exit.embeddings"] = pack(matrix.exit.embedding, np.int8)
+        return LayerStructure({name: attrgetter(name)(matrix) for name in fields}, tables)
+    assert isinstance(matrix, ConvolutionPlan)
+    scalars = {
+        name: 0 if name.startswith("exit.") or name == "leak_shift" else attrgetter(name)(matrix)
+        for name in fields
+    }
+    return LayerStructure(scalars, tables, _window(matrix.window))
+
+
+def _window(window: Window) -> dict[str, int]:
+    shape = {"rows": window.map.height, "columns": window.map.width}
+    sides = {
+        f"{name}.{axis}": getattr(getattr(window, name), axis)
+        for name in ("kernel", "stride", "pool", "grid")
+        for axis in ("rows", "columns")
+    }
+    return {**shape, "channels": window.map.channels, **sides}
 
 
 def _digest(
@@ -167,4 +199,6 @@ def _digest(
         for table in layer.tables.values():
             content = table or b""
             crc = zlib.crc32(number(len(content), "uint32") + content, crc)
+        if layer.window is not None:
+            crc = zlib.crc32(packed(WINDOW_FIELDS, layer.window), crc)
     return crc if front is None else zlib.crc32(front.content, crc)

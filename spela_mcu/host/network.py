@@ -123,8 +123,11 @@ def compile_library(
 def _library() -> tuple[FFI, CData]:
     firmware = resource_directory("firmware")
     runtime = firmware / "spela"
-    sources = [*sorted(runtime.glob("*.c")), *sorted((firmware / "host").glob("*.c"))]
-    library = compile_library("spela", sources, (runtime,), ("SPELA_HOST_KERNELS",))
+    convolution = firmware / "convolution"
+    places = (runtime, convolution, firmware / "host")
+    sources = [source for place in places for source in sorted(place.glob("*.c"))]
+    defines = ("SPELA_HOST_KERNELS", "SPELA_WITH_CONVOLUTION")
+    library = compile_library("spela", sources, (runtime, convolution), defines)
     ffi = FFI()
     ffi.cdef(declarations((runtime / "spela.h").read_text()))
     return ffi, ffi.dlopen(str(library))
@@ -179,6 +182,12 @@ class HostNetwork(Classifier):
             for name, content in layer.tables.items():
                 if content is not None:
                     _set(layers[index], name, self._table(content))
+            if layer.window is not None:
+                window = self._ffi.new("spela_window_t *")
+                for name, value in layer.window.items():
+                    _set(window, name, value)
+                self._kept.append(window)
+                layers[index].window = window
         self._kept.append(layers)
         model = self._ffi.new("spela_model_t *")
         model.layers = layers
@@ -250,15 +259,15 @@ class HostNetwork(Classifier):
         return int(self._library.spela_digest(self._network))
 
     def weights(self, index: int) -> NDArray[np.int64]:
-        """A layer's weights [units, inputs]."""
+        """The weights [units, inputs] of one of the plan's matrices."""
         view = self._ffi.new("spela_layer_view_t *")
         self._check(self._library.spela_view(self._network, index, view))
         data = bytes(self._ffi.buffer(view.weights, view.weight_bytes))
-        layer = self.plan.layers[index]
-        return unpack(data, layer.units, layer.inputs, self.plan.weight_type)
+        matrix = self.plan.matrices[index]
+        return unpack(data, matrix.units, matrix.inputs, self.plan.type_of(matrix))
 
     def halvings(self, index: int) -> int:
-        """How often a layer's weights were halved."""
+        """How often the weights of one of the plan's matrices were halved."""
         view = self._ffi.new("spela_layer_view_t *")
         self._check(self._library.spela_view(self._network, index, view))
         return int(view.halvings)
