@@ -127,6 +127,11 @@ static void apply_pending(spela_t *network) {
     }
 }
 
+/** Whether no sample leaves at an exit before the last, so that its scores are not needed. */
+static inline bool is_passed(const spela_layer_t *layer, bool is_before, bool is_early) {
+    return is_before && (!is_early || layer->exit.exit_margin == 0);
+}
+
 /** Answers at an exit: a number, SPELA_LAST or SPELA_EARLY (docs/arithmetic.md, section 8). */
 static spela_status_t classify(spela_t *network, const int8_t *sample, size_t inputs, uint32_t exit,
                                spela_result_t *result) {
@@ -149,22 +154,23 @@ static spela_status_t classify(spela_t *network, const int8_t *sample, size_t in
     const int8_t *map = sample;
     for (uint32_t i = 0U;; i++) {
         const spela_layer_t *const layer = spela_layer(network, i);
+        const uint32_t number = spela_exit_number(model, i);
+#ifdef SPELA_WITH_CONVOLUTION
         if (SPELA_IS_CONVOLUTION(layer)) {
             map = spela_run_convolution(network, i, map, false);
             continue;
         }
-        const bool is_before = spela_exit_number(model, i) < exit;
-        const bool is_passed = is_before && (!is_early || layer->exit.exit_margin == 0);
-        if (is_passed && SPELA_IS_READOUT(layer)) {
-            continue;
+        if (SPELA_IS_READOUT(layer) && is_passed(layer, number < exit, is_early)) {
+            continue; /* nothing needs its activation */
         }
+#endif
         const spela_output_t output = spela_run_exit(network, i, map);
-        if (is_passed) {
-            continue; /* no sample leaves here: scores are not needed */
+        if (is_passed(layer, number < exit, is_early)) {
+            continue;
         }
         spela_score(network, i);
         spela_answer(network, i, spela_inverse_norm(output.squared_norm), result);
-        if (is_before && result->margin < layer->exit.exit_margin) {
+        if (number < exit && result->margin < layer->exit.exit_margin) {
             continue;
         }
         if (is_early && layer->exit.reject_cosine != 0 &&
