@@ -69,7 +69,7 @@ FAULTS = {
     "rounding": ("spela_arithmetic.h", "<< shift) >> 1), shift)", "<< shift) >> 2), shift)"),
     "cosines": ("spela_arithmetic.c", "17U + embedding_shift", "16U + embedding_shift"),
     "margins": ("spela.c", "margin = cosine - ", "margin = 1 + cosine - "),
-    "early exit": ("spela.c", "result->exit = (uint16_t)index;", "result->exit = 0U;"),
+    "early exit": ("spela.c", "result->exit = (uint16_t)", "result->exit = 0U * (uint16_t)"),
     "generator": ("spela_arithmetic.h", "1013904223", "1013904225"),
     "dither": ("spela_kernels_body.h", "(32U - SPELA_UPDATE_SHIFT)", "(33U - SPELA_UPDATE_SHIFT)"),
     "rate": ("spela_learn.c", "mantissa) >> 18", "mantissa) >> 19"),

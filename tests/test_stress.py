@@ -102,7 +102,11 @@ FAULTS = {
         "2 * (int32_t)rescalings",
         "(int32_t)rescalings",
     ),
-    "end of a multiplier": ("spela_learn.c", "exact, INT16_MIN", "exact, -INT16_MAX"),
+    "end of a multiplier": (
+        "spela_learn.c",
+        "shift, INT16_MIN, INT16_MAX)",
+        "shift, -INT16_MAX, INT16_MAX)",
+    ),
     "decay of the rate": ("spela_learn.c", "model->rate_halvings + 1U", "model->rate_halvings"),
     "log_cosine's rate": ("spela_learn.c", "2 * SPELA_ONE_Q14 -", "2 * SPELA_ONE_Q14 +"),
     "slope in the update": ("spela_learn.c", "first_shift + leak", "first_shift"),
