@@ -7,12 +7,8 @@ from convolutional import plan_of, stream
 from torch.nn import functional
 
 from spela_mcu.fixed_point.convolution import convolve, read_out
-from spela_mcu.fixed_point.convolution_learning import (
-    coefficients,
-    direction,
-    factors,
-    filter_sums,
-)
+from spela_mcu.fixed_point.convolution_learning import factors, filter_sums
+from spela_mcu.fixed_point.learning import direction
 from spela_mcu.fixed_point.maps import cells
 from spela_mcu.fixed_point.network import IntegerNetwork
 
@@ -61,17 +57,17 @@ def test_the_step_is_the_gradient(loss):
     for sample, label in zip(samples.astype(np.int64), labels, strict=True):
         map = convolve(layer.convolution, filters, sample)
         reading = read_out(layer, readout, map)
-        wanted = coefficients(plan, layer, reading.output, int(label))
+        towards = direction(plan, layer, reading.output, int(label))
         alive = map.block.values > 0
         slopes = float_slopes(layer, (filters, readout), sample, int(label), alive, loss)
-        if wanted is None:
+        if towards is None:
             assert all(not one.any() for one in slopes)
             continue
         found = factors(
             layer,
             map,
             reading,
-            direction(layer, reading.output, wanted),
+            towards,
             readout,
             readout_rate_shift=layer.learner.rate_shift,
             filters_rate_shift=layer.convolution.learner.rate_shift,
