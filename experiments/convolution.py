@@ -79,7 +79,12 @@ class ConvolutionalNetwork:
         return found + [s.readout for s in self.stages if s.readout is not None]
 
     def cells(self, map: Tensor) -> Tensor:
-        """Sums over the cells [n, filters * cells]; the cell of row y is y * grid // rows."""
+        """Sums over the cells [n, filters * cells]; the cell of row y is y * grid // rows.
+
+        They are divided by a cell's mean size, which matters to linear read-outs alone: the others
+        do not depend on the scale of their inputs.
+        """
+        positions = map.shape[2] * map.shape[3]
         for axis in (2, 3):
             size = map.shape[axis]
             count = min(self.grid, size)
@@ -87,7 +92,7 @@ class ConvolutionalNetwork:
             shape = [*map.shape]
             shape[axis] = count
             map = map.new_zeros(shape).index_add(axis, place, map)
-        return map.flatten(1)
+        return map.flatten(1) * (map.shape[2] * map.shape[3] / positions)
 
     def answer(self, stage: Stage, map: Tensor) -> Tensor:
         """An exit's scores: cosines, or a linear read-out's sums."""
