@@ -23,12 +23,13 @@ CPPCHECK := $(BIN)/cppcheck --quiet --force --std=c99 --language=c --error-exitc
 RP2040_UART := firmware/ports/uart_rp2040_uart.c
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint matrix experiments benchmarks sizes clean
+.PHONY: help demo test coverage fuzz lint matrix experiments benchmarks sizes clean
 
 help:
 	@echo 'make demo   train, generate, build, simulate and verify examples/digits; prints a summary'
 	@echo 'make test   run the tests'
 	@echo 'make coverage  the same, and tell the lines that no test runs'
+	@echo 'make fuzz   fuzz parser, application and store; 10 million frames of noise; a long soak'
 	@echo 'make lint   check the style of the Python and C sources, and their types'
 	@echo 'make matrix run the proof on every core, simulator, compiler and level: docs/matrix.md'
 	@echo 'make benchmarks [CMSIS_NN=DIR] [AIFES=DIR] [MODELS=DIR]'
@@ -49,6 +50,12 @@ test: $(call installed,$(TEST_EXTRAS))
 coverage: $(call installed,$(TEST_EXTRAS))
 	$(PYTEST) --cov --cov-report=term:skip-covered
 
+# As long as one likes: make fuzz FUZZ_SECONDS=3600. Needs clang with libFuzzer.
+FUZZ_SECONDS ?= 60
+fuzz: $(call installed,$(TEST_EXTRAS))
+	SPELA_FUZZ_SECONDS=$(FUZZ_SECONDS) SPELA_NOISE_FRAMES=10000000 SPELA_SOAK_CYCLES=100000 \
+		$(BIN)/python -m pytest -s tests/test_fuzz.py
+
 lint: $(call installed,$(TEST_EXTRAS))
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -56,6 +63,7 @@ lint: $(call installed,$(TEST_EXTRAS))
 	$(C_FILES) | xargs -0 $(BIN)/clang-format --dry-run --Werror
 	$(CPPCHECK) -D BOARD_UART_CLOCK_HZ=16000000U -i $(RP2040_UART) firmware sim/qemu
 	$(CPPCHECK) -D BOARD_UART_CLOCK_HZ=12000000U $(RP2040_UART)
+	$(BIN)/python -m benchmarks.misra --check docs/misra.md
 
 matrix: $(call installed,$(TEST_EXTRAS))
 	$(BIN)/spela-mcu matrix examples/digits/model.yaml --markdown docs/matrix.md

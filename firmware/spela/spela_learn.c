@@ -149,6 +149,8 @@ static uint32_t find_multipliers(spela_t *network, uint32_t index, uint32_t outp
             rows[count].offset = spela_row_offset(j, columns);
             rows[count].multiplier = multiplier;
             count++;
+        } else {
+            /* its row stays as it is */
         }
     }
     return fill_rows(rows, count);
