@@ -9,10 +9,13 @@ from test_backbone_exactness import compare
 
 from spela_mcu.backbone.load import read_backbone
 
-pytestmark = pytest.mark.skipif(
-    not all(importlib.util.find_spec(name) for name in ("tensorflow", "tflite_micro")),
-    reason="tensorflow and tflite-micro are not installed: spela-mcu[reference]",
-)
+pytestmark = [
+    pytest.mark.xdist_group("tensorflow"),
+    pytest.mark.skipif(
+        not all(importlib.util.find_spec(name) for name in ("tensorflow", "tflite_micro")),
+        reason="tensorflow and tflite-micro are not installed: spela-mcu[reference]",
+    ),
+]
 
 
 def images(layers, batch):

@@ -321,6 +321,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.xdist_group("many cases")
 @pytest.mark.needs_simulator("unicorn")
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault[1]}-{fault[2][:30]}")
 def test_a_planted_fault_is_found(compile_object, many_cases, fault, tmp_path):

@@ -34,6 +34,8 @@ from spela_mcu.pipeline import Overrides, learning_parts, target_board
 from spela_mcu.resources import resource_directory
 from spela_mcu.spec.load import load_spec
 
+pytestmark = pytest.mark.xdist_group("tensorflow")  # one worker alone imports it
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 needs_tflm = pytest.mark.skipif(

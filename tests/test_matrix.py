@@ -30,6 +30,9 @@ from spela_mcu.pipeline import Prepared
 
 EXTENT = Extent(learn_steps=25, samples=4)
 
+ONE_RENODE = pytest.mark.xdist_group("renode")
+"""Its process serves all machines of one worker."""
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
@@ -69,10 +72,7 @@ def test_every_core_has_every_width_by_every_compiler():
 @pytest.mark.parametrize(
     ("core", "simulator"),
     [
-        # One Renode serves one worker; so do the builds of one core.
-        pytest.param(core, simulator, marks=pytest.mark.xdist_group(f"{simulator} {core}"))
-        if simulator != "renode"
-        else pytest.param(core, simulator, marks=pytest.mark.xdist_group("renode"))
+        pytest.param(core, simulator, marks=ONE_RENODE if simulator == "renode" else ())
         for core, simulator in itertools.product(CORES, SIMULATORS)
     ],
 )

@@ -21,6 +21,8 @@ from spela_mcu.report.rejection import held_out_classes, roc, without
 from spela_mcu.report.trade_off import trade_off
 from spela_mcu.spec.load import load_spec
 
+pytestmark = pytest.mark.xdist_group("report")  # what they look at takes its time to make
+
 PHONE = 360
 NAMES = ["<script>alert(1)</script>", "a & b", *(f"a class with a long name {n}" for n in range(3))]
 
