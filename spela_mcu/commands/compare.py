@@ -104,7 +104,7 @@ def compare(
     check_memory(spec, dataset, board, model)
     able, skipped = _able(contenders(spec))
     if spec.network.backbone is not None:
-        cannot = own_head.check(spec.network.backbone, dataset.classes)
+        cannot = own_head.check(spec, dataset)
         able = (*able, own_head.CONTENDER) if cannot is None else able
         skipped = skipped if cannot is None else (*skipped, cannot)
     known = versions()

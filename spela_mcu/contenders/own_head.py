@@ -20,7 +20,8 @@ from spela_mcu.spec.model import ModelSpec
 def own_head(spec: ModelSpec, dataset: Dataset, _: FloatNetwork | None) -> Outcome:
     """The .tflite's own answers: nothing is learned from the training part.
 
-    Its classes are taken in the order of the labels. A SOFTMAX behind them changes no order.
+    Its outputs are taken in the order of the classes: see `check`. A SOFTMAX behind them would not
+    change the greatest.
     """
     extracted = dataset.test.extracted
     assert spec.network.backbone is not None
@@ -32,19 +33,27 @@ def own_head(spec: ModelSpec, dataset: Dataset, _: FloatNetwork | None) -> Outco
 CONTENDER = Contender("own_head", "the .tflite's own head, not learned", own_head)
 
 
-def check(file: Path, classes: int) -> Skipped | None:
-    """Why a .tflite's own head cannot be compared; None if it can."""
+def check(spec: ModelSpec, dataset: Dataset) -> Skipped | None:
+    """Why the own head of a model's .tflite cannot be compared; None if it can."""
+    assert spec.network.backbone is not None
     try:
-        outputs = _with_head(file).features.shape.size
+        outputs = _with_head(spec.network.backbone).features.shape.size
     except UserError as error:
         return Skipped(CONTENDER, error.reason, error.mend)
-    if outputs == classes:
-        return None
-    return Skipped(
-        CONTENDER,
-        f"it tells {outputs} classes, and the data have {classes}",
-        "number the labels as the outputs of the .tflite, to have it compared",
-    )
+    if outputs != dataset.classes:
+        return Skipped(
+            CONTENDER,
+            f"it tells {outputs} classes, and the data have {dataset.classes}",
+            "number the labels as the outputs of the .tflite, to have it compared",
+        )
+    numbers = tuple(map(str, range(outputs)))
+    if spec.network.classes is None and dataset.class_names != numbers:
+        return Skipped(
+            CONTENDER,
+            "the classes are not numbered from 0, and so may have another order than its outputs",
+            "list network.classes in the order of the outputs of the .tflite, to have it compared",
+        )
+    return None
 
 
 def _with_head(file: Path) -> BackbonePlan:
