@@ -32,6 +32,7 @@ help:
 	@echo 'make fuzz   fuzz parser, application and store; 10 million frames of noise; a long soak'
 	@echo 'make lint   check the style of the Python and C sources, and their types'
 	@echo 'make matrix run the proof on every core, simulator, compiler and level: docs/matrix.md'
+	@echo '            and, trimmed, with a frozen backbone: docs/matrix-backbone.md'
 	@echo 'make benchmarks [CMSIS_NN=DIR] [AIFES=DIR] [MODELS=DIR]'
 	@echo '            measure again what docs/performance.md says, beside checkouts of peers'
 	@echo 'make sizes  tell code, tables, RAM and stack of a set of models: docs/sizes.md'
@@ -67,6 +68,8 @@ lint: $(call installed,$(TEST_EXTRAS))
 
 matrix: $(call installed,$(TEST_EXTRAS))
 	$(BIN)/spela-mcu matrix examples/digits/model.yaml --markdown docs/matrix.md
+	$(BIN)/python tests/keyword_model.py build/backbone
+	$(BIN)/spela-mcu matrix build/backbone/model.yaml --trimmed --markdown docs/matrix-backbone.md
 
 # Minutes. Without the peers' checkouts, the comparison has our own columns alone.
 PERFORMANCE := docs/performance.md

@@ -1,4 +1,12 @@
-"""A small .tflite in front of a model: scikit-learn's digits through random convolutions."""
+"""A small .tflite in front of a model: scikit-learn's digits through random convolutions.
+
+    python tests/keyword_model.py DIRECTORY
+
+writes it there with its model.yaml.
+"""
+
+import sys
+from pathlib import Path
 
 import numpy as np
 from tflite_files import WINDOW, Layers, TfliteModel
@@ -48,3 +56,9 @@ def write_model(directory, *, board="mps2-an386", start="untrained", network="",
     path = directory / "model.yaml"
     path.write_text(MODEL.format(board=board, start=start, network=network, data=data))
     return path
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1])
+    place.mkdir(parents=True, exist_ok=True)
+    print(write_model(place))

@@ -27,6 +27,7 @@ from spela_mcu.device.protocol import Command, DeviceError, Status
 from spela_mcu.firmware.board import load_board
 from spela_mcu.firmware.toolchain import OPTIMIZATIONS
 from spela_mcu.pipeline import Prepared
+from spela_mcu.spec.load import load_spec
 
 EXTENT = Extent(learn_steps=25, samples=4)
 
@@ -142,7 +143,7 @@ def test_the_table(monkeypatch, model):
     cells = list(run_matrix(model, model.parent / "table", extent, lambda *step: seen.append(step)))
     assert len(cells) == 8
     assert seen[-1][1:] == (8, 8)
-    text = markdown("awkward", cells, extent)
+    text = markdown(load_spec(model), cells, extent)
     assert "| board | gcc O2 B1 | zig O2 B3 | note |" in text
     assert "| cortex-m4 | unicorn | mps2-an386 | == | == |  |\n" in text
     assert "| cortex-m55 | unicorn |  | -- | -- | 1 |\n" in text

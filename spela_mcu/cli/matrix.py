@@ -17,6 +17,7 @@ from spela_mcu.pipeline import scratch_directory
 from spela_mcu.progress import progress_bars
 from spela_mcu.simulators.choice import simulator_named
 from spela_mcu.spec.load import load_spec
+from spela_mcu.spec.model import ModelSpec
 
 MARKS = {"bit-exact": "=", "different": "X", "absent": "-"}
 
@@ -50,12 +51,12 @@ def command(
     if markdown_file is not None:
         check_file(markdown_file)
     extent = TRIMMED if trimmed else Extent()
-    name = load_spec(model).name
+    spec = load_spec(model)
     directory = claimed(scratch_directory(model, "matrix"))
     with progress_bars() as progress:
         cells = list(run_matrix(model, directory, extent, progress))
     if markdown_file is not None:
-        write_whole(markdown_file, markdown(name, cells, extent))
+        write_whole(markdown_file, markdown(spec, cells, extent))
     if as_json:
         print_json([cell.to_json() for cell in cells])
     else:
@@ -102,11 +103,11 @@ def _print(cells: list[Cell], extent: Extent) -> None:
     stdout.print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
 
 
-def markdown(name: str, cells: list[Cell], extent: Extent) -> str:
+def markdown(spec: ModelSpec, cells: list[Cell], extent: Extent) -> str:
     """The table as a Markdown document, with its notes.
 
     Args:
-        name: the model's name.
+        spec: the model.
         cells: all of them.
         extent: how much was run.
     """
@@ -117,12 +118,13 @@ def markdown(name: str, cells: list[Cell], extent: Extent) -> str:
         *(str(find_compiler(name).version) for name in dict.fromkeys(c.compiler for c in columns)),
         *(str(simulator_named(simulator)) for simulator in SIMULATORS),
     ]
+    compared = "every score" if spec.network.backbone is None else "every feature and score"
     text = (
-        f"# The matrix: {name} on every core, in every simulator\n\n"
+        f"# The matrix: {spec.name} on every core, in every simulator\n\n"
         "Made by `make matrix`. Each cell is a firmware that was built, checked for instructions "
         f"that its core does not have, and run: it learned {extent.learn_steps} samples, its "
         "learned state compared with the integer reference after each, inferred a few samples in "
-        f"between, and {extent.samples} at the end, every score compared. `=`: equal in every bit; "
+        f"between, and {extent.samples} at the end, {compared} compared. `=`: equal in every bit; "
         "`X`: not; `-`: nothing to run, for the reason in the note. The first sign is of int8 "
         "weights, the second of int16. B is `learning.batch`: updates summed before they are "
         f"rounded.\n\n{'; '.join(versions)}.\n\n"
