@@ -88,6 +88,7 @@ class Case:
             "inputs": self.operator.input.size,
             "features": self.operator.output.size,
             "features_offset": target,
+            "sample_offset": 0,
         }
         return image([made], scalars, pointer, base)
 
@@ -129,6 +130,7 @@ class Whole:
             "inputs": self.sample.size,
             "features": self.size,
             "features_offset": self.plan.features.offset,
+            "sample_offset": self.plan.sample.offset,
         }
         return image(operators, scalars, pointer, base)
 

@@ -1,4 +1,4 @@
-"""A frozen backbone on every core: compilers, levels, widths of weights and simulators take turns."""
+"""A frozen backbone on every core: compilers, levels, widths and simulators take turns."""
 
 import itertools
 

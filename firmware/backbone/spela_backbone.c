@@ -117,7 +117,8 @@ static bool operator_is_valid(const spela_backbone_t *backbone, const spela_oper
 bool spela_backbone_is_valid(const spela_backbone_t *backbone) {
     if (backbone->operators == NULL || backbone->operator_count == 0U ||
         backbone->arena_bytes > ARENA_MAX ||
-        !is_inside(backbone, backbone->features_offset, backbone->features)) {
+        !is_inside(backbone, backbone->features_offset, backbone->features) ||
+        !is_inside(backbone, backbone->sample_offset, backbone->inputs)) {
         return false;
     }
     for (uint32_t i = 0U; i < backbone->operator_count; i++) {

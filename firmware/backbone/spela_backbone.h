@@ -103,6 +103,7 @@ typedef struct {
     uint32_t inputs;          /**< size of a sample */
     uint32_t features;        /**< size of the last map */
     uint32_t features_offset; /**< of that map in the arena */
+    uint32_t sample_offset;   /**< where in the arena a sample may lie until it is computed */
     uint16_t operator_count;
 } spela_backbone_t;
 
@@ -114,7 +115,7 @@ bool spela_backbone_is_valid(const spela_backbone_t *backbone);
  * Computes a sample's features.
  *
  * @param backbone  a valid one
- * @param sample    `inputs` values, only read
+ * @param sample    `inputs` values; only read, unless they lie in the arena at sample_offset
  * @param arena     `arena_bytes` bytes, 8-aligned; their content need not outlive the features
  * @return `features` values, in the arena
  */

@@ -46,8 +46,7 @@ static const int8_t *keep(const spela_t *network, const int8_t *computed) {
     return features;
 }
 
-/** Computes a sample's features, out of the memory that the layers will use. */
-static const int8_t *run(const spela_t *network, const int8_t *sample) {
+const int8_t *spela_compute(const spela_t *network, const int8_t *sample) {
     const spela_backbone_t *const backbone = network->model.pointer->front->backbone;
     return keep(network,
                 spela_backbone_run(backbone, sample, spela_at(network, network->wide_offset[1])));
@@ -56,8 +55,8 @@ static const int8_t *run(const spela_t *network, const int8_t *sample) {
 void spela_read_features(const spela_t *network, const int8_t *sample) {
     const spela_front_t *const front = network->model.pointer->front;
     const uint32_t count = front->backbone->features;
-    const int8_t *const features =
-        sample == NULL ? spela_at(network, network->features_offset) : run(network, sample);
+    const int8_t *const features = sample == NULL ? spela_at(network, network->features_offset)
+                                                  : spela_compute(network, sample);
     int16_t *const wide = spela_wide(network, 0U);
     for (uint32_t i = 0U; i < count; i++) {
         const spela_scaling_t *const scaling =
@@ -79,7 +78,8 @@ spela_status_t spela_features(spela_t *network, const int8_t *sample, size_t inp
     if (features == NULL || network->model.pointer->front == NULL) {
         return SPELA_ERROR_ARGUMENT;
     }
-    *features = inputs == 0U ? spela_at(network, network->features_offset) : run(network, sample);
+    *features =
+        inputs == 0U ? spela_at(network, network->features_offset) : spela_compute(network, sample);
     return SPELA_OK;
 }
 
@@ -93,4 +93,13 @@ spela_status_t spela_recall(spela_t *network, const int8_t *features, size_t cou
     }
     (void)keep(network, features);
     return SPELA_OK;
+}
+
+/* cppcheck-suppress constParameterPointer ; the caller writes to the arena */
+int8_t *spela_sample(spela_t *network) {
+    if (network == NULL || network->model.pointer->front == NULL) {
+        return NULL;
+    }
+    const uint32_t offset = network->model.pointer->front->backbone->sample_offset;
+    return spela_at(network, network->wide_offset[1] + offset);
 }

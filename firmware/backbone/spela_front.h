@@ -37,6 +37,21 @@ spela_status_t spela_features(spela_t *network, const int8_t *sample, size_t inp
                               const int8_t **features);
 
 /**
+ * Memory in which a sample may be put together for the next call, so that it needs none of its own:
+ * the backbone's plan has a place for it, which its feature maps take over.
+ *
+ *     int8_t *const sample = spela_sample(network);
+ *     camera_read(sample);
+ *     (void)spela_infer(network, sample, inputs, &result);
+ *
+ * That call destroys the sample, and so does every other that infers, learns, flushes or resets. To
+ * learn it afterwards, pass NULL and 0.
+ *
+ * @return as many values as a sample has; NULL for a null pointer or a model without a front
+ */
+int8_t *spela_sample(spela_t *network);
+
+/**
  * Takes features that were computed before, in place of the sample that they came from: they are
  * that of the call before, as if it had been given. So a device that keeps a sample's features,
  * often fewer bytes than the sample itself, learns it in several passes and computes it once.

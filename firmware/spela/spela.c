@@ -148,9 +148,14 @@ static spela_status_t classify(spela_t *network, const int8_t *sample, size_t in
     if (result == NULL || exit > last) {
         return SPELA_ERROR_ARGUMENT;
     }
+    if (SPELA_IS_SAME_SAMPLE(network->model.pointer, inputs)) {
+        sample = NULL;
+    } else if (SPELA_HAS_FRONT(network->model.pointer)) {
+        (void)spela_compute(network, sample); /* first: it may lie where updates are applied */
+        sample = NULL;
+    }
     apply_pending(network);
-    spela_read_sample(network,
-                      SPELA_IS_SAME_SAMPLE(network->model.pointer, inputs) ? NULL : sample);
+    spela_read_sample(network, sample);
     const int8_t *map = sample;
     for (uint32_t i = 0U;; i++) {
         const spela_layer_t *const layer = spela_layer(network, i);

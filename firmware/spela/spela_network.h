@@ -205,6 +205,9 @@ uint32_t spela_front_inputs(const spela_front_t *front);
 /** Bytes of the arena in which it runs. */
 uint32_t spela_front_bytes(const spela_front_t *front);
 
+/** Computes a sample's features, out of the memory that the layers will use, and keeps them. */
+const int8_t *spela_compute(const spela_t *network, const int8_t *sample);
+
 /** Makes a sample's features the first layer's inputs, and zeros of their padding.
  *  @param sample  NULL: the features are there already */
 void spela_read_features(const spela_t *network, const int8_t *sample);

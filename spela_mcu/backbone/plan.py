@@ -55,7 +55,7 @@ class BackbonePlan:
         activations: the first is the sample, the last one the features; one for each step between.
         steps: in the order in which they run; none for what moves no byte, such as RESHAPE.
         arena_bytes: all activations and what operators need for themselves, at their offsets. The
-            sample is among them: a caller may write it there, or keep it elsewhere.
+            sample is among them: a caller may write it there (spela_sample), or keep it elsewhere.
     """
 
     cut: str

@@ -65,6 +65,7 @@ BACKBONE_FIELDS = (
     Field("inputs", "uint32"),
     Field("features", "uint32"),
     Field("features_offset", "uint32"),
+    Field("sample_offset", "uint32"),
     Field("operator_count", "uint16"),
 )
 """spela_backbone_t."""

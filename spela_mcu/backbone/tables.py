@@ -79,6 +79,7 @@ def backbone_structure(plan: BackbonePlan) -> BackboneStructure:
         "inputs": plan.sample.shape.size,
         "features": plan.features.shape.size,
         "features_offset": plan.features.offset,
+        "sample_offset": plan.sample.offset,
         "operator_count": len(plan.steps),
     }
     return BackboneStructure(scalars, tuple(map(operator, plan.steps)))
