@@ -13,6 +13,7 @@ from spela_mcu.backbone.load import read_backbone
 from spela_mcu.backbone.network import run
 from spela_mcu.cli.main import main
 from spela_mcu.commands.demo import demo
+from spela_mcu.commands.report import measure
 from spela_mcu.commands.verify import verify
 from spela_mcu.cores import CORES
 from spela_mcu.data import features as features_module
@@ -24,8 +25,12 @@ from spela_mcu.errors import UserError
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.stack import worst_case_stack
 from spela_mcu.firmware.toolchain import find_compiler
+from spela_mcu.fixed_point.early_exit import exit_macs
 from spela_mcu.fixed_point.front import FRONT_FIELDS
+from spela_mcu.pictures.report import pictures
 from spela_mcu.pipeline import Overrides, prepare
+from spela_mcu.report.page import report_page
+from spela_mcu.report.trade_off import trade_off
 from spela_mcu.simulators.choice import find_simulator
 from spela_mcu.simulators.unicorn import UnicornSimulator
 from spela_mcu.spec.load import load_spec
@@ -296,15 +301,35 @@ def test_features_are_recalled(prepared, build):
         assert np.array_equal(plain.features(SAME_SAMPLE), test.extracted.features[-1])
 
 
-def test_the_demo_computes_a_sample_once_and_asks_other_simulators(model, directory, monkeypatch):
-    short = model.with_name("short.yaml")
+def few_samples(model, directory):
+    """The model.yaml on 60 digits, learned twice."""
+    path = model.with_name("few.yaml")
     spec = yaml.safe_load(model.read_text())
     spec["data"] = {"source": "npz", "path": "few.npz"}
     spec["learning"] |= {"epochs": 2}
     x, y = load_digits(return_X_y=True)
     np.savez(directory / "few.npz", x=x[:60], y=y[:60])
-    short.write_text(yaml.safe_dump(spec))
-    prepared = prepare(short)
+    path.write_text(yaml.safe_dump(spec))
+    return path
+
+
+def test_the_report_counts_the_backbone(model, directory):
+    prepared = prepare(few_samples(model, directory), train=True)
+    found = measure(prepared, directory / "report", device_steps=3)
+    page = " ".join(report_page(found, pictures(found), None, command="", versions={}).split())
+    macs = prepared.plan.infer_macs
+    assert "features that the frozen backbone digits.tflite, cut at pooled, makes of" in page
+    assert f"{prepared.plan.front.backbone.macs:,} multiply-accumulates" in page
+    assert "learning step, its features recalled, mean" in page
+    assert f"{found.verification.infer_instructions / macs:.2f}" in page
+    # each exit has the whole backbone before it
+    assert exit_macs(prepared.plan)[-1] == macs
+    assert exit_macs(prepared.plan)[0] > prepared.plan.front.backbone.macs
+    assert trade_off(prepared.plan, found.answers, found.test_labels)[0].max() < 10
+
+
+def test_the_demo_computes_a_sample_once_and_asks_other_simulators(model, directory, monkeypatch):
+    prepared = prepare(few_samples(model, directory))
     built = prepared.deploy(directory / "demo")
     computed, compute = [], Device.features
 

@@ -113,12 +113,12 @@ def answer_early(plan: FixedPointPlan, answers: Answers) -> EarlyAnswers:
 
 
 def exit_macs(plan: FixedPointPlan) -> tuple[int, ...]:
-    """Multiply-accumulates of a sample that leaves at each exit.
+    """Multiply-accumulates of a sample that leaves at each exit, a backbone's among them.
 
     An exit at which samples may leave computes the product with the embeddings also for those that
     then stay: the price of early exit.
     """
-    spent, found = 0, []
+    spent, found = plan.infer_macs - plan.macs, []
     for layer in plan.layers:
         spent += layer.macs
         found.append(spent + layer.exit.macs)

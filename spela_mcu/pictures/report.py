@@ -174,7 +174,7 @@ def _early_exit(figure: Figure, found: Measurements) -> None:
     axes.plot(saved, accuracy, color=INTEGER, label="any threshold at exit 0")
     early = found.early
     axes.plot(
-        [100 * (1 - early.macs.mean() / plan.macs)],
+        [100 * (1 - early.macs.mean() / plan.infer_macs)],
         [100 * np.mean(early.labels == y)],
         "o",
         color=DEVICE,

@@ -16,6 +16,7 @@ from spela_mcu.contenders.standings import KeptComparison
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
 from spela_mcu.fixed_point.early_exit import exit_macs
 from spela_mcu.pictures.report import confusion_matrix
+from spela_mcu.pipeline import Prepared
 from spela_mcu.proof.accuracy import balanced_accuracy, majority_share
 from spela_mcu.resources import resource_directory
 
@@ -63,6 +64,7 @@ def report_page(
             plan=plan,
             data=data,
             widths="-".join(map(str, (plan.inputs, *(layer.units for layer in plan.layers)))),
+            backbone=_backbone(prepared),
             drawn=prepared.drawn,
             test_count=len(y),
             tested=found.tested,
@@ -79,7 +81,7 @@ def report_page(
                 "any": any(layer.exit.exit_margin for layer in found.early_plan.layers),
                 "single": len(plan.layers) == 1,
                 "share": left_early,
-                "saved": 100 * (1 - float(early.macs.mean()) / plan.macs),
+                "saved": 100 * (1 - float(early.macs.mean()) / plan.infer_macs),
                 "full": full,
                 "accuracy": 100 * float(np.mean(early.labels == y)),
                 "unknown": 100 * float(early.unknown.mean()),
@@ -168,7 +170,7 @@ def _per_class(found: Measurements) -> Table:
 
 def _exits(found: Measurements) -> Table:
     plan, early, y = found.early_plan, found.early, found.test_labels
-    macs, full = exit_macs(plan), found.prepared.plan.macs
+    macs, full = exit_macs(plan), found.prepared.plan.infer_macs
     rows = []
     for index, layer in enumerate(plan.layers):
         here = early.exits == index
@@ -231,21 +233,38 @@ def _memory(found: Measurements) -> Table:
     return Table(("", "bytes", "of the board's"), tuple(rows))
 
 
+def _backbone(prepared: Prepared) -> str:
+    """The frozen network in front of the layers, in words; empty if there is none."""
+    file, plan = prepared.spec.network.backbone, prepared.dataset.backbone
+    if file is None or plan is None:
+        return ""
+    shape = " x ".join(map(str, plan.sample.shape))
+    return (
+        f"Its inputs are the {plan.features.shape.size} features that the frozen backbone "
+        f"{file.name}, cut at {plan.cut}, makes of a sample of {shape} values, with {plan.macs:,} "
+        f"multiply-accumulates."
+    )
+
+
 def _of(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %"
 
 
 def _instructions(found: Measurements) -> Table:
-    macs = found.prepared.plan.macs
+    plan, verification = found.prepared.plan, found.verification
+    recalled = ", its features recalled" if verification.recalls else ""
+    learned = plan.macs if verification.recalls else plan.infer_macs
     counts = [
-        ("inference at the last exit", found.verification.infer_instructions),
-        ("learning step, mean", found.verification.learn_instructions),
+        ("inference at the last exit", verification.infer_instructions, plan.infer_macs),
+        (f"learning step{recalled}, mean", verification.learn_instructions, learned),
     ]
-    if found.prepared.plan.batch > 1:
-        longest = found.verification.learn_instructions_most
-        counts.append(("longest learning step: it applies what is pending", longest))
+    if plan.batch > 1:
+        longest = verification.learn_instructions_most
+        counts.append(("longest learning step: it applies what is pending", longest, learned))
     rows = [
-        (what, f"{count:,}", f"{count / macs:.2f}") for what, count in counts if count is not None
+        (what, f"{count:,}", f"{count / macs:.2f}")
+        for what, count, macs in counts
+        if count is not None
     ]
     return Table(("", "instructions", "per multiply-accumulate"), tuple(rows))
 

@@ -28,6 +28,6 @@ def trade_off(
         layers = [layer.with_thresholds(exit_margin=0) for layer in plan.layers]
         layers[0] = layers[0].with_thresholds(exit_margin=margin)
         early = answer_early(replace(plan, layers=tuple(layers)), answers)
-        saved.append(100 * (1 - early.macs.mean() / plan.macs))
+        saved.append(100 * (1 - early.macs.mean() / plan.infer_macs))
         accuracy.append(100 * np.mean(early.labels == labels))
     return np.array(saved), np.array(accuracy)
