@@ -148,9 +148,9 @@ static spela_status_t classify(spela_t *network, const int8_t *sample, size_t in
     if (result == NULL || exit > last) {
         return SPELA_ERROR_ARGUMENT;
     }
-    if (SPELA_IS_SAME_SAMPLE(network->model.pointer, inputs)) {
+    if (SPELA_IS_SAME_SAMPLE(model, inputs)) {
         sample = NULL;
-    } else if (SPELA_HAS_FRONT(network->model.pointer)) {
+    } else if (SPELA_HAS_FRONT(model)) {
         (void)spela_compute(network, sample); /* first: it may lie where updates are applied */
         sample = NULL;
     }
