@@ -172,10 +172,10 @@ class Prepared:
             self.dataset.classes,
             float_embeddings(self.spec, self.dataset.classes),
         )
-        for layer, formats, weights in zip(
-            twin.layers, self.plan.layers, self.initial, strict=True
+        for matrix, formats, weights in zip(
+            twin.matrices, self.plan.matrices, self.initial, strict=True
         ):
-            layer.weight[:] = weights / formats.weight_scale
+            matrix[:] = weights / formats.weight_scale
         return twin
 
     def test_samples(self, limit: int | None = None) -> Split:
@@ -223,11 +223,7 @@ def prepare(
             training_directory(path),
             progress=progress,
         ).network
-    weights = (
-        [layer.weight for layer in trained.layers]
-        if trained is not None and starts_trained
-        else None
-    )
+    weights = trained.matrices if trained is not None and starts_trained else None
     with _located(path):
         plan = make_plan(spec, dataset.inputs, dataset.classes, weights)
     plan = replace(plan, front=front_plan(dataset))

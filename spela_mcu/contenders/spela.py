@@ -45,7 +45,7 @@ def trained_with_loss(
 
 def quantized_network(spec: ModelSpec, dataset: Dataset, trained: FloatNetwork) -> IntegerNetwork:
     """A trained float network as int8, as a firmware would start with it."""
-    weights = [layer.weight for layer in trained.layers]
+    weights = trained.matrices
     plan = make_plan(
         Overrides(weights="int8").apply(spec), dataset.inputs, dataset.classes, weights
     )

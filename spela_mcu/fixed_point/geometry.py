@@ -5,16 +5,16 @@ from __future__ import annotations
 from spela_mcu.backbone.graph import Shape
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.maps import Window
-from spela_mcu.spec.model import MAX_INPUTS, Convolution, ModelSpec
+from spela_mcu.spec.model import MAX_INPUTS, Convolution, Network
 
 
-def input_map(spec: ModelSpec) -> Shape:
+def input_map(network: Network) -> Shape:
     """The map that a sample is: [rows, columns, channels], or [rows, columns] of one channel.
 
     Raises:
         UserError: samples have another shape, or none is stated.
     """
-    shape = spec.network.input_shape
+    shape = network.input_shape
     if shape is None or len(shape) not in (2, 3):
         raise UserError(
             "a convolution needs samples of [rows, columns] or [rows, columns, channels]"
@@ -60,3 +60,17 @@ def convolution_window(map: Shape, layer: Convolution, key: str) -> Window:
             key=f"{key}.filters",
         )
     return window
+
+
+def windows(network: Network) -> list[Window]:
+    """The windows of a network's convolutions, which stand before its dense layers.
+
+    Raises:
+        UserError: samples are no maps, or nothing is left of one.
+    """
+    found: list[Window] = []
+    for index, layer in enumerate(network.layers):
+        if isinstance(layer, Convolution):
+            map = found[-1].pooled if found else input_map(network)
+            found.append(convolution_window(map, layer, f"network.layers[{index}]"))
+    return found

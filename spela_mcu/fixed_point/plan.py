@@ -226,7 +226,7 @@ def _plan(
     for layer, place, embedding in zip(spec.network.layers, places, embeddings, strict=True):
         exit_ = ExitPlan(*scale_embeddings(embedding))
         if isinstance(layer, Convolution):
-            map = map or input_map(spec)
+            map = map or input_map(spec.network)
             window = convolution_window(map, layer, f"network.layers[{len(layers)}]")
             sizes = window.patch, window.filters
             positions = window.pooled.positions

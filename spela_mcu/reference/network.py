@@ -18,8 +18,11 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu
 
 from spela_mcu.data.arguments import class_labels, real_samples
+from spela_mcu.fixed_point.geometry import windows
+from spela_mcu.fixed_point.maps import Window
+from spela_mcu.reference.filters import FloatFilters, FloatMap
 from spela_mcu.reference.local_loss import Direction, Loss, ascent, direction
-from spela_mcu.spec.model import Network
+from spela_mcu.spec.model import Convolution, Network
 
 ROWS_AT_ONCE = 4096
 """Samples per forward pass: bounds the memory for activations; the result does not depend on it."""
@@ -46,12 +49,13 @@ def reproducible() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class FloatLayer:
-    """A dense layer with its class embeddings, which make it an exit.
+    """A layer with its class embeddings, which make it an exit: dense, or a convolution's read-out.
 
     Attributes:
         weight: float32 [units, inputs]; learning changes it in place.
         embedding: float32 [classes, units], one unit vector per class; never changes.
-        negative_slope: slope of the activation below zero; 0.0 is ReLU.
+        negative_slope: slope of the activation below zero; 0.0 is ReLU, 1.0, a read-out's, none.
+        filters: the convolution whose map is read out; the map is then the next layer's input.
 
     Both must have the same type; float64 works as well (the test against autograd needs it).
     """
@@ -59,6 +63,7 @@ class FloatLayer:
     weight: NDArray[np.float32]
     embedding: NDArray[np.float32]
     negative_slope: float = 0.0
+    filters: FloatFilters | None = None
 
     def __post_init__(self) -> None:
         if self.weight.ndim != 2 or self.embedding.ndim != 2:
@@ -69,6 +74,21 @@ class FloatLayer:
             )
         if self.weight.dtype != self.embedding.dtype:
             raise ValueError("weight and embedding must have the same type")
+        if self.filters is not None:
+            if self.filters.weight.dtype != self.weight.dtype or self.negative_slope != 1.0:
+                raise ValueError("a read-out is linear and has its filters' type")
+            if self.filters.window.cell_inputs != self.weight.shape[1]:
+                raise ValueError("a read-out must have as many inputs as its cells have values")
+
+    @property
+    def inputs(self) -> int:
+        """Values that the layer takes: of a convolution, its input map's."""
+        return self.weight.shape[1] if self.filters is None else self.filters.window.map.size
+
+    @property
+    def outputs(self) -> int:
+        """Values that the layer hands on: of a convolution, its map's."""
+        return self.weight.shape[0] if self.filters is None else self.filters.window.pooled.size
 
 
 class Learned(NamedTuple):
@@ -90,7 +110,7 @@ class FloatNetwork:
     """A stack of layers, each of which predicts and learns by itself.
 
     Attributes:
-        layers: first to last; layer k+1 has as many inputs as layer k has units.
+        layers: first to last; layer k+1 has as many inputs as layer k hands on.
         loss: the local loss of every layer.
         margin: theta of the margin loss; the other losses do not use it.
         normalize_inputs: divide each layer's input by its length, as the paper does. This
@@ -110,8 +130,8 @@ class FloatNetwork:
         if self.inputs < 1:
             raise ValueError("a sample has an input beside the bias")
         for below, above in zip(self.layers, self.layers[1:], strict=False):
-            if above.weight.shape[1] != below.weight.shape[0]:
-                raise ValueError("each layer must have as many inputs as the one before has units")
+            if above.inputs != below.outputs:
+                raise ValueError("each layer must have as many inputs as the one before hands on")
         if len({layer.embedding.shape[0] for layer in self.layers}) != 1:
             raise ValueError("all layers must have embeddings for the same classes")
 
@@ -134,25 +154,49 @@ class FloatNetwork:
         Raises:
             ValueError: the embeddings do not fit the layers.
         """
-        shapes = [(classes, layer.units) for layer in network.layers]
+        shapes = [
+            (classes, layer.readout if isinstance(layer, Convolution) else layer.units)
+            for layer in network.layers
+        ]
         if [embedding.shape for embedding in embeddings] != shapes:
             raise ValueError(f"embeddings must have the shapes {shapes}")
         generator = torch.Generator().manual_seed(network.seed)
+
+        def drawn(units: int, inputs: int) -> NDArray[np.float32]:
+            uniform = torch.rand(units, inputs, generator=generator)
+            return ((uniform * 2.0 - 1.0) * math.sqrt(6.0 / inputs)).numpy()
+
         layers = []
         bias = network.has_bias(inputs)
         inputs += bias
+        geometry = iter(windows(network))
         for layer, embedding in zip(network.layers, embeddings, strict=True):
-            uniform = torch.rand(layer.units, inputs, generator=generator)
-            weight = (uniform * 2.0 - 1.0) * math.sqrt(6.0 / inputs)
-            slope = 0.0 if layer.activation == "relu" else layer.negative_slope
-            layers.append(FloatLayer(weight.numpy(), embedding.astype(np.float32), slope))
-            inputs = layer.units
+            vectors = embedding.astype(np.float32)
+            if isinstance(layer, Convolution):
+                window = next(geometry)
+                filters = FloatFilters(drawn(window.filters, window.patch), window)
+                weight = drawn(layer.readout, window.cell_inputs)
+                layers.append(FloatLayer(weight, vectors, 1.0, filters))
+            else:
+                slope = 0.0 if layer.activation == "relu" else layer.negative_slope
+                layers.append(FloatLayer(drawn(layer.units, inputs), vectors, slope))
+            inputs = layers[-1].outputs
         return cls(tuple(layers), network.loss, network.margin, network.normalize_inputs, bias)
 
     @property
     def inputs(self) -> int:
         """Width of one sample."""
-        return int(self.layers[0].weight.shape[1]) - self.bias
+        return int(self.layers[0].inputs) - self.bias
+
+    @property
+    def matrices(self) -> list[NDArray[np.float32]]:
+        """All weights, in the order of the integer network's: filters before their read-out."""
+        pairs = [(layer.filters, layer.weight) for layer in self.layers]
+        return [
+            matrix
+            for filters, weight in pairs
+            for matrix in ([] if filters is None else [filters.weight]) + [weight]
+        ]
 
     @property
     def classes(self) -> int:
@@ -164,17 +208,25 @@ class FloatNetwork:
         return len(self.layers) == len(other.layers) and all(
             one.weight.shape == its.weight.shape
             and one.negative_slope == its.negative_slope
+            and _window(one) == _window(its)
             and np.array_equal(one.embedding, its.embedding)
             for one, its in zip(self.layers, other.layers, strict=True)
         )
 
     def copy(self) -> FloatNetwork:
         """A network with weights of its own; the embeddings, which never change, are shared."""
+
         # torch aligns to its vector width, numpy may not; and the order of a sum, hence its last
         # bit, may depend on alignment.
-        layers = (
-            replace(layer, weight=torch.tensor(layer.weight).numpy()) for layer in self.layers
-        )
+        def aligned(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+            return torch.tensor(weight).numpy()
+
+        layers = []
+        for layer in self.layers:
+            filters = layer.filters
+            if filters is not None:
+                filters = replace(filters, weight=aligned(filters.weight))
+            layers.append(replace(layer, weight=aligned(layer.weight), filters=filters))
         return replace(self, layers=tuple(layers))
 
     def forward(self, x: ArrayLike) -> list[NDArray[np.float32]]:
@@ -270,10 +322,16 @@ class FloatNetwork:
             weight = torch.from_numpy(layer.weight)
             embedding = torch.from_numpy(layer.embedding)
             inputs = direction(x).unit if self.normalize_inputs else x
+            convolved = None
+            if layer.filters is not None:
+                convolved = layer.filters, layer.filters.map(inputs)
+                inputs = layer.filters.cells(convolved[1])
             z = inputs @ weight.T
             x = z.relu() if layer.negative_slope == 0.0 else leaky_relu(z, layer.negative_slope)
             h = direction(x)
-            yield _LayerPass(layer, weight, embedding, inputs, z, h, h.unit @ embedding.T)
+            x = x if convolved is None else convolved[1].onward
+            cosines = h.unit @ embedding.T
+            yield _LayerPass(layer, weight, embedding, inputs, convolved, z, h, cosines)
 
     def _step(self, x: Tensor, y: Tensor, learning_rate: float) -> list[tuple[Tensor, Tensor]]:
         """Learns one batch; each exit's predictions [n], and which samples updated it [n]."""
@@ -290,7 +348,11 @@ class FloatNetwork:
                 negative_slope=at.layer.negative_slope,
             )
             if updated.any():
-                at.weight.addmm_(delta.T, at.inputs, alpha=learning_rate / len(y))
+                rate = learning_rate / len(y)
+                if at.convolved is not None:
+                    filters, map = at.convolved
+                    filters.learn(map, delta @ at.weight, rate)
+                at.weight.addmm_(delta.T, at.inputs, alpha=rate)
             exits.append((at.cosines.argmax(dim=1), updated))
         return exits
 
@@ -301,7 +363,8 @@ class _LayerPass(NamedTuple):
     layer: FloatLayer
     weight: Tensor  # [units, inputs], shares memory with layer.weight
     embedding: Tensor  # [classes, units]
-    inputs: Tensor  # [n, inputs], normalised if the network says so
+    inputs: Tensor  # [n, inputs] of `weight`; of a dense layer, normalised if the network says so
+    convolved: tuple[FloatFilters, FloatMap] | None
     z: Tensor  # [n, units]
     h: Direction
     cosines: Tensor  # [n, classes]
@@ -313,3 +376,7 @@ def _learned(steps: list[list[tuple[Tensor, Tensor]]]) -> Learned:
     predictions = torch.stack([torch.cat([step[0] for step in exit_]) for exit_ in exits])
     updated = torch.stack([torch.cat([step[1] for step in exit_]) for exit_ in exits])
     return Learned(predictions.numpy(), updated.numpy())
+
+
+def _window(layer: FloatLayer) -> Window | None:
+    return None if layer.filters is None else layer.filters.window

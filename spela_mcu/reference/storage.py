@@ -11,8 +11,11 @@ from typing import Any, Final, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from spela_mcu.backbone.graph import Shape
 from spela_mcu.errors import UserError
 from spela_mcu.files import check_regular, write_whole
+from spela_mcu.fixed_point.maps import Sides, Window
+from spela_mcu.reference.filters import FloatFilters
 from spela_mcu.reference.local_loss import Loss
 from spela_mcu.reference.network import FloatLayer, FloatNetwork
 
@@ -47,7 +50,9 @@ def save_network(path: Path, network: FloatNetwork, training_digest: str = "") -
 
     Members: format_version, training_digest, loss, margin, normalize_inputs, bias,
     negative_slope [layers], and per layer k from 0 weight_k [units, inputs] and embedding_k
-    [classes, units].
+    [classes, units]; of a convolution, whose read-out these are, also filters_k [filters, patch]
+    and window_k: rows, columns and channels of its input map, filters, and kernel, stride, pool and
+    grid along rows and along columns.
     """
     arrays: dict[str, NDArray[Any]] = {
         "format_version": np.array(FORMAT_VERSION),
@@ -61,6 +66,12 @@ def save_network(path: Path, network: FloatNetwork, training_digest: str = "") -
     for index, layer in enumerate(network.layers):
         arrays[f"weight_{index}"] = layer.weight
         arrays[f"embedding_{index}"] = layer.embedding
+        if layer.filters is not None:
+            window = layer.filters.window
+            sides = (window.kernel, window.stride, window.pool, window.grid)
+            arrays[f"filters_{index}"] = layer.filters.weight
+            numbers = [*window.map, window.filters, *(side for pair in sides for side in pair)]
+            arrays[f"window_{index}"] = np.array(numbers)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy types the names as options
     write_whole(path, buffer.getvalue())
@@ -113,7 +124,8 @@ def _network(arrays: Any) -> FloatNetwork:  # noqa: ANN401 - numpy's NpzFile is 
             raise ValueError("weights and embeddings are float32")
         if not (np.isfinite(weight).all() and np.isfinite(embedding).all()):
             raise ValueError("weights and embeddings are finite")
-        layers.append(FloatLayer(weight, embedding, float(slope)))
+        filters = _filters(arrays, index) if f"filters_{index}" in arrays else None
+        layers.append(FloatLayer(weight, embedding, float(slope), filters))
     network = FloatNetwork(
         tuple(layers),
         loss,
@@ -122,3 +134,17 @@ def _network(arrays: Any) -> FloatNetwork:  # noqa: ANN401 - numpy's NpzFile is 
         bool(arrays["bias"]),
     )
     return network.copy()  # copied into memory that torch aligns
+
+
+def _filters(arrays: Any, index: int) -> FloatFilters:  # noqa: ANN401 - as above
+    weight = arrays[f"filters_{index}"]
+    if weight.dtype != np.float32 or not np.isfinite(weight).all():
+        raise ValueError("filters are float32 and finite")
+    rows, columns, channels, filters, *sides = arrays[f"window_{index}"].tolist()
+    if min(rows, columns, channels, filters, *sides) < 1:
+        raise ValueError("sizes are positive")
+    kernel, stride, pool, grid = (Sides(*sides[at : at + 2]) for at in range(0, 8, 2))
+    window = Window(Shape(rows, columns, channels), filters, kernel, stride, pool, grid)
+    if window.pooled.positions < 1 or len(sides) != 8:
+        raise ValueError("nothing is left of the map")
+    return FloatFilters(weight, window)
