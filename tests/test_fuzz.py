@@ -17,6 +17,7 @@ from store_program import PLAIN, build, write_model
 from toy import toy
 
 from spela_mcu.firmware.directory import write_project
+from spela_mcu.resources import resource_directory
 
 TESTS = Path(__file__).parent
 FUZZ, PROGRAMS, CORPUS = TESTS / "fuzz", TESTS / "c", TESTS / "corpus"
@@ -27,6 +28,8 @@ CLANG = SanitizingCompiler(
     ("-fsanitize=fuzzer-no-link,address,undefined", "-fno-sanitize-recover=all", "-g"),
 )
 LINKED = replace(CLANG, flags=("-fsanitize=fuzzer,address,undefined", *CLANG.flags[1:]))
+PORTS = resource_directory("firmware") / "ports"
+FOLDERS = ("application", "port", "model", "spela", "store")
 SMALL = toy(inputs=3, layers=(3, 2), classes=2, batch=3)
 
 
@@ -55,6 +58,15 @@ def needs_libfuzzer(tmp_path_factory):
         pytest.skip("no clang with libFuzzer")
 
 
+def application_sources(project):
+    """All of the application but main.c, which the programs include; the store if it has one."""
+    names = [f"application/{path.name}" for path in project.glob("application/*.c")]
+    names.remove("application/main.c")
+    if "spela_store.h" in (project / "application" / "application.h").read_text():
+        names += ["store/spela_store.c", "store/spela_slots.c"]
+    return names
+
+
 def fuzzer(target, project, directory, change=None):
     """Compiles a fuzzer; a fault may be planted in a copy of what it fuzzes.
 
@@ -63,11 +75,7 @@ def fuzzer(target, project, directory, change=None):
     """
     rest = {
         "fuzz_frame": ["application/frame.c"],
-        "fuzz_application": [
-            f"application/{path.name}"
-            for path in (project / "application").glob("*.c")
-            if path.name != "main.c"
-        ],
+        "fuzz_application": application_sources(project),
         "fuzz_store": ["store/spela_store.c", "store/spela_slots.c"],
     }[target]
     sources = [FUZZ / f"{target}.c"]
@@ -81,8 +89,7 @@ def fuzzer(target, project, directory, change=None):
         sources += [project / "model" / "toy_model.c", *runtime_objects(CLANG, "O1", ())]
     if target == "fuzz_store":
         sources.append(PROGRAMS / "flash_model.c")
-    folders = ("application", "port", "model", "spela", "store")
-    includes = [*(project / folder for folder in folders), FUZZ, PROGRAMS]
+    includes = [*(project / folder for folder in FOLDERS), PORTS, FUZZ, PROGRAMS]
     return LINKED.compile(sources, directory / target, includes, level="O1")
 
 
@@ -127,14 +134,14 @@ FAULTS = {
     "two answers to one request": (
         "fuzz_application",
         "application/protocol.c",
-        "answer_status(writer, &request, PROTOCOL_LENGTH);\n        return;",
-        "answer_status(writer, &request, PROTOCOL_LENGTH);",
+        "&request, PROTOCOL_LENGTH);\n        return;",
+        "&request, PROTOCOL_LENGTH);",
     ),
     "a state is loaded before it is checked": (
         "fuzz_store",
         "store/spela_store.c",
-        "read_state(store, network, WALK_CHECK, &view);",
-        "read_state(store, network, WALK_LOAD, &view);",
+        "status = read_state(store, network, WALK_CHECK,",
+        "status = read_state(store, network, WALK_LOAD,",
     ),
 }
 
@@ -155,11 +162,10 @@ def test_no_noise_is_taken_for_a_request(project, tmp_path):
     if PLAIN is None:
         pytest.skip("no compiler for this machine (gcc, clang or zig)")
     frames = int(os.environ.get("SPELA_NOISE_FRAMES", "300000"))
-    application = [path for path in project.glob("application/*.c") if path.name != "main.c"]
-    sources = [PROGRAMS / "noise.c", *application, project / "model" / "toy_model.c"]
+    sources = [PROGRAMS / "noise.c", project / "model" / "toy_model.c"]
+    sources += [project / name for name in application_sources(project)]
     sources += runtime_objects(PLAIN, "O2", ())
-    folders = ("application", "port", "model", "spela", "store")
-    includes = [project / folder for folder in folders]
+    includes = [*(project / folder for folder in FOLDERS), PORTS]
     program = PLAIN.compile(sources, tmp_path / "noise", includes, level="O2")
     done = subprocess.run(
         [program, str(frames)], capture_output=True, text=True, timeout=1200, check=False
