@@ -1,5 +1,6 @@
 """The conversation with the device: both sides of docs/protocol.md."""
 
+import itertools
 import re
 import struct
 import zlib
@@ -11,8 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from toy import build_toy, toy, toy_samples
 
+from spela_mcu.device.answers import parse_exits
 from spela_mcu.device.device import Device
 from spela_mcu.device.protocol import (
+    NUMBERS,
     PROTOCOL_VERSION,
     Command,
     DeviceError,
@@ -22,7 +25,6 @@ from spela_mcu.device.protocol import (
     decode_frame,
     encode_frame,
     parse_answer,
-    parse_exits,
     request,
 )
 from spela_mcu.resources import resource_directory
@@ -30,8 +32,16 @@ from spela_mcu.simulators.unicorn import UnicornSimulator
 
 CASE = toy()
 SAMPLE = toy_samples(CASE, 1)[0][0]
-FRAME_BYTES = CASE.inputs + 8
-"""The device's buffer: head, sample and CRC."""
+DATA_BYTES = 64
+FRAME_BYTES = DATA_BYTES + 12
+"""The device's buffer: head, data and CRC."""
+
+_numbers = itertools.count(1)
+
+
+def fresh(command, **fields):
+    """A request that the device has not seen."""
+    return request(command, number=next(_numbers) % NUMBERS, **fields)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +66,8 @@ def ask(machine, payload):
 
 def answers(data):
     assert not data or data.endswith(b"\0")
-    return [parse_answer(decode_frame(frame)) for frame in data.split(b"\0") if frame]
+    frames = [parse_answer(decode_frame(frame)) for frame in data.split(b"\0") if frame]
+    return [(frame.command, frame.status, frame.body) for frame in frames]
 
 
 # --------------------------------------------------------------------------- frames
@@ -89,11 +100,13 @@ def test_the_crc_is_zlibs():
 @example(payload=bytes(FRAME_BYTES - 4))
 @example(payload=bytes(FRAME_BYTES - 3))
 @example(payload=b"\x02" + bytes(FRAME_BYTES - 5))
+@example(payload=b"\x01" + bytes(6))
+@example(payload=b"\x01" + bytes(7))
 def test_any_payload_is_answered_once(machine, payload):
     command, status, _ = ask(machine, payload)
     if len(payload) + 4 > FRAME_BYTES:
         assert (command, status) == (Command.NONE, Status.OVERLONG)
-    elif len(payload) < 4:
+    elif len(payload) < 8:
         assert (command, status) == (payload[0] if payload else 0, Status.LENGTH)
     else:
         assert command == payload[0]
@@ -123,13 +136,14 @@ def test_any_junk_is_refused_and_the_device_lives(machine, junk):
     assert Device(machine).info().name == "toy"
 
 
-@pytest.mark.parametrize("position", range(FRAME_BYTES))
-def test_every_damaged_byte_is_noticed(machine, position):
+def test_every_damaged_byte_is_noticed(machine):
     payload = bytearray(request(Command.INFER, data=SAMPLE.tobytes()))
-    data = bytearray(payload + struct.pack("<I", zlib.crc32(payload)))
-    data[position] ^= 0x10
-    ((command, status, _),) = answers(machine.exchange(cobs.encode(bytes(data)) + b"\0"))
-    assert (command, status) == (Command.NONE, Status.DAMAGED)
+    whole = payload + struct.pack("<I", zlib.crc32(payload))
+    for position in range(len(whole)):
+        data = bytearray(whole)
+        data[position] ^= 0x10
+        ((command, status, _),) = answers(machine.exchange(cobs.encode(bytes(data)) + b"\0"))
+        assert (command, status) == (Command.NONE, Status.DAMAGED)
 
 
 def test_a_frame_may_come_in_pieces(machine, device):
@@ -151,7 +165,7 @@ def test_long_frames_with_and_without_zeros(tmp_path):
     samples = toy_samples(case, 3)[0]
     samples[0] = 0
     samples[1][samples[1] == 0] = 1
-    for length in (248, 249, 250, 251, 254, 255):  # bytes without a zero, behind the head's two
+    for length in (240, 245, 246, 247, 254, 255):  # bytes without a zero, some behind the head's
         sample = np.full(600, 7, np.int8)
         sample[length] = 0
         samples = np.vstack((samples, sample))
@@ -204,7 +218,8 @@ def test_answers_equal_the_reference(device):
     assert device.counters().samples == 40
     for index, layer in enumerate(reference.layers):
         part = device.layer_part(index, 0, 0)
-        assert (part.updates, part.halvings, part.data) == (layer.updates, layer.halvings, b"")
+        assert (part.updates, part.halvings, part.pending) == (layer.updates, layer.halvings, 0)
+        assert part.data == b""
         assert device.weights(index) == reference.packed_weights(index)
 
 
@@ -238,8 +253,10 @@ def test_reset_forgets(device):
         (request(Command.RESET, data=b"x"), Status.LENGTH),
         (request(Command.COUNTERS, data=b"x"), Status.LENGTH),
         (request(Command.FLUSH, data=b"x"), Status.LENGTH),
-        (struct.pack("<BBH", 10, 0, 0), Status.UNKNOWN),
-        (b"\x01\x00\x00", Status.LENGTH),
+        (request(Command.LEARN, argument=65536 + 1, data=bytes(13)), Status.ERROR_LABEL),
+        (request(Command.STATE, argument=65536, data=bytes(8)), Status.ERROR_ARGUMENT),
+        (request(Command.FEATURES), Status.UNKNOWN),
+        (b"\x01\x00\x00\x00\x00\x00\x00", Status.LENGTH),
     ],
 )
 def test_misuse_is_answered_and_changes_nothing(machine, device, payload, status):
@@ -260,17 +277,103 @@ def test_a_model_for_inference_only_does_not_learn(tmp_path):
         assert device.infer(SAMPLE)[1].label == case.network().infer(SAMPLE)[1].label
 
 
+# ----------------------------------------------------------------------- repetition
+
+
+def test_a_request_that_is_repeated_is_answered_again_and_not_done_twice(machine, device):
+    reference = CASE.network()
+    frames = []
+    for sample, label in zip(*toy_samples(CASE, 4), strict=True):
+        frames.append(
+            encode_frame(fresh(Command.LEARN, argument=label, flags=1, data=bytes(sample)))
+        )
+        first = machine.exchange(frames[-1])
+        reference.learn(sample, label)
+        for between in (b"", b"\3\3\3\0", b"\0\0", encode_frame(b"")):
+            machine.exchange(between)
+            assert machine.exchange(frames[-1]) == first
+        assert device.counters().digest == reference.digest()
+    machine.exchange(frames[0])  # not the last one: it is done
+    assert device.counters().samples == 5
+
+
+def test_the_same_words_under_another_number_are_another_request(machine, device):
+    request_ = {"argument": 1, "flags": 1, "data": SAMPLE.tobytes()}
+    first, second = (ask(machine, fresh(Command.LEARN, **request_)) for _ in range(2))
+    assert first != second
+    assert device.counters().samples == 2
+
+
+def test_other_words_under_the_same_number_are_another_request(machine, device):
+    for label in (1, 2):
+        ask(machine, request(Command.LEARN, number=7, argument=label, data=SAMPLE.tobytes()))
+    assert device.counters().samples == 2
+
+
+def test_a_refusal_is_repeated(machine, device):
+    refused = encode_frame(fresh(Command.LEARN, argument=5, data=SAMPLE.tobytes()))
+    first = machine.exchange(refused)
+    assert machine.exchange(refused) == first
+    assert answers(first) == [(Command.LEARN, Status.ERROR_LABEL, b"")]
+
+
+class Lossy:
+    """A line that loses and damages what it carries, in turns, but not three times in a row."""
+
+    def __init__(self, machine, seed):
+        self._machine = machine
+        self._generator = np.random.default_rng(seed)
+        self._mishaps = 0
+        self._late = b""
+        self.happened = set()
+
+    def exchange(self, request):
+        kind = int(self._generator.integers(6)) if self._mishaps < 2 else 5
+        self._mishaps = 0 if kind == 5 else self._mishaps + 1
+        self.happened.add(kind)
+        at = int(self._generator.integers(len(request) - 1))
+        if kind == 0:  # nothing arrives
+            return b""
+        if kind == 1:  # the end does not arrive
+            return self._machine.exchange(request[:at])
+        if kind == 2:  # a byte is changed, perhaps to the end of a frame
+            damaged = bytearray(request)
+            damaged[at] ^= int(self._generator.integers(1, 256))
+            return self._machine.exchange(bytes(damaged))
+        answer = self._machine.exchange(request)
+        if kind == 3:  # the answer is late
+            late, self._late = self._late, answer
+            return late
+        if kind == 4:
+            return answer[:at]
+        return answer
+
+
+def test_a_bad_line_loses_nothing_and_doubles_nothing(machine, device):
+    reference = CASE.network()
+    line = Lossy(machine, 4)
+    host = Device(line)
+    for sample, label in zip(*toy_samples(CASE, 60), strict=True):
+        learned = host.learn(sample, int(label))
+        reference.learn(sample, label)
+        assert learned.digest == reference.digest()
+    assert line.happened == set(range(6))
+    assert device.counters().samples == 60
+
+
 # ------------------------------------------------------------------------- the host
 
 
 class Says:
-    """A transport that answers as told."""
+    """A transport that answers as told: command and status, the request's number, body."""
 
     def __init__(self, *payloads, raw=None):
-        self._data = b"".join(map(encode_frame, payloads)) if raw is None else raw
+        self._payloads, self._raw = payloads, raw
 
     def exchange(self, request):
-        return self._data
+        number = decode_frame(request.strip(b"\0"))[2:4]
+        frames = [one[:2] + number + one[2:] if len(one) > 1 else one for one in self._payloads]
+        return b"".join(map(encode_frame, frames)) if self._raw is None else self._raw
 
 
 def test_refusals_become_errors():
@@ -289,7 +392,7 @@ def test_refusals_become_errors():
         Says(b"\x07"),
         Says(b"\x07\x42"),
         Says(b"\x06\x00"),
-        Says(b"\x07\x00", b"\x07\x00"),
+        Says(raw=encode_frame(b"\x07\x00\x00")),
     ],
 )
 def test_what_is_no_answer_is_an_error(transport):
@@ -308,6 +411,8 @@ def test_answers_of_a_wrong_length_are_errors():
 def test_another_version_of_the_protocol_is_refused():
     with pytest.raises(ProtocolError, match="version 9"):
         Device(Says(b"\x01\x00\x09" + bytes(19) + b"toy")).info()
+    with pytest.raises(ProtocolError, match="version 1"):
+        Device(Says(b"\x01\x84")).info()
 
 
 def test_a_fault_is_told_with_its_registers():
@@ -322,7 +427,7 @@ def test_a_fault_is_told_with_its_registers():
 
 
 def test_a_fault_in_the_middle_of_an_answer_is_told():
-    fault = encode_frame(b"\x7f\xff" + bytes(28))
+    fault = encode_frame(b"\x7f\xff" + bytes(30))
     with pytest.raises(DeviceFaultError):
         Device(Says(raw=b"\x02\x06\x0a\0" + fault)).reset()
 
@@ -356,7 +461,7 @@ def test_the_header_the_host_and_the_document_agree():
     }
     document = (resource_directory("firmware").parent / "docs" / "protocol.md").read_text()
     assert f"version {PROTOCOL_VERSION}" in document.splitlines()[0]
-    rows = re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", document, re.M)
+    rows = re.findall(r"^\| (\d+) \| ([A-Z_]+)\*? \|", document, re.M)
     assert {name: int(value) for value, name in rows} == statuses | {
         name: value for name, value in commands.items() if name not in ("NONE", "FAULT")
     }

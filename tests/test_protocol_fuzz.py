@@ -2,7 +2,6 @@
 
 import struct
 import zlib
-from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -13,16 +12,12 @@ from hypothesis import strategies as st
 from toy import toy
 
 from spela_mcu.device.protocol import (
-    LEARN_FLAG_DIGEST,
-    PROTOCOL_VERSION,
     Command,
-    Status,
     decode_frame,
     encode_frame,
     request,
 )
-from spela_mcu.fixed_point.early_exit import infer_early
-from spela_mcu.fixed_point.network import IntegerNetwork
+from spela_mcu.device.twin import Twin
 
 COMPILERS = sanitizing_compilers()
 
@@ -37,126 +32,18 @@ CLASSES, LAYERS = 5, 2
 # ---------------------------------------------------------- what the document promises
 
 
-class Model:
-    """The device as docs/protocol.md has it: each frame in, the payload of its answer out."""
-
-    def __init__(self, case) -> None:
-        self.network: IntegerNetwork = case.network()
-        self._case = case
-        self._inputs = case.inputs
-
-    def answer(self, frame: bytes) -> bytes:
-        """The payload that answers a frame (without its zero byte, not empty)."""
-        missing = next(n for n in range(255) if _decodes(frame + b"\1" * n))
-        data = cobs.decode(frame + b"\1" * missing)
-        if len(data) - missing > self._inputs + 8:
-            return bytes([Command.NONE, Status.OVERLONG])
-        if missing or len(data) < 4:
-            return bytes([Command.NONE, Status.MALFORMED])
-        if zlib.crc32(data[:-4]).to_bytes(4, "little") != data[-4:]:
-            return bytes([Command.NONE, Status.DAMAGED])
-        return self._answer_payload(data[:-4])
-
-    def _answer_payload(self, payload: bytes) -> bytes:
-        if len(payload) < 4:
-            return bytes([payload[0] if payload else Command.NONE, Status.LENGTH])
-        command, flags, argument = struct.unpack("<BBH", payload[:4])
-        commands = {
-            Command.INFO: self._info,
-            Command.INFER: self._infer,
-            Command.INFER_LAST: self._infer_last,
-            Command.LEARN: self._learn,
-            Command.STATE: self._state,
-            Command.COUNTERS: self._counters,
-            Command.RESET: self._reset,
-            Command.INFER_EARLY: self._infer_early,
-        }
-        answer = Status.UNKNOWN
-        if command in commands:
-            answer = commands[command](flags, argument, payload[4:])
-        if isinstance(answer, Status):
-            return bytes([command, answer])
-        return bytes([command, Status.OK]) + answer
-
-    def _info(self, flags, argument, data):
-        if data:
-            return Status.LENGTH
-        source, plan = self._case.project.model, self.network.plan
-        model_flags = (plan.weights == "int16") + 4 * self._case.project.inference_only
-        head = (PROTOCOL_VERSION, model_flags, LAYERS, self._inputs, CLASSES)
-        return struct.pack("<BBHIIII", *head, source.digest, source.arena_bytes) + b"toy"
-
-    def _infer(self, flags, argument, data):
-        if len(data) != self._inputs:
-            return Status.ERROR_SIZE
-        return b"".join(
-            struct.pack("<Hhh", exit.label, exit.cosine, exit.margin)
-            + exit.scores.astype("<i4").tobytes()
-            for exit in self.network.infer(np.frombuffer(data, np.int8))
-        )
-
-    def _infer_last(self, flags, argument, data):
-        if len(data) != self._inputs:
-            return Status.ERROR_SIZE
-        last = self.network.infer(np.frombuffer(data, np.int8))[-1]
-        return struct.pack("<Hhh", last.label, last.cosine, last.margin)
-
-    def _infer_early(self, flags, argument, data):
-        if len(data) != self._inputs:
-            return Status.ERROR_SIZE
-        said = infer_early(self.network, np.frombuffer(data, np.int8))
-        return struct.pack("<HhhH", said.label, said.cosine, said.margin, said.exit)
-
-    def _learn(self, flags, argument, data):
-        if self._case.project.inference_only:
-            return Status.ERROR_READ_ONLY
-        if len(data) != self._inputs:
-            return Status.ERROR_SIZE
-        if argument >= CLASSES:
-            return Status.ERROR_LABEL
-        said = self._infer_last(0, 0, data)
-        self.network.learn(np.frombuffer(data, np.int8), argument)
-        digest = struct.pack("<I", self.network.digest())
-        return said + (digest if flags & LEARN_FLAG_DIGEST else b"")
-
-    def _state(self, flags, argument, data):
-        if len(data) != 8:
-            return Status.LENGTH
-        if argument >= LAYERS:
-            return Status.ERROR_ARGUMENT
-        offset, length = struct.unpack("<II", data)
-        weights, layer = self.network.packed_weights(argument), self.network.layers[argument]
-        if offset + length > len(weights):
-            return Status.RANGE
-        head = struct.pack("<III", len(weights), layer.updates, layer.halvings)
-        return head + weights[offset : offset + length]
-
-    def _counters(self, flags, argument, data):
-        if data:
-            return Status.LENGTH
-        network = self.network
-        return struct.pack(
-            "<IIIIII",
-            network.samples,
-            sum(count.layer_updates for count in network.counts),
-            sum(count.multipliers_clipped for count in network.counts),
-            sum(layer.halvings for layer in network.layers),
-            sum(count.silent for count in network.counts),
-            network.digest(),
-        )
-
-    def _reset(self, flags, argument, data):
-        if data:
-            return Status.LENGTH
-        self.network.reset()
-        return b""
+def twin(case):
+    """The device as docs/protocol.md has it."""
+    source, inference_only = case.project.model, case.project.inference_only
+    return Twin(case.network(), source, inference_only=inference_only)
 
 
-def _decodes(frame):
-    with suppress(cobs.DecodeError):
-        cobs.decode(frame)
-        return True
-    return False
+_number = iter(range(1, 2**16))
+
+
+def reset_request():
+    """One that the device has not seen: a repeated one would not be done."""
+    return encode_frame(request(Command.RESET, number=next(_number)))
 
 
 # ------------------------------------------------------------- what goes over the line
@@ -175,13 +62,14 @@ def sensible(inputs):
     return st.one_of(
         st.sampled_from([Command.INFO, Command.COUNTERS, Command.RESET]).map(request),
         st.builds(
-            lambda command, flags, label, sample: request(
-                command, flags=flags, argument=label, data=sample
+            lambda command, flags, number, label, sample: request(
+                command, flags=flags, number=number, argument=label, data=sample
             ),
             st.sampled_from(
                 [Command.INFER, Command.INFER_LAST, Command.INFER_EARLY, *[Command.LEARN] * 2]
             ),
             BYTES,
+            st.integers(0, 1),
             st.integers(0, CLASSES),
             samples(inputs),
         ),
@@ -200,7 +88,9 @@ def nonsense(inputs):
     """Requests of any command, most of them with data of a wrong length."""
     lengths = st.sampled_from([0, 1, 7, 8, 9, inputs - 1, inputs])
     return st.builds(
-        lambda command, flags, argument, data: struct.pack("<BBH", command, flags, argument) + data,
+        lambda command, flags, argument, data: (
+            struct.pack("<BBHI", command, flags, 0, argument) + data
+        ),
         st.integers(1, 8) | BYTES,
         BYTES,
         st.integers(0, 6) | st.integers(0, 2**16 - 1),
@@ -222,10 +112,15 @@ def damaged_before_encoding(payload, position, change):
     return bytes(cobs.encode(bytes(data))) + b"\0"
 
 
+def capacity(inputs):
+    """Bytes of the device's buffer: head, data and CRC."""
+    return max(inputs, 64) + 12
+
+
 def conversations(inputs):
     """What the device with so many inputs receives, in pieces."""
     whole = st.binary(max_size=3) | nonsense(inputs) | sensible(inputs)
-    changes, places = st.integers(1, 255), st.integers(0, inputs + 8)
+    changes, places = st.integers(1, 255), st.integers(0, capacity(inputs))
     piece = st.one_of(
         sensible(inputs).map(encode_frame),
         nonsense(inputs).map(encode_frame),
@@ -235,9 +130,11 @@ def conversations(inputs):
         # without its end, it swallows what follows
         st.builds(lambda payload, kept: encode_frame(payload)[:kept], whole, places),
         st.binary(max_size=5).map(lambda data: bytes(cobs.encode(data)) + b"\0"),
-        st.integers(inputs + 3, inputs + 6).map(lambda length: encode_frame(b"\2" * length)),
-        st.binary(min_size=inputs, max_size=3 * inputs).map(encode_frame),
-        st.binary(max_size=3 * inputs),
+        st.integers(capacity(inputs) - 5, capacity(inputs) - 2).map(
+            lambda length: encode_frame(b"\2" * length)
+        ),
+        st.binary(min_size=inputs, max_size=3 * capacity(inputs)).map(encode_frame),
+        st.binary(max_size=3 * capacity(inputs)),
     )
     return st.lists(piece, min_size=1, max_size=12)
 
@@ -282,8 +179,9 @@ def inference_only(tmp_path_factory):
 
 def assert_answered_as_documented(line, stream):
     """The state changes by what is accepted alone: the model's does so, and they agree."""
-    model = Model(line.case)
-    assert line.exchange(encode_frame(request(Command.RESET))) == [b"\x07\x00"]
+    model = twin(line.case)
+    start = reset_request()
+    assert line.exchange(start) == [model.answer(start[:-1])]
     frames = [frame for frame in stream.split(b"\0") if frame]
     answers = line.exchange(stream + b"\0")
     assert answers == [model.answer(frame) for frame in frames]
@@ -292,7 +190,7 @@ def assert_answered_as_documented(line, stream):
         assert line.exchange(last) == [model.answer(last[:-1])]
 
 
-CAPACITY = LEARNING.inputs + 8
+CAPACITY = 64 + 12
 
 
 @given(pieces=conversations(LEARNING.inputs))

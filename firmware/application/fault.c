@@ -2,7 +2,6 @@
 /* The last words of a core that took a fault: a frame that says where and why. */
 #include "application.h"
 #include "port.h"
-#include "protocol.h"
 
 /* System control block of ARMv7-M and ARMv8-M: configurable and hard fault status, addresses. */
 #define SCB_CFSR  0xE000ED28U
@@ -25,6 +24,7 @@ void port_on_fault(const port_exception_t *exception) {
     frame_write_start(writer);
     frame_write_u8(writer, COMMAND_FAULT);
     frame_write_u8(writer, PROTOCOL_FAULT);
+    frame_write_u16(writer, 0U); /* no request has asked for it */
     frame_write_u32(writer, register_at(SCB_CFSR));
     frame_write_u32(writer, register_at(SCB_HFSR));
     frame_write_u32(writer, register_at(SCB_MMFAR));

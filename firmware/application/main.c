@@ -2,7 +2,6 @@
 /* Serves one network to a host on the serial line. */
 #include "application.h"
 #include "port.h"
-#include "protocol.h"
 
 application_t application;
 
@@ -22,10 +21,9 @@ int main(void) {
         uint32_t payload_bytes = 0U;
         const frame_event_t event = frame_read(&application.reader, port_read(), &payload_bytes);
         if (event == FRAME_READY) {
-            protocol_answer(&application.writer, application.network, application.frame,
-                            payload_bytes);
+            protocol_answer(&application, payload_bytes);
         } else if (event != FRAME_PENDING) {
-            protocol_refuse(&application.writer, event);
+            protocol_refuse(&application, event);
         }
     }
 }

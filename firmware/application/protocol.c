@@ -1,46 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "protocol.h"
 
-#include "application_config.h"
+#include "request.h"
 #ifdef SPELA_WITH_BACKBONE
 #include "spela_front.h"
 #endif
 
-typedef struct {
-    uint8_t command;
-    uint8_t flags;
-    uint16_t argument;
-    const uint8_t *data;
-    uint32_t data_bytes;
-} request_t;
-
-static uint32_t word_at(const uint8_t *bytes) {
-    return (uint32_t)bytes[0] | ((uint32_t)bytes[1] << 8) | ((uint32_t)bytes[2] << 16) |
-           ((uint32_t)bytes[3] << 24);
+void answer_start(application_t *device, const request_t *request, uint32_t status) {
+    frame_write_start(&device->writer);
+    frame_write_u8(&device->writer, request->command);
+    frame_write_u8(&device->writer, (uint8_t)status);
+    frame_write_u16(&device->writer, request->number);
 }
 
-static void start(frame_writer_t *writer, uint8_t command, uint32_t status) {
-    frame_write_start(writer);
-    frame_write_u8(writer, command);
-    frame_write_u8(writer, (uint8_t)status);
+void answer_status(application_t *device, const request_t *request, uint32_t status) {
+    answer_start(device, request, status);
+    frame_write_end(&device->writer);
 }
 
-/* An answer without a body. */
-static void answer_status(frame_writer_t *writer, const request_t *request, uint32_t status) {
-    start(writer, request->command, status);
-    frame_write_end(writer);
+void keep_u16(application_t *device, uint32_t value) {
+    last_request_t *const last = &device->last;
+    last->body[last->bytes] = (uint8_t)value;
+    last->body[last->bytes + 1U] = (uint8_t)(value >> 8);
+    last->bytes = (uint8_t)(last->bytes + 2U);
 }
 
-static void write_result(frame_writer_t *writer, const spela_result_t *result) {
-    frame_write_u16(writer, result->label);
-    frame_write_u16(writer, (uint16_t)result->cosine);
-    frame_write_u16(writer, (uint16_t)result->margin);
+void keep_u32(application_t *device, uint32_t value) {
+    keep_u16(device, value);
+    keep_u16(device, value >> 16);
 }
 
-static void answer_info(frame_writer_t *writer, const spela_t *network, const request_t *request) {
+/* ---------------------------------------------------------------- what changes nothing */
+
+static void answer_info(application_t *device, const request_t *request) {
     static const char name[] = APPLICATION_NAME;
-    const spela_model_t *model = &APPLICATION_MODEL;
-    start(writer, request->command, (uint32_t)(network == NULL ? SPELA_ERROR_MODEL : SPELA_OK));
+    const spela_model_t *const model = &APPLICATION_MODEL;
+    frame_writer_t *const writer = &device->writer;
+    answer_start(device, request, (uint32_t)SPELA_OK);
     frame_write_u8(writer, PROTOCOL_VERSION);
     frame_write_u8(writer, model->flags);
     frame_write_u16(writer, model->layer_count);
@@ -48,6 +44,9 @@ static void answer_info(frame_writer_t *writer, const spela_t *network, const re
     frame_write_u32(writer, model->classes);
     frame_write_u32(writer, model->digest);
     frame_write_u32(writer, APPLICATION_ARENA_SIZE);
+    frame_write_u8(writer, 0U);
+    frame_write_u8(writer, 1U);
+    frame_write_u16(writer, APPLICATION_DATA_BYTES);
     for (uint32_t i = 0U; name[i] != '\0'; i++) {
         frame_write_u8(writer, (uint8_t)name[i]);
     }
@@ -59,206 +58,278 @@ static const int8_t *sample_of(const request_t *request) {
     return (const int8_t *)request->data;
 }
 
-static void answer_infer(frame_writer_t *writer, spela_t *network, const request_t *request) {
+static void write_result(application_t *device, const spela_result_t *result) {
+    frame_write_u16(&device->writer, result->label);
+    frame_write_u16(&device->writer, (uint16_t)result->cosine);
+    frame_write_u16(&device->writer, (uint16_t)result->margin);
+}
+
+static void answer_infer(application_t *device, const request_t *request) {
     const uint16_t exits = APPLICATION_MODEL.layer_count;
     const uint16_t classes = APPLICATION_MODEL.classes;
     uint32_t bytes = request->data_bytes;
     for (uint16_t exit = 0U; exit < exits; exit++) {
         spela_result_t result;
         const spela_status_t status =
-            spela_infer_exit(network, sample_of(request), bytes, exit, &result);
+            spela_infer_exit(device->network, sample_of(request), bytes, exit, &result);
         if (status != SPELA_OK) { /* as it would be for every other exit */
-            answer_status(writer, request, (uint32_t)status);
+            answer_status(device, request, (uint32_t)status);
             return;
         }
         if (exit == 0U) {
-            start(writer, request->command, (uint32_t)SPELA_OK);
+            answer_start(device, request, (uint32_t)SPELA_OK);
 #ifdef SPELA_WITH_BACKBONE
             bytes = 0U; /* the same sample: its features are not computed again */
 #endif
         }
-        write_result(writer, &result);
-        const int32_t *scores = spela_scores(network);
+        write_result(device, &result);
+        const int32_t *scores = spela_scores(device->network);
         for (uint16_t c = 0U; c < classes; c++) {
-            frame_write_u32(writer, (uint32_t)scores[c]);
+            frame_write_u32(&device->writer, (uint32_t)scores[c]);
         }
     }
-    frame_write_end(writer);
+    frame_write_end(&device->writer);
 }
 
-static void answer_infer_last(frame_writer_t *writer, spela_t *network, const request_t *request) {
+static void answer_infer_last(application_t *device, const request_t *request) {
     spela_result_t result;
     const spela_status_t status =
-        spela_infer(network, sample_of(request), request->data_bytes, &result);
-    start(writer, request->command, (uint32_t)status);
+        spela_infer(device->network, sample_of(request), request->data_bytes, &result);
+    answer_start(device, request, (uint32_t)status);
     if (status == SPELA_OK) {
-        write_result(writer, &result);
+        write_result(device, &result);
     }
-    frame_write_end(writer);
+    frame_write_end(&device->writer);
 }
 
-static void answer_infer_early(frame_writer_t *writer, spela_t *network, const request_t *request) {
+static void answer_infer_early(application_t *device, const request_t *request) {
     spela_result_t result;
     const spela_status_t status =
-        spela_infer_early(network, sample_of(request), request->data_bytes, &result);
-    start(writer, request->command, (uint32_t)status);
+        spela_infer_early(device->network, sample_of(request), request->data_bytes, &result);
+    answer_start(device, request, (uint32_t)status);
     if (status == SPELA_OK) {
-        write_result(writer, &result);
-        frame_write_u16(writer, result.exit);
+        write_result(device, &result);
+        frame_write_u16(&device->writer, result.exit);
     }
-    frame_write_end(writer);
+    frame_write_end(&device->writer);
 }
 
 #ifdef SPELA_WITH_BACKBONE
-static void answer_features(frame_writer_t *writer, spela_t *network, const request_t *request) {
+static void answer_features(application_t *device, const request_t *request) {
     const int8_t *features = NULL;
     const spela_status_t status =
-        spela_features(network, sample_of(request), request->data_bytes, &features);
-    start(writer, request->command, (uint32_t)status);
+        spela_features(device->network, sample_of(request), request->data_bytes, &features);
+    answer_start(device, request, (uint32_t)status);
     if (status == SPELA_OK) {
         const uint32_t count = APPLICATION_MODEL.front->backbone->features;
-        frame_write_bytes(writer, (const uint8_t *)features, count);
+        frame_write_bytes(&device->writer, (const uint8_t *)features, count);
     }
-    frame_write_end(writer);
+    frame_write_end(&device->writer);
 }
 #endif
 
-static void answer_learn(frame_writer_t *writer, spela_t *network, const request_t *request) {
-#ifdef SPELA_INFERENCE_ONLY
-    (void)network;
-    answer_status(writer, request, (uint32_t)SPELA_ERROR_READ_ONLY);
-#else
-    spela_result_t result;
-    const spela_status_t status =
-        spela_learn(network, sample_of(request), request->data_bytes, request->argument, &result);
-    start(writer, request->command, (uint32_t)status);
-    if (status == SPELA_OK) {
-        write_result(writer, &result);
-        if ((request->flags & LEARN_FLAG_DIGEST) != 0U) {
-            frame_write_u32(writer, spela_digest(network));
-        }
-    }
-    frame_write_end(writer);
-#endif
-}
+/* Offset and length. */
+#define STATE_DATA_BYTES 8U
 
-static void answer_state(frame_writer_t *writer, const spela_t *network, const request_t *request) {
-    if (request->data_bytes != STATE_REQUEST_BYTES - REQUEST_HEAD_BYTES) {
-        answer_status(writer, request, PROTOCOL_LENGTH);
+static void answer_state(application_t *device, const request_t *request) {
+    if (request->data_bytes != STATE_DATA_BYTES) {
+        answer_status(device, request, PROTOCOL_LENGTH);
         return;
     }
     const uint32_t offset = word_at(request->data);
     const uint32_t length = word_at(&request->data[4]);
+    if (request->argument >= APPLICATION_LAYERS) {
+        answer_status(device, request, (uint32_t)SPELA_ERROR_ARGUMENT);
+        return;
+    }
     spela_layer_view_t view;
-    const spela_status_t status = spela_view(network, request->argument, &view);
+    const spela_status_t status = spela_view(device->network, (uint16_t)request->argument, &view);
     if (status != SPELA_OK) {
-        answer_status(writer, request, (uint32_t)status);
+        answer_status(device, request, (uint32_t)status);
     } else if (offset > view.weight_bytes || length > view.weight_bytes - offset) {
-        answer_status(writer, request, PROTOCOL_RANGE);
+        answer_status(device, request, PROTOCOL_RANGE);
     } else {
-        start(writer, request->command, (uint32_t)SPELA_OK);
+        frame_writer_t *const writer = &device->writer;
+        answer_start(device, request, (uint32_t)SPELA_OK);
         frame_write_u32(writer, (uint32_t)view.weight_bytes);
         frame_write_u32(writer, view.updates);
         frame_write_u32(writer, view.halvings);
+        frame_write_u32(writer, view.pending);
         frame_write_bytes(writer, (const uint8_t *)view.weights + offset, length);
         frame_write_end(writer);
     }
 }
 
-static void answer_counters(frame_writer_t *writer, const spela_t *network,
-                            const request_t *request) {
+static void answer_counters(application_t *device, const request_t *request) {
+    frame_writer_t *const writer = &device->writer;
     spela_counters_t counters;
-    const spela_status_t status = spela_counters(network, &counters);
-    start(writer, request->command, (uint32_t)status);
+    const spela_status_t status = spela_counters(device->network, &counters);
+    answer_start(device, request, (uint32_t)status);
     if (status == SPELA_OK) {
         frame_write_u32(writer, counters.samples);
         frame_write_u32(writer, counters.layer_updates);
         frame_write_u32(writer, counters.multipliers_clipped);
         frame_write_u32(writer, counters.halvings);
         frame_write_u32(writer, counters.silent);
-        frame_write_u32(writer, spela_digest(network));
+        frame_write_u32(writer, spela_digest(device->network));
     }
     frame_write_end(writer);
 }
 
-/* Commands that take neither a sample nor a place in the weights. */
+/* --------------------------------------------------------------- what changes something */
+
+static uint32_t learn(application_t *device, const request_t *request) {
+#ifdef SPELA_INFERENCE_ONLY
+    (void)device;
+    (void)request;
+    return (uint32_t)SPELA_ERROR_READ_ONLY;
+#else
+    spela_result_t result;
+    const uint16_t label =
+        (uint16_t)(request->argument < UINT16_MAX ? request->argument : UINT16_MAX);
+    const spela_status_t status =
+        spela_learn(device->network, sample_of(request), request->data_bytes, label, &result);
+    if (status != SPELA_OK) {
+        return (uint32_t)status;
+    }
+    keep_u16(device, result.label);
+    keep_u16(device, (uint16_t)result.cosine);
+    keep_u16(device, (uint16_t)result.margin);
+    keep_u16(device, UINT16_MAX);
+    if ((request->flags & LEARN_FLAG_DIGEST) != 0U) {
+        keep_u32(device, spela_digest(device->network));
+    }
+    return (uint32_t)SPELA_OK;
+#endif
+}
+
+/** Does what a request asks; returns the status. The body of the answer is kept. */
+static uint32_t change(application_t *device, const request_t *request) {
+    switch (request->command) {
+    case COMMAND_LEARN:
+        return learn(device, request);
+    case COMMAND_RESET:
+        return (uint32_t)spela_reset(device->network);
+    case COMMAND_FLUSH:
+        return (uint32_t)spela_flush(device->network);
+    default:
+        return PROTOCOL_UNKNOWN;
+    }
+}
+
+/* --------------------------------------------------------------------------- requests */
+
+static bool changes(uint8_t command) {
+    return command == COMMAND_LEARN || command == COMMAND_RESET || command == COMMAND_FLUSH;
+}
+
 static bool takes_no_data(uint8_t command) {
     return command == COMMAND_INFO || command == COMMAND_COUNTERS || command == COMMAND_RESET ||
            command == COMMAND_FLUSH;
 }
 
-static void dispatch(frame_writer_t *writer, spela_t *network, const request_t *request) {
+static void answer_kept(application_t *device, const request_t *request) {
+    answer_start(device, request, device->last.status);
+    frame_write_bytes(&device->writer, device->last.body, device->last.bytes);
+    frame_write_end(&device->writer);
+}
+
+static void answer_change(application_t *device, const request_t *request) {
+    last_request_t *const last = &device->last;
+    last->is_kept = true;
+    last->bytes = 0U;
+    const uint32_t status = change(device, request);
+    last->status = (uint8_t)status;
+    if (status != (uint32_t)SPELA_OK) {
+        last->bytes = 0U;
+    }
+    answer_kept(device, request);
+}
+
+static void dispatch(application_t *device, const request_t *request) {
+    if (device->network == NULL) {
+        answer_status(device, request, (uint32_t)SPELA_ERROR_MODEL);
+        return;
+    }
     if (takes_no_data(request->command) && request->data_bytes != 0U) {
-        answer_status(writer, request, PROTOCOL_LENGTH);
+        answer_status(device, request, PROTOCOL_LENGTH);
+        return;
+    }
+    if (changes(request->command)) {
+        answer_change(device, request);
         return;
     }
     switch (request->command) {
     case COMMAND_INFO:
-        answer_info(writer, network, request);
+        answer_info(device, request);
         break;
     case COMMAND_INFER:
-        answer_infer(writer, network, request);
+        answer_infer(device, request);
         break;
     case COMMAND_INFER_LAST:
-        answer_infer_last(writer, network, request);
+        answer_infer_last(device, request);
         break;
     case COMMAND_INFER_EARLY:
-        answer_infer_early(writer, network, request);
+        answer_infer_early(device, request);
         break;
 #ifdef SPELA_WITH_BACKBONE
     case COMMAND_FEATURES:
-        answer_features(writer, network, request);
+        answer_features(device, request);
         break;
     case COMMAND_RECALL:
-        answer_status(writer, request,
-                      (uint32_t)spela_recall(network, sample_of(request), request->data_bytes));
+        answer_status(
+            device, request,
+            (uint32_t)spela_recall(device->network, sample_of(request), request->data_bytes));
         break;
 #endif
-    case COMMAND_LEARN:
-        answer_learn(writer, network, request);
-        break;
     case COMMAND_STATE:
-        answer_state(writer, network, request);
+        answer_state(device, request);
         break;
     case COMMAND_COUNTERS:
-        answer_counters(writer, network, request);
-        break;
-    case COMMAND_RESET:
-        answer_status(writer, request, (uint32_t)spela_reset(network));
-        break;
-    case COMMAND_FLUSH:
-        answer_status(writer, request, (uint32_t)spela_flush(network));
+        answer_counters(device, request);
         break;
     default:
-        answer_status(writer, request, PROTOCOL_UNKNOWN);
+        answer_status(device, request, PROTOCOL_UNKNOWN);
         break;
     }
 }
 
-void protocol_answer(frame_writer_t *writer, spela_t *network, const uint8_t *payload,
-                     uint32_t payload_bytes) {
-    request_t request = {COMMAND_NONE, 0U, 0U, NULL, 0U};
+void protocol_answer(application_t *device, uint32_t payload_bytes) {
+    const uint8_t *const payload = device->frame;
+    last_request_t *const last = &device->last;
+    request_t request = {COMMAND_NONE, 0U, 0U, 0U, NULL, 0U, false};
     if (payload_bytes > 0U) {
         request.command = payload[0];
     }
     if (payload_bytes < REQUEST_HEAD_BYTES) {
-        answer_status(writer, &request, PROTOCOL_LENGTH);
+        answer_status(device, &request, PROTOCOL_LENGTH);
         return;
     }
     request.flags = payload[1];
-    request.argument = (uint16_t)(payload[2] | ((uint32_t)payload[3] << 8));
+    request.number = (uint16_t)half_at(&payload[2]);
+    request.argument = word_at(&payload[4]);
     request.data = &payload[REQUEST_HEAD_BYTES];
     request.data_bytes = payload_bytes - REQUEST_HEAD_BYTES;
-    dispatch(writer, network, &request);
+    const uint32_t crc = word_at(&payload[payload_bytes]); /* lies there since it was checked */
+    request.is_repeated = last->is_known && last->number == request.number && last->crc == crc;
+    if (request.is_repeated && last->is_kept) {
+        answer_kept(device, &request);
+        return;
+    }
+    last->is_known = true;
+    last->is_kept = false;
+    last->number = request.number;
+    last->crc = crc;
+    dispatch(device, &request);
 }
 
-void protocol_refuse(frame_writer_t *writer, frame_event_t event) {
+void protocol_refuse(application_t *device, frame_event_t event) {
+    const request_t none = {COMMAND_NONE, 0U, 0U, 0U, NULL, 0U, false};
     uint32_t status = PROTOCOL_MALFORMED;
     if (event == FRAME_DAMAGED) {
         status = PROTOCOL_DAMAGED;
     } else if (event == FRAME_OVERLONG) {
         status = PROTOCOL_OVERLONG;
     }
-    start(writer, COMMAND_NONE, status);
-    frame_write_end(writer);
+    answer_status(device, &none, status);
 }

@@ -6,11 +6,11 @@ import cmd
 import re
 
 from spela_mcu.cli.console import stdout
+from spela_mcu.device.answers import Prediction
 from spela_mcu.device.device import Device
 from spela_mcu.device.protocol import (
     Command,
     DeviceFaultError,
-    Prediction,
     ProtocolError,
     Status,
     decode_frame,
@@ -170,12 +170,13 @@ def _answer(answer: ExitAnswer | Prediction) -> str:
 def _frame(frame: bytes) -> str:
     """A frame of the device in words."""
     try:
-        code, status, body = parse_answer(decode_frame(frame))
+        answer = parse_answer(decode_frame(frame))
     except ProtocolError as error:
         return error.reason
+    code, body = answer.command, answer.body
     if code == Command.FAULT:
         return DeviceFaultError(body).reason
     known = code in Command.__members__.values()
     name = Command(code).name if known else f"command {code}"
-    meaning = "" if status == Status.OK else f": {status.name}"
+    meaning = "" if answer.status == Status.OK else f": {answer.status.name}"
     return f"{name}{meaning}{f', {len(body)} bytes: {body.hex()}' if body else ''}"

@@ -2,53 +2,94 @@
 
 from __future__ import annotations
 
+import secrets
+import struct
+import zlib
+from collections.abc import Callable
 from functools import cached_property
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from spela_mcu.device.protocol import (
-    LEARN_FLAG_DIGEST,
-    PROTOCOL_VERSION,
-    Command,
+from spela_mcu.data.arguments import class_labels, int8_samples
+from spela_mcu.device.answers import (
+    NAME_BYTES,
     Counters,
-    DeviceError,
-    DeviceFaultError,
+    GuardFigures,
     Info,
     LayerPart,
     Learned,
     Prediction,
+    Rate,
+    Saved,
+    Statistics,
+    Store,
+    Thresholds,
+    parse_counters,
+    parse_early,
+    parse_exits,
+    parse_guard,
+    parse_info,
+    parse_layer_part,
+    parse_learned,
+    parse_name,
+    parse_prediction,
+    parse_rate,
+    parse_saved,
+    parse_statistics,
+    parse_store,
+    parse_thresholds,
+    unpack,
+)
+from spela_mcu.device.protocol import (
+    LEARN_FLAG_DIGEST,
+    NUMBERS,
+    Answer,
+    Command,
+    DamagedError,
+    DeviceError,
+    DeviceFaultError,
     ProtocolError,
     Status,
     decode_frame,
     encode_frame,
     parse_answer,
-    parse_counters,
-    parse_early,
-    parse_exits,
-    parse_info,
-    parse_layer_part,
-    parse_learned,
-    parse_prediction,
     request,
 )
+from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.early_exit import EarlyAnswer
-from spela_mcu.fixed_point.network import ExitAnswer
+from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
+from spela_mcu.fixed_point.structures import model_digests
+from spela_mcu.store.payload import learned_state, read_payload, restore, write_payload
 
 SAME_SAMPLE: Final = np.empty(0, np.int8)
 """To a device with a backbone: the sample before, whose features are not computed again."""
+
+ATTEMPTS = 3
+"""Times that a request is sent before its answer is given up."""
+
+EXPORT_PART_BYTES = 1024
+UNREAD = (Status.MALFORMED, Status.DAMAGED, Status.OVERLONG)
 
 
 class Transport(Protocol):
     """Carries requests to the device and its answers back."""
 
     def exchange(self, request: bytes) -> bytes:
-        """Sends the bytes of one frame; returns all that the device sent in answer."""
+        """Sends the bytes of one frame; returns all that the device sent in answer.
+
+        What it returns is empty, or ends where the line fell silent, if no whole answer came in
+        time: `Device` then asks again.
+        """
 
 
 class Device:
-    """The firmware's application, one method per command.
+    """The firmware's application (docs/protocol.md), and an estimator in scikit-learn's manner.
+
+    Samples are int8 [inputs], or [n, inputs] as any array of 8-bit whole numbers for `partial_fit`,
+    `predict` and `score`. A request that is not answered, or damaged on the line, is repeated, and
+    the device does not do it twice.
 
     Args:
         transport: how to reach it.
@@ -59,21 +100,25 @@ class Device:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self._number = secrets.randbelow(NUMBERS)  # another host may have asked before
+
+    # ------------------------------------------------------------------------ inference
 
     def info(self) -> Info:
         """What the device runs."""
-        info = parse_info(self._ask(Command.INFO))
-        if info.protocol_version != PROTOCOL_VERSION:
-            raise ProtocolError(
-                f"the device speaks version {info.protocol_version} of the protocol, "
-                f"and this program version {PROTOCOL_VERSION}",
-                mend="generate and build the firmware again",
-            )
-        return info
+        try:
+            return parse_info(self._ask(Command.INFO))
+        except DeviceError as error:
+            if error.status == Status.LENGTH:
+                raise ProtocolError(
+                    "the device speaks version 1 of the protocol",
+                    mend="generate, build and flash the firmware again",
+                ) from error
+            raise
 
     def infer(self, sample: NDArray[np.int8]) -> tuple[ExitAnswer, ...]:
         """A sample int8 [inputs], answered at every exit."""
-        return parse_exits(self._ask(Command.INFER, data=_bytes(sample)), self._classes)
+        return parse_exits(self._ask(Command.INFER, data=_bytes(sample)), self._info.classes)
 
     def infer_last(self, sample: NDArray[np.int8]) -> Prediction:
         """A sample int8 [inputs], answered at the last exit by a plain spela_infer."""
@@ -91,6 +136,20 @@ class Device:
         """Takes features, as it computed them before, for those of `SAME_SAMPLE`."""
         self._ask(Command.RECALL, data=_bytes(features))
 
+    def predict(self, samples: ArrayLike) -> NDArray[np.int64]:
+        """The labels [n] that the last exit gives to samples [n, inputs]."""
+        values = int8_samples(samples, self._info.inputs)
+        return np.array([self.infer_last(sample).label for sample in values], np.int64)
+
+    def score(self, samples: ArrayLike, labels: ArrayLike) -> float:
+        """Share of samples [n, inputs] that the last exit classifies as labels [n]; n > 0."""
+        values, wanted = self._checked(samples, labels)
+        if len(values) == 0:
+            raise ValueError("there are no samples")
+        return float(np.mean(self.predict(values) == wanted))
+
+    # ------------------------------------------------------------------------- learning
+
     def learn(self, sample: NDArray[np.int8], label: int, *, digest: bool = True) -> Learned:
         """Learns a labelled sample.
 
@@ -104,9 +163,16 @@ class Device:
             self._ask(Command.LEARN, flags=flags, argument=label, data=_bytes(sample))
         )
 
+    def partial_fit(self, samples: ArrayLike, labels: ArrayLike) -> Self:
+        """Learns samples [n, inputs] with labels [n], once each, in the order given."""
+        values, wanted = self._checked(samples, labels)
+        for sample, label in zip(values, wanted.tolist(), strict=True):
+            self.learn(sample, label, digest=False)
+        return self
+
     def layer_part(self, layer: int, offset: int, length: int) -> LayerPart:
         """Part of a layer's packed weights, with the rest of the layer's state."""
-        data = offset.to_bytes(4, "little") + length.to_bytes(4, "little")
+        data = struct.pack("<II", offset, length)
         return parse_layer_part(self._ask(Command.STATE, argument=layer, data=data))
 
     def weights(self, layer: int) -> bytes:
@@ -123,31 +189,203 @@ class Device:
         self._ask(Command.FLUSH)
 
     def reset(self) -> None:
-        """Forgets everything learned."""
+        """Back to what left the factory; what is saved in flash stays there."""
         self._ask(Command.RESET)
 
+    # --------------------------------------------------------------------- saved states
+
+    def save(self) -> Saved:
+        """Saves the learned state to flash: the device starts from it."""
+        return parse_saved(self._ask(Command.SAVE))
+
+    def load(self) -> Saved:
+        """Goes back to what was saved last."""
+        return parse_saved(self._ask(Command.LOAD))
+
+    def checkpoint(self) -> Saved:
+        """Keeps the learned state in flash, to be rolled back to."""
+        return parse_saved(self._ask(Command.CHECKPOINT))
+
+    def rollback(self) -> Saved:
+        """Goes back to the checkpoint."""
+        return parse_saved(self._ask(Command.ROLLBACK))
+
+    def store(self, *, checkpoint: bool = False) -> Store:
+        """What flash holds of the saved state, or of the checkpoint."""
+        return parse_store(self._ask(Command.STORE, argument=int(checkpoint)))
+
+    def export_payload(self, progress: Callable[[int, int], None] | None = None) -> bytes:
+        """The learned state as the payload of a store (docs/store.md).
+
+        Args:
+            progress: told how many bytes of how many are there.
+
+        Raises:
+            ProtocolError: somebody else let the device learn meanwhile.
+        """
+        before = self.counters().digest
+        payload, total = b"", 0
+        while True:
+            data = struct.pack("<I", min(EXPORT_PART_BYTES, total - len(payload)))
+            body = self._ask(Command.EXPORT, argument=len(payload), data=data)
+            (total,) = unpack("<I", body[:4])
+            payload += body[4:]
+            if progress is not None:
+                progress(len(payload), total)
+            if len(payload) >= total:
+                break
+        if self.counters().digest != before:
+            raise ProtocolError("the device learned while its state was being exported")
+        return payload
+
+    def import_payload(
+        self, payload: bytes, model: int, progress: Callable[[int, int], None] | None = None
+    ) -> Saved:
+        """Gives the device a learned state, which it saves and goes on with; or changes nothing.
+
+        Args:
+            payload: as `export_payload` returns it.
+            model: digest of the model that has learned it.
+            progress: told how many bytes of how many are there.
+        """
+        head = struct.pack("<II", model, zlib.crc32(payload))
+        self._ask(Command.IMPORT_START, argument=len(payload), data=head)
+        size = self._info.data_bytes
+        for offset in range(0, len(payload), size):
+            part = payload[offset : offset + size]
+            self._ask(Command.IMPORT_PART, argument=offset, data=part)
+            if progress is not None:
+                progress(offset + len(part), len(payload))
+        return parse_saved(self._ask(Command.IMPORT_END))
+
+    def export(self, network: IntegerNetwork) -> IntegerNetwork:
+        """Gives `network` what the device has learned, so that both agree in every bit.
+
+        Args:
+            network: of the device's model; it is changed and returned.
+
+        Raises:
+            UserError: the device serves another model.
+        """
+        self._check_model(network)
+        payload = self.export_payload()
+        restore(network, read_payload(network.plan, payload))
+        if network.digest() != self.counters().digest:
+            raise ProtocolError("the exported state is not the device's")
+        return network
+
+    def restore(self, network: IntegerNetwork) -> Saved:
+        """Gives the device what `network` has learned; see `import_payload`.
+
+        Raises:
+            UserError: the device serves another model.
+        """
+        self._check_model(network)
+        payload = write_payload(network.plan, learned_state(network))
+        return self.import_payload(payload, self._info.digest)
+
+    def _check_model(self, network: IntegerNetwork) -> None:
+        digest, own = self._info.digest, model_digests(network.plan, network.initial)
+        if digest not in own:
+            raise UserError(
+                f'the device serves the model "{self._info.name}" 0x{digest:08X}, and the network '
+                f"in Python is of another, 0x{own[0]:08X}",
+                mend="take the model.yaml that its firmware was generated from",
+            )
+
+    # ---------------------------------------------------------- settings, names, figures
+
+    def statistics(self) -> Statistics:
+        """Figures of learning, of each layer and of each class."""
+        info = self._info
+        return parse_statistics(self._ask(Command.STATISTICS), info.layers, info.classes)
+
+    def name(self, label: int, name: str | None = None) -> str | None:
+        """Names a class, if a name is given; returns its name, None if it was told none."""
+        data = (name or "").encode()
+        if name is not None and not 1 <= len(data) <= NAME_BYTES:
+            raise UserError(
+                f'a class cannot be named "{name}" on a device',
+                mend=f"take 1 to {NAME_BYTES} bytes of UTF-8",
+            )
+        return parse_name(self._ask(Command.NAME, argument=label, data=data))
+
+    def freeze(self, frozen: bool = True) -> None:
+        """Stops learning, or lets it go on."""
+        self._ask(Command.FREEZE, argument=int(frozen))
+
+    def rate(self, layer: int, rate: Rate | None = None) -> Rate:
+        """Sets a layer's learning rate, if one is given; returns it."""
+        data = b"" if rate is None else struct.pack("<Hh", rate.mantissa, rate.shift)
+        return parse_rate(self._ask(Command.RATE, argument=layer, data=data))
+
+    def thresholds(self, layer: int, thresholds: Thresholds | None = None) -> Thresholds:
+        """Sets a layer's thresholds, if any are given; returns them."""
+        data = b""
+        if thresholds is not None:
+            data = struct.pack("<hh", thresholds.exit_margin, thresholds.reject_cosine)
+        return parse_thresholds(self._ask(Command.THRESHOLDS, argument=layer, data=data))
+
+    def guard(self) -> GuardFigures:
+        """Looks at the guard's samples."""
+        return parse_guard(self._ask(Command.GUARD))
+
+    # ------------------------------------------------------------------------- requests
+
     @cached_property
-    def _classes(self) -> int:
-        return self.info().classes
+    def _info(self) -> Info:
+        return self.info()
+
+    def _checked(
+        self, samples: ArrayLike, labels: ArrayLike
+    ) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
+        values = int8_samples(samples, self._info.inputs)
+        return values, class_labels(labels, self._info.classes, len(values))
 
     def _ask(
         self, command: Command, *, flags: int = 0, argument: int = 0, data: bytes = b""
     ) -> bytes:
-        """The body of the answer to a request."""
-        sent = encode_frame(request(command, flags=flags, argument=argument, data=data))
-        frames = [frame for frame in self._transport.exchange(sent).split(b"\0") if frame]
+        """The body of the answer to a request, which is repeated if need be."""
+        self._number = (self._number + 1) % NUMBERS
+        sent = encode_frame(
+            request(command, flags=flags, number=self._number, argument=argument, data=data)
+        )
+        problem: ProtocolError | None = None
+        for attempt in range(ATTEMPTS):
+            # A zero byte ends what is left of an attempt that was cut short.
+            received = self._transport.exchange(sent if attempt == 0 else b"\0" + sent)
+            try:
+                answer = self._own_answer(received)
+            except ProtocolError as error:
+                problem = error
+                continue
+            if answer.status in UNREAD:
+                problem = DamagedError(answer.status)
+                continue
+            if answer.command != command:
+                raise ProtocolError(f"the device answered something else than {command.name}")
+            if answer.status != Status.OK:
+                raise DeviceError(command, answer.status)
+            return answer.body
+        assert problem is not None
+        raise problem
+
+    def _own_answer(self, received: bytes) -> Answer:
+        """The answer to the request in hand, or to a frame of it that could not be read."""
+        frames = [frame for frame in received.split(b"\0") if frame]
         if not frames:
-            raise ProtocolError("the device does not answer")
+            raise ProtocolError(
+                "the device does not answer",
+                mend="check power, cable and baud rate, and that no other program uses the line",
+            )
         # A core that takes a fault reports it in a frame of its own, after whatever it had begun to
         # send.
-        answered, status, body = parse_answer(decode_frame(frames[-1]))
-        if answered == Command.FAULT:
-            raise DeviceFaultError(body)
-        if status != Status.OK:
-            raise DeviceError(command, status)
-        if answered != command or len(frames) > 1:
-            raise ProtocolError(f"the device answered something else than {command.name}")
-        return body
+        answer = parse_answer(decode_frame(frames[-1]))
+        if answer.command == Command.FAULT:
+            raise DeviceFaultError(answer.body)
+        if answer.status not in UNREAD and answer.number != self._number:
+            raise ProtocolError("the device answered another request than the last")
+        return answer
 
 
 def _bytes(sample: NDArray[np.int8]) -> bytes:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
-import numpy as np
 from cobs import cobs
 
 from spela_mcu.device.fault import describe_fault
 from spela_mcu.errors import UserError
-from spela_mcu.fixed_point.early_exit import EarlyAnswer
-from spela_mcu.fixed_point.network import ExitAnswer
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 CRC_BYTES = 4
+REQUEST_HEAD_BYTES = 8
 LEARN_FLAG_DIGEST = 1
+NUMBERS = 1 << 16
+"""A request's number is below this, and wraps around."""
+
+OF_STORE = 144
+"""A status from here on is this and a spela_store_status_t."""
 
 
 class Command(IntEnum):
@@ -34,7 +37,23 @@ class Command(IntEnum):
     INFER_EARLY = 8
     FLUSH = 9
     FEATURES = 10
-    RECALL = 11
+    SAVE = 11
+    LOAD = 12
+    CHECKPOINT = 13
+    ROLLBACK = 14
+    STORE = 15
+    EXPORT = 16
+    IMPORT_START = 17
+    IMPORT_PART = 18
+    IMPORT_END = 19
+    STATISTICS = 20
+    NAME = 21
+    FORGET = 22
+    FREEZE = 23
+    RATE = 24
+    THRESHOLDS = 25
+    GUARD = 26
+    RECALL = 27
     FAULT = 127
 
 
@@ -55,11 +74,27 @@ class Status(IntEnum):
     UNKNOWN = 131
     LENGTH = 132
     RANGE = 133
+    NO_STORE = 134
+    FROZEN = 135
+    UNSUPPORTED = 136
+    ORDER = 137
+    STORE_EMPTY = 145
+    STORE_CORRUPT = 146
+    STORE_FOREIGN = 147
+    STORE_OTHER_FORMAT = 148
+    STORE_ARGUMENT = 149
+    STORE_SIZE = 150
+    STORE_FLASH = 151
     FAULT = 255
 
 
+CHANGES = frozenset({Command.LEARN, Command.RESET, Command.FLUSH})
+"""Commands that change something: a device keeps their last answer and does not do them twice."""
+
+WITHOUT_DATA = frozenset({Command.INFO, Command.COUNTERS, Command.RESET, Command.FLUSH})
+
 _MEANING = {
-    Status.ERROR_ARGUMENT: "there is no such exit or layer",
+    Status.ERROR_ARGUMENT: "there is no such exit, layer or class, or the value cannot be",
     Status.ERROR_SIZE: "the sample has another length than the model's inputs",
     Status.ERROR_LABEL: "the label is not below the model's number of classes",
     Status.ERROR_ARENA: "the arena is too small",
@@ -71,12 +106,38 @@ _MEANING = {
     Status.OVERLONG: "the frame is longer than any request",
     Status.UNKNOWN: "there is no such command",
     Status.LENGTH: "the request has a wrong length",
-    Status.RANGE: "offset and length reach beyond the layer's weights",
+    Status.RANGE: "offset and length reach beyond what there is",
+    Status.NO_STORE: "the board keeps no such state in flash",
+    Status.FROZEN: "learning is frozen",
+    Status.UNSUPPORTED: "its firmware cannot do that",
+    Status.ORDER: "no import was started, or this part is not the next",
+    Status.STORE_EMPTY: "nothing was saved",
+    Status.STORE_CORRUPT: "it is not a whole state",
+    Status.STORE_FOREIGN: "another model has learned that state",
+    Status.STORE_OTHER_FORMAT: "the state is in a format that its firmware cannot read",
+    Status.STORE_ARGUMENT: "its firmware gives the store a flash that cannot be",
+    Status.STORE_SIZE: "the state is larger than the board's slots of flash",
+    Status.STORE_FLASH: "flash did not take what it was given",
 }
 
 
 class ProtocolError(UserError):
     """What came back is not an answer of the protocol."""
+
+
+class DamagedError(ProtocolError):
+    """The device could not read what was sent, however often.
+
+    Attributes:
+        status: why.
+    """
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(
+            f"the device cannot read what it is sent: {_MEANING[status]}",
+            mend="check cable, ground and baud rate of the line",
+        )
+        self.status = status
 
 
 class DeviceError(UserError):
@@ -114,59 +175,6 @@ class DeviceFaultError(UserError):
         )
 
 
-@dataclass(frozen=True)
-class Info:
-    """What a device runs."""
-
-    protocol_version: int
-    flags: int
-    layers: int
-    inputs: int
-    classes: int
-    digest: int
-    arena_bytes: int
-    name: str
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The last exit's answer to a sample; cosine and margin are Q1.14."""
-
-    label: int
-    cosine: int
-    margin: int
-
-
-@dataclass(frozen=True)
-class Learned:
-    """Answer to a labelled sample: what was predicted before, and the state's digest after."""
-
-    prediction: Prediction
-    digest: int | None
-
-
-@dataclass(frozen=True)
-class LayerPart:
-    """Part of a layer's state; `weight_bytes` is the whole layer's, `data` what was asked for."""
-
-    weight_bytes: int
-    updates: int
-    halvings: int
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Counters:
-    """Diagnostics since the start, and the digest of the learned state."""
-
-    samples: int
-    layer_updates: int
-    multipliers_clipped: int
-    halvings: int
-    silent: int
-    digest: int
-
-
 def encode_frame(payload: bytes) -> bytes:
     """A payload as sent over the line: CRC-32 appended, COBS-encoded, ended by a zero byte."""
     crc = zlib.crc32(payload).to_bytes(CRC_BYTES, "little")
@@ -189,74 +197,38 @@ def decode_frame(frame: bytes) -> bytes:
     return payload
 
 
-def request(command: Command, *, flags: int = 0, argument: int = 0, data: bytes = b"") -> bytes:
+def request(
+    command: Command,
+    *,
+    flags: int = 0,
+    number: int = 0,
+    argument: int = 0,
+    data: bytes = b"",
+) -> bytes:
     """The payload of a request."""
-    return struct.pack("<BBH", command, flags, argument) + data
+    return struct.pack("<BBHI", command, flags, number, argument) + data
 
 
-def parse_answer(payload: bytes) -> tuple[int, Status, bytes]:
-    """Command, status and body of an answer.
+@dataclass(frozen=True)
+class Answer:
+    """What came back; `number` is that of the request."""
+
+    command: int
+    status: Status
+    number: int
+    body: bytes = field(repr=False)
+
+
+def parse_answer(payload: bytes) -> Answer:
+    """An answer, from the payload of its frame.
 
     Raises:
         ProtocolError: it is too short, or its status is not one of the protocol's.
     """
-    if len(payload) < 2:
+    if len(payload) < 4:
         raise ProtocolError("an answer from the device is too short")
+    command, status, number = struct.unpack("<BBH", payload[:4])
     try:
-        return payload[0], Status(payload[1]), payload[2:]
+        return Answer(command, Status(status), number, payload[4:])
     except ValueError as error:
-        raise ProtocolError(f"an answer has the unknown status {payload[1]}") from error
-
-
-def parse_info(body: bytes) -> Info:
-    """Body of INFO."""
-    version, flags, layers, inputs, classes, digest, arena = _unpack("<BBHIIII", body[:20])
-    return Info(version, flags, layers, inputs, classes, digest, arena, body[20:].decode())
-
-
-def parse_exits(body: bytes, classes: int) -> tuple[ExitAnswer, ...]:
-    """Body of INFER: one answer per exit."""
-    kind = np.dtype([("head", "<u2"), ("cosine", "<i2"), ("margin", "<i2"), ("s", "<i4", classes)])
-    if not body or len(body) % kind.itemsize:
-        raise ProtocolError(f"an answer of {len(body)} bytes does not hold exits of the model")
-    return tuple(
-        ExitAnswer(int(label), int(cosine), int(margin), scores.astype(np.int64))
-        for label, cosine, margin, scores in np.frombuffer(body, kind)
-    )
-
-
-def parse_prediction(body: bytes) -> Prediction:
-    """Body of INFER_LAST."""
-    return Prediction(*_unpack("<Hhh", body))
-
-
-def parse_early(body: bytes) -> EarlyAnswer:
-    """Body of INFER_EARLY."""
-    label, cosine, margin, exit_ = _unpack("<HhhH", body)
-    return EarlyAnswer(label, exit_, cosine, margin)
-
-
-def parse_learned(body: bytes) -> Learned:
-    """Body of LEARN."""
-    digest = None
-    if len(body) == 10:
-        (digest,) = _unpack("<I", body[6:])
-    return Learned(parse_prediction(body[:6]), digest)
-
-
-def parse_layer_part(body: bytes) -> LayerPart:
-    """Body of STATE."""
-    weight_bytes, updates, halvings = _unpack("<III", body[:12])
-    return LayerPart(weight_bytes, updates, halvings, body[12:])
-
-
-def parse_counters(body: bytes) -> Counters:
-    """Body of COUNTERS."""
-    return Counters(*_unpack("<IIIIII", body))
-
-
-def _unpack(layout: str, body: bytes) -> tuple[int, ...]:
-    try:
-        return struct.unpack(layout, body)
-    except struct.error as error:
-        raise ProtocolError(f"an answer has a wrong length: {error}") from error
+        raise ProtocolError(f"an answer has the unknown status {status}") from error

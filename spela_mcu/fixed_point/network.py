@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from spela_mcu.data.arguments import class_label, int8_sample
 from spela_mcu.data.dataset import INPUT_MAX
 from spela_mcu.fixed_point.arithmetic import (
     Int64,
@@ -237,8 +238,17 @@ class IntegerNetwork(Classifier):
     # --------------------------------------------------------------------- learning
 
     def _learn(self, sample: NDArray[np.int8], label: int) -> int:
+        return best_class(self._step(sample, label).scores)
+
+    def learn_answering(self, sample: ArrayLike, label: int) -> ExitAnswer:
+        """As `learn`; returns all that the last exit said before, as spela_learn does."""
+        values = int8_sample(sample, self.plan.inputs)
+        output = self._step(values, class_label(label, self.plan.classes))
+        return exit_answer(self.plan.layers[-1], output)
+
+    def _step(self, sample: NDArray[np.int8], label: int) -> Output:
+        """Learns a checked sample; returns the last exit's output from before."""
         values = first_inputs(self.plan, sample)
-        prediction = 0
         for index, layer in enumerate(self.plan.layers):
             if layer.convolution is None:
                 output = self._dense(index, values)
@@ -248,9 +258,8 @@ class IntegerNetwork(Classifier):
                 map, reading = self._convolve(index, values)
                 self._learn_convolution(index, map, reading, label)
                 output, values = reading.output, map.values
-            prediction = best_class(output.scores)
         self.samples = min(self.samples + 1, COUNTER_MAX)
-        return prediction
+        return output
 
     def _rate_halvings(self) -> int:
         """Held for `rate_halvings` intervals, then halved once per interval."""

@@ -157,6 +157,16 @@ def model_structure(
     return ModelStructure({"digest": _digest(scalars, layers, front)} | scalars, layers, front)
 
 
+def model_digests(plan: FixedPointPlan, initial: Sequence[NDArray[np.int64]]) -> tuple[int, ...]:
+    """The digests that a network's model can have when it learns.
+
+    They differ by where its initial weights [units, inputs] come from: flash, or the chip's own
+    draw.
+    """
+    drawn = [model_structure(plan, weights) for weights in (initial, None)]
+    return tuple(one.scalars["digest"] for one in drawn)
+
+
 def _layer_structure(
     plan: FixedPointPlan, matrix: MatrixPlan, weights: NDArray[np.int64] | None
 ) -> LayerStructure:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.data.dataset import Lesson, Split
+from spela_mcu.device.answers import Prediction
 from spela_mcu.device.device import SAME_SAMPLE, Device
-from spela_mcu.device.protocol import Prediction, ProtocolError
+from spela_mcu.device.protocol import ProtocolError
 from spela_mcu.fixed_point.early_exit import EarlyAnswer, infer_early
 from spela_mcu.fixed_point.layout import place
 from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork

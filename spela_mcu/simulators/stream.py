@@ -100,10 +100,10 @@ class StreamMachine(Machine):
         return self._failure(f"no answer within {timeout_s:g} s{began}", self._registers())
 
     def _check_for_fault(self, answer: bytes) -> None:
-        command, _, body = parse_answer(decode_frame(_last_frame(answer)))
-        if command != Command.FAULT:
+        last = parse_answer(decode_frame(_last_frame(answer)))
+        if last.command != Command.FAULT:
             return
-        fault = DeviceFaultError(body)
+        fault = DeviceFaultError(last.body)
         causes = describe_fault(fault.cfsr, fault.hfsr, fault.mmfar, fault.bfar)
         places = {"pc": fault.pc, "lr": fault.lr, "xpsr": fault.xpsr}
         overflow = "with an overflowed stack, " if fault.pc is None else ""
