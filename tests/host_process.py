@@ -1,5 +1,6 @@
 """The firmware's very application as a process of this machine, under a compiler's sanitizers."""
 
+import itertools
 import os
 import select
 import shutil
@@ -99,12 +100,16 @@ def build_application(project, directory, compiler, level="O0", change=None):
     write_project(project, directory)
     model = project.model
     defines = runtime_defines(model.weights, model.batch, inference_only=project.inference_only)
-    sources = [*directory.glob("model/*.c"), *directory.glob("application/*.c"), PORT]
+    folders = ["model", "spela", "store", "application", "port"]
+    if project.inference_only:
+        folders.remove("store")
+    sources = [directory.glob(f"{folder}/*.c") for folder in ("model", "store", "application")]
+    sources = [*itertools.chain.from_iterable(sources), PORT]
     sources += runtime_sources(directory, compiler, level, defines, change)
     return compiler.compile(
         sources,
         directory / "application.host",
-        [directory / folder for folder in ("model", "spela", "application", "port")],
+        [directory / folder for folder in folders],
         defines,
         level,
     )

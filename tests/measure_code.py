@@ -1,4 +1,4 @@
-"""Prints what CODE_BYTES and INT16_CODE_BYTES in spela_mcu/firmware/memory.py should be.
+"""Prints what the CODE_BYTES of spela_mcu/firmware/memory.py should be, but a backbone's.
 
     python tests/measure_code.py
 
@@ -24,9 +24,9 @@ HEADROOM = 1.08
 """For other versions of the compilers, other drivers and other models."""
 
 
-def code_bytes(board, compiler, optimization, inference_only, weights, directory):
+def code_bytes(board, compiler, optimization, directory, **options):
     """Of the linked toy: all of flash but the model's tables and what lies before the vectors."""
-    case = toy(board, drawn=False, inference_only=inference_only, weights=weights)
+    case = toy(board, drawn=False, **options)
     build = build_toy(case, directory, compiler, optimization)
     return build.flash_bytes - case.project.model.table_bytes - boot_bytes(build.project.board)
 
@@ -39,7 +39,15 @@ def measure(directory, weights):
             for compiler in ("gcc", "zig"):
                 for level in OPTIMIZATIONS:
                     place = directory / f"{board}-{inference_only}-{weights}"
-                    code = code_bytes(board, compiler, level, inference_only, weights, place)
+                    code = code_bytes(
+                        board,
+                        compiler,
+                        level,
+                        place,
+                        inference_only=inference_only,
+                        weights=weights,
+                        store=False,
+                    )
                     entry = largest[CORES[toy(board).project.board.core].code_size, compiler, level]
                     entry[inference_only] = max(entry[inference_only], code)
         print(f"# {board} done", file=sys.stderr)
@@ -63,6 +71,23 @@ def wider(narrow, wide):
     }
 
 
+STORES = ("microbit", "stm32f4_discovery")
+
+
+def measure_store(directory):
+    """The most that a store and its driver add, by level."""
+    most = dict.fromkeys(OPTIMIZATIONS, 0)
+    for board in STORES:
+        for compiler in ("gcc", "zig"):
+            for level in OPTIMIZATIONS:
+                without, with_store = (
+                    code_bytes(board, compiler, level, directory / f"{board}-{store}", store=store)
+                    for store in (False, True)
+                )
+                most[level] = max(most[level], with_store - without)
+    return {level: bounded(size) for level, size in most.items()}
+
+
 def table(largest):
     """The table, as it stands in the source."""
     lines = ["{"]
@@ -81,5 +106,7 @@ def table(largest):
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         narrow, wide = (measure(Path(scratch), weights) for weights in ("int8", "int16"))
-    print(table(narrow))
-    print(wider(narrow, wide))
+        stores = measure_store(Path(scratch))
+    print("CODE_BYTES =", table(narrow))
+    print("INT16_CODE_BYTES =", wider(narrow, wide))
+    print("STORE_CODE_BYTES =", stores)

@@ -17,7 +17,9 @@ from spela_mcu.device.protocol import (
     encode_frame,
     request,
 )
-from spela_mcu.device.twin import Twin
+from spela_mcu.device.twin import Flash, State, Twin
+from spela_mcu.firmware.memory import kept_bytes
+from spela_mcu.firmware.store import plan_store
 
 COMPILERS = sanitizing_compilers()
 
@@ -35,7 +37,16 @@ CLASSES, LAYERS = 5, 2
 def twin(case):
     """The device as docs/protocol.md has it."""
     source, inference_only = case.project.model, case.project.inference_only
-    return Twin(case.network(), source, inference_only=inference_only)
+    flash = None if inference_only else fresh_flash(case.project)
+    return Twin(case.network(), source, inference_only=inference_only, flash=flash)
+
+
+def fresh_flash(project):
+    """Erased flash, as the project's board has it."""
+    model, board = project.model, project.board
+    store = plan_store(board, model.state_bytes, kept_bytes(model.classes, model.layers))
+    states = tuple(State() for _ in store.slots)
+    return Flash(states, store.slots[0][0].bytes, board.store.unit_bytes)
 
 
 _number = iter(range(1, 2**16))
@@ -60,7 +71,15 @@ def samples(inputs):
 def sensible(inputs):
     """Requests that are right, or nearly so."""
     return st.one_of(
-        st.sampled_from([Command.INFO, Command.COUNTERS, Command.RESET]).map(request),
+        st.builds(
+            lambda command, number, argument, data: request(
+                command, number=number, argument=argument, data=data
+            ),
+            st.sampled_from(sorted(set(Command) - {Command.NONE, Command.FAULT})),
+            st.integers(0, 3),
+            st.integers(0, CLASSES),
+            st.sampled_from([b"", b"\1\0\0\0", b"ab"]),
+        ),
         st.builds(
             lambda command, flags, number, label, sample: request(
                 command, flags=flags, number=number, argument=label, data=sample
@@ -91,7 +110,7 @@ def nonsense(inputs):
         lambda command, flags, argument, data: (
             struct.pack("<BBHI", command, flags, 0, argument) + data
         ),
-        st.integers(1, 8) | BYTES,
+        st.integers(1, 27) | BYTES,
         BYTES,
         st.integers(0, 6) | st.integers(0, 2**16 - 1),
         lengths.flatmap(lambda length: st.binary(min_size=length, max_size=length)),
@@ -140,17 +159,19 @@ def conversations(inputs):
 
 
 class Line:
-    """A process that serves a case; started again if it has died."""
+    """A process that serves a case, and its twin; both are started again if it has died."""
 
     def __init__(self, case, directory) -> None:
         self.case = case
         self._program = build_application(case.project, directory, next(iter(COMPILERS.values())))
         self._process = None
+        self.twin = None
 
     def exchange(self, data):
         """The payloads of all answers."""
         try:
-            self._process = self._process or HostProcess(self._program)
+            if self._process is None:
+                self._process, self.twin = HostProcess(self._program), twin(self.case)
             answers = self._process.exchange(data)
         except HostProcessError:
             self._process = None
@@ -179,13 +200,13 @@ def inference_only(tmp_path_factory):
 
 def assert_answered_as_documented(line, stream):
     """The state changes by what is accepted alone: the model's does so, and they agree."""
-    model = twin(line.case)
     start = reset_request()
-    assert line.exchange(start) == [model.answer(start[:-1])]
+    started, model = line.exchange(start), line.twin
+    assert started == [model.answer(start[:-1])]
     frames = [frame for frame in stream.split(b"\0") if frame]
     answers = line.exchange(stream + b"\0")
     assert answers == [model.answer(frame) for frame in frames]
-    for command in (Command.COUNTERS, Command.INFO):
+    for command in (Command.COUNTERS, Command.INFO, Command.STATISTICS):
         last = encode_frame(request(command))
         assert line.exchange(last) == [model.answer(last[:-1])]
 

@@ -75,6 +75,7 @@ def toy(
     bias=False,
     name="toy",
     batch=1,
+    store=True,
 ):
     """13-17-9 with 5 classes: no width is a multiple of four."""
     spec = toy_spec(layers, weights, bias=bias, name=name, batch=batch)
@@ -85,7 +86,10 @@ def toy(
     model = model_source(
         spec.name, network, names, scaling, drawn=drawn, inference_only=inference_only
     )
-    project = generate_project(model, load_board(board), inference_only=inference_only)
+    described = load_board(board)
+    if not store:
+        described = described.model_copy(update={"store": None})
+    project = generate_project(model, described, inference_only=inference_only)
     return Toy(spec, inputs, classes, project, thresholds)
 
 

@@ -12,10 +12,7 @@ int main(void);
 
 int main(void) {
     port_init();
-    if (spela_init(&application.network, &APPLICATION_MODEL, application.arena,
-                   sizeof application.arena) != SPELA_OK) {
-        application.network = NULL; /* then every answer says so */
-    }
+    application_start(&application);
     frame_read_start(&application.reader, application.frame, sizeof application.frame);
     for (;;) {
         uint32_t payload_bytes = 0U;

@@ -30,7 +30,18 @@ void keep_u32(application_t *device, uint32_t value) {
     keep_u16(device, value >> 16);
 }
 
+void keep_bytes(application_t *device, const uint8_t *bytes, uint32_t count) {
+    last_request_t *const last = &device->last;
+    for (uint32_t i = 0U; i < count; i++) {
+        last->body[last->bytes] = bytes[i];
+        last->bytes++;
+    }
+}
+
 /* ---------------------------------------------------------------- what changes nothing */
+
+/** SPELA_STORE_EMPTY, where there is no store. */
+#define NOTHING_FOUND 1U
 
 static void answer_info(application_t *device, const request_t *request) {
     static const char name[] = APPLICATION_NAME;
@@ -44,8 +55,12 @@ static void answer_info(application_t *device, const request_t *request) {
     frame_write_u32(writer, model->classes);
     frame_write_u32(writer, model->digest);
     frame_write_u32(writer, APPLICATION_ARENA_SIZE);
-    frame_write_u8(writer, 0U);
-    frame_write_u8(writer, 1U);
+    frame_write_u8(writer, (uint8_t)state_abilities(device));
+#ifdef APPLICATION_STORE_UNIT
+    frame_write_u8(writer, device->found);
+#else
+    frame_write_u8(writer, NOTHING_FOUND);
+#endif
     frame_write_u16(writer, APPLICATION_DATA_BYTES);
     for (uint32_t i = 0U; name[i] != '\0'; i++) {
         frame_write_u8(writer, (uint8_t)name[i]);
@@ -82,6 +97,9 @@ static void answer_infer(application_t *device, const request_t *request) {
             bytes = 0U; /* the same sample: its features are not computed again */
 #endif
         }
+        if (exit + 1U == exits) {
+            figures_count(device, request, &result);
+        }
         write_result(device, &result);
         const int32_t *scores = spela_scores(device->network);
         for (uint16_t c = 0U; c < classes; c++) {
@@ -97,6 +115,7 @@ static void answer_infer_last(application_t *device, const request_t *request) {
         spela_infer(device->network, sample_of(request), request->data_bytes, &result);
     answer_start(device, request, (uint32_t)status);
     if (status == SPELA_OK) {
+        figures_count(device, request, &result);
         write_result(device, &result);
     }
     frame_write_end(&device->writer);
@@ -108,6 +127,7 @@ static void answer_infer_early(application_t *device, const request_t *request) 
         spela_infer_early(device->network, sample_of(request), request->data_bytes, &result);
     answer_start(device, request, (uint32_t)status);
     if (status == SPELA_OK) {
+        figures_count(device, request, &result);
         write_result(device, &result);
         frame_write_u16(&device->writer, result.exit);
     }
@@ -184,6 +204,9 @@ static uint32_t learn(application_t *device, const request_t *request) {
     (void)request;
     return (uint32_t)SPELA_ERROR_READ_ONLY;
 #else
+    if (device->kept.is_frozen != 0U) {
+        return PROTOCOL_FROZEN;
+    }
     spela_result_t result;
     const uint16_t label =
         (uint16_t)(request->argument < UINT16_MAX ? request->argument : UINT16_MAX);
@@ -192,10 +215,16 @@ static uint32_t learn(application_t *device, const request_t *request) {
     if (status != SPELA_OK) {
         return (uint32_t)status;
     }
+    class_figures_t *const figures = &device->kept.classes[label];
+    count_up(&figures->learned);
+    if (result.label == label) {
+        count_up(&figures->right);
+    }
+    figures_count(device, request, &result);
     keep_u16(device, result.label);
     keep_u16(device, (uint16_t)result.cosine);
     keep_u16(device, (uint16_t)result.margin);
-    keep_u16(device, UINT16_MAX);
+    keep_u16(device, guard_count(device));
     if ((request->flags & LEARN_FLAG_DIGEST) != 0U) {
         keep_u32(device, spela_digest(device->network));
     }
@@ -209,23 +238,64 @@ static uint32_t change(application_t *device, const request_t *request) {
     case COMMAND_LEARN:
         return learn(device, request);
     case COMMAND_RESET:
-        return (uint32_t)spela_reset(device->network);
+        return state_reset(device);
     case COMMAND_FLUSH:
         return (uint32_t)spela_flush(device->network);
+    case COMMAND_GUARD:
+        return guard_answer(device);
+    case COMMAND_NAME:
+    case COMMAND_FREEZE:
+    case COMMAND_RATE:
+    case COMMAND_THRESHOLDS:
+        return settings_change(device, request);
     default:
-        return PROTOCOL_UNKNOWN;
+        return state_change(device, request);
     }
 }
 
 /* --------------------------------------------------------------------------- requests */
 
 static bool changes(uint8_t command) {
-    return command == COMMAND_LEARN || command == COMMAND_RESET || command == COMMAND_FLUSH;
+    switch (command) {
+    case COMMAND_LEARN:
+    case COMMAND_RESET:
+    case COMMAND_FLUSH:
+    case COMMAND_SAVE:
+    case COMMAND_LOAD:
+    case COMMAND_CHECKPOINT:
+    case COMMAND_ROLLBACK:
+    case COMMAND_IMPORT_START:
+    case COMMAND_IMPORT_PART:
+    case COMMAND_IMPORT_END:
+    case COMMAND_NAME:
+    case COMMAND_FREEZE:
+    case COMMAND_RATE:
+    case COMMAND_THRESHOLDS:
+    case COMMAND_GUARD:
+        return true;
+    default:
+        return false;
+    }
 }
 
 static bool takes_no_data(uint8_t command) {
-    return command == COMMAND_INFO || command == COMMAND_COUNTERS || command == COMMAND_RESET ||
-           command == COMMAND_FLUSH;
+    switch (command) {
+    case COMMAND_INFO:
+    case COMMAND_COUNTERS:
+    case COMMAND_RESET:
+    case COMMAND_FLUSH:
+    case COMMAND_SAVE:
+    case COMMAND_LOAD:
+    case COMMAND_CHECKPOINT:
+    case COMMAND_ROLLBACK:
+    case COMMAND_STORE:
+    case COMMAND_IMPORT_END:
+    case COMMAND_STATISTICS:
+    case COMMAND_GUARD:
+        return true;
+    default:
+        return false;
+    }
 }
 
 static void answer_kept(application_t *device, const request_t *request) {
@@ -287,6 +357,18 @@ static void dispatch(application_t *device, const request_t *request) {
         break;
     case COMMAND_COUNTERS:
         answer_counters(device, request);
+        break;
+    case COMMAND_STORE:
+        answer_store(device, request);
+        break;
+    case COMMAND_EXPORT:
+        answer_export(device, request);
+        break;
+    case COMMAND_STATISTICS:
+        answer_statistics(device, request);
+        break;
+    case COMMAND_FORGET:
+        answer_status(device, request, PROTOCOL_UNSUPPORTED);
         break;
     default:
         answer_status(device, request, PROTOCOL_UNKNOWN);

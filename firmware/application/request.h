@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** A request in hand, and its answer. Private to the application. */
+/** A request in hand, and what the parts of the application do about it. Private to it. */
 #ifndef REQUEST_H
 #define REQUEST_H
 
@@ -23,14 +23,65 @@ static inline uint32_t word_at(const uint8_t *bytes) {
     return half_at(bytes) | (half_at(&bytes[2]) << 16);
 }
 
-/** Starts an answer that is sent as it is made; the caller writes the body and ends the frame. */
-void answer_start(application_t *device, const request_t *request, uint32_t status);
+/** Counts up, and stops at the maximum. */
+static inline void count_up(uint32_t *counter) {
+    *counter += *counter != UINT32_MAX;
+}
 
-/** An answer without a body. */
+/* Answers that are sent as they are made; the caller writes the body and ends the frame. */
+void answer_start(application_t *device, const request_t *request, uint32_t status);
 void answer_status(application_t *device, const request_t *request, uint32_t status);
 
-/** Appends to the body of an answer that is kept; at most KEPT_BODY_BYTES in all. */
+/* The body of an answer that is kept: at most KEPT_BODY_BYTES in all. */
 void keep_u16(application_t *device, uint32_t value);
 void keep_u32(application_t *device, uint32_t value);
+void keep_bytes(application_t *device, const uint8_t *bytes, uint32_t count);
+
+/* settings.c: what is kept beside the network's own state. */
+
+/** As it left the factory. */
+void settings_reset(application_t *device);
+
+/** Has the network follow the layers' settings. */
+void settings_apply(application_t *device);
+
+/** Counts an answer of the network, unless the request is repeated. */
+void figures_count(application_t *device, const request_t *request, const spela_result_t *result);
+
+void answer_statistics(application_t *device, const request_t *request);
+
+/** NAME, FREEZE, RATE, THRESHOLDS; returns the status. */
+uint32_t settings_change(application_t *device, const request_t *request);
+
+/* state.c: states in flash. */
+
+/** Back to the factory's weights, settings, names and figures. */
+uint32_t state_reset(application_t *device);
+
+/** Abilities of INFO that concern states in flash. */
+uint32_t state_abilities(const application_t *device);
+
+void answer_store(application_t *device, const request_t *request);
+void answer_export(application_t *device, const request_t *request);
+
+/** SAVE, LOAD, CHECKPOINT, ROLLBACK and imports; returns the status. */
+uint32_t state_change(application_t *device, const request_t *request);
+
+/** Goes back to a state in flash, or changes nothing; returns the status. */
+uint32_t state_load(application_t *device, uint32_t store);
+
+/* guard.c */
+
+/** How many of the guard's samples are right now. */
+uint32_t guard_look(application_t *device);
+
+/** Makes what is right now the baseline, if none is known. */
+void guard_set_baseline(application_t *device);
+
+/** To be called for each sample learned; returns what LEARN says of the guard. */
+uint32_t guard_count(application_t *device);
+
+/** GUARD; returns the status. */
+uint32_t guard_answer(application_t *device);
 
 #endif /* REQUEST_H */

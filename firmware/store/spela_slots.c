@@ -92,8 +92,7 @@ void spela_stream_put(spela_stream_t *stream, const void *data, uint32_t count) 
     }
 }
 
-/** Programs what is in the buffer, filled up with erased bytes. */
-static void put_rest(spela_stream_t *stream) {
+void spela_stream_end(spela_stream_t *stream) {
     uint8_t *const buffer = (uint8_t *)stream->store->buffer;
     if (stream->at == 0U) {
         return;
@@ -252,7 +251,7 @@ static bool write_header(const spela_store_t *store, uint32_t slot,
     spela_stream_t stream = {store, address, 0U, 0U, ERASED, false};
     uint32_t written[HEADER_WORDS];
     spela_stream_put(&stream, header, HEADER_BYTES);
-    put_rest(&stream);
+    spela_stream_end(&stream);
     if (stream.failed || !spela_flash_read(store, address, written, HEADER_BYTES)) {
         return false;
     }
@@ -263,9 +262,8 @@ static bool write_header(const spela_store_t *store, uint32_t slot,
     return difference == 0U;
 }
 
-bool spela_slot_commit(const spela_store_t *store, uint32_t slot, spela_stream_t *stream,
+bool spela_slot_commit(const spela_store_t *store, uint32_t slot, const spela_stream_t *stream,
                        uint32_t sequence, uint32_t digest) {
-    put_rest(stream);
     if (stream->failed || !payload_is_whole(store, slot, stream->bytes, ~stream->crc)) {
         return false;
     }

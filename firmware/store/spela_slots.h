@@ -58,9 +58,12 @@ spela_stream_t spela_slot_begin(const spela_store_t *store, uint32_t slot);
 
 void spela_stream_put(spela_stream_t *stream, const void *data, uint32_t count);
 
-/** Ends the payload, reads it back, and makes the slot count.
+/** Ends the payload: programs what is left in the buffer. */
+void spela_stream_end(spela_stream_t *stream);
+
+/** Reads the payload that was ended back, and makes the slot count.
  *  @return whether it surely does; if not, it may all the same */
-bool spela_slot_commit(const spela_store_t *store, uint32_t slot, spela_stream_t *stream,
+bool spela_slot_commit(const spela_store_t *store, uint32_t slot, const spela_stream_t *stream,
                        uint32_t sequence, uint32_t digest);
 
 /** Starts to read a payload. */

@@ -3,7 +3,8 @@
  * What of a network is kept, and in which slot (docs/store.md).
  *
  * One walk through the learned state describes the payload, whichever way it goes: to flash, from
- * flash to be checked without changing anything, and from flash into the arena.
+ * flash to be checked without changing anything, from flash into the arena, and a part of it to
+ * whoever asks for it.
  */
 #include "spela_store.h"
 
@@ -17,7 +18,8 @@ enum {
     SECTION_NETWORK = 1,
     SECTION_LAYER = 2,
     SECTION_WEIGHTS = 3,
-    SECTION_PENDING = 4
+    SECTION_PENDING = 4,
+    SECTION_COMPANION = 0x8005 /* bytes of the user's */
 };
 
 #define SECTION_HEADER_BYTES 8U
@@ -27,14 +29,26 @@ enum {
 typedef enum {
     WALK_SAVE,
     WALK_CHECK,
-    WALK_LOAD
+    WALK_LOAD,
+    WALK_EXPORT
 } way_t;
 
+/* The part of the payload that an export asks for. */
 typedef struct {
-    spela_stream_t stream;
-    spela_t *network; /* written only by WALK_LOAD */
+    uint8_t *data;
+    uint32_t offset;
+    uint32_t count;
+    uint32_t at; /* how far the walk is */
+} window_t;
+
+typedef struct {
+    spela_stream_t stream; /* not used by WALK_EXPORT */
+    spela_t *network;      /* written only by WALK_LOAD, and so is the companion */
+    void *companion;
+    uint32_t companion_bytes;
     way_t way;
     spela_store_status_t status;
+    window_t window;
 } walk_t;
 
 /* Where the walk stands, in terms of a layer. */
@@ -67,11 +81,24 @@ static void skip(walk_t *walk, uint32_t count) {
     }
 }
 
+/** Bytes that pass by an export: those that it asks for are copied. */
+static void show(window_t *window, const uint8_t *data, uint32_t count) {
+    const uint32_t end = window->offset + window->count;
+    const uint32_t from = window->offset > window->at ? window->offset - window->at : 0U;
+    for (uint32_t i = from; i < count && window->at + i < end; i++) {
+        window->data[window->at + i - window->offset] = data[i];
+    }
+    window->at += count;
+}
+
 /** Bytes that lie in the arena as they lie in flash. */
 static void move(walk_t *walk, void *data, uint32_t count) {
     switch (walk->way) {
     case WALK_SAVE:
         spela_stream_put(&walk->stream, data, count);
+        break;
+    case WALK_EXPORT:
+        show(&walk->window, data, count);
         break;
     case WALK_LOAD:
         spela_stream_take(&walk->stream, data, count);
@@ -82,13 +109,18 @@ static void move(walk_t *walk, void *data, uint32_t count) {
     }
 }
 
+/** Whether the walk tells the state, and does not take one. */
+static bool is_outward(const walk_t *walk) {
+    return walk->way == WALK_SAVE || walk->way == WALK_EXPORT;
+}
+
 /** Words: to flash as they are given; from flash they are set, to be checked and then used. */
 static void move_words(walk_t *walk, uint32_t *words, uint32_t count) {
     for (uint32_t i = 0U; i < count; i++) {
         uint8_t bytes[4] = {(uint8_t)words[i], (uint8_t)(words[i] >> 8), (uint8_t)(words[i] >> 16),
                             (uint8_t)(words[i] >> 24)};
-        if (walk->way == WALK_SAVE) {
-            spela_stream_put(&walk->stream, bytes, sizeof bytes);
+        if (is_outward(walk)) {
+            move(walk, bytes, sizeof bytes);
         } else {
             spela_stream_take(&walk->stream, bytes, sizeof bytes);
             words[i] = bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
@@ -101,7 +133,7 @@ static void move_words(walk_t *walk, uint32_t *words, uint32_t count) {
 static void move_section(walk_t *walk, uint32_t tag, uint32_t index, uint32_t bytes) {
     for (;;) {
         uint32_t head[2] = {tag | index << 16, bytes};
-        move_words(walk, head, 2U);
+        move_words(walk, head, 2U); /* outward, they stay as they are */
         if (head[0] == (tag | index << 16) && head[1] == bytes) {
             return;
         }
@@ -113,15 +145,19 @@ static void move_section(walk_t *walk, uint32_t tag, uint32_t index, uint32_t by
     }
 }
 
-/** What is left must be sections that may be skipped. */
-static void skip_rest(walk_t *walk) {
+/** What is left must be the companion and sections that may be skipped. */
+static void take_rest(walk_t *walk) {
     while (walk->stream.bytes != 0U && !walk->stream.failed) {
         uint32_t head[2] = {0U, 0U};
         move_words(walk, head, 2U);
         if ((head[0] & SECTION_OPTIONAL) == 0U) {
             refuse(walk, SPELA_STORE_OTHER_FORMAT);
         }
-        skip(walk, head[1]);
+        if (head[0] == (uint32_t)SECTION_COMPANION && head[1] == walk->companion_bytes) {
+            move(walk, walk->companion, walk->companion_bytes);
+        } else {
+            skip(walk, head[1]);
+        }
     }
 }
 
@@ -206,6 +242,11 @@ static uint32_t pending_bytes(const spela_layer_t *layer, uint32_t pending) {
     return pending * (layer->inputs + 2U * layer->units);
 }
 
+/** Whether an export asks for none of the next `count` bytes. */
+static bool is_beside(const window_t *window, uint32_t count) {
+    return window->at + count <= window->offset || window->at >= window->offset + window->count;
+}
+
 /** Pending updates as the digest of the learned state takes them (docs/arithmetic.md, 7). */
 static void walk_pending(walk_t *walk, const place_t *place) {
     const spela_t *const network = walk->network;
@@ -214,6 +255,10 @@ static void walk_pending(walk_t *walk, const place_t *place) {
     move_section(walk, (uint32_t)SECTION_PENDING, place->index,
                  pending_bytes(layer, place->pending));
     for (uint32_t k = 0U; k < place->pending; k++) {
+        if (walk->way == WALK_EXPORT && is_beside(&walk->window, pending_bytes(layer, 1U))) {
+            walk->window.at += pending_bytes(layer, 1U);
+            continue;
+        }
         int8_t *const inputs = spela_kept(network, place->index) + 4U * k;
         int16_t *const multipliers = spela_multipliers(network, place->index) + k;
         for (uint32_t i = 0U; i < layer->inputs; i++) {
@@ -236,18 +281,36 @@ static void walk_state(walk_t *walk) {
             walk_pending(walk, &place);
         }
     }
-    if (walk->way != WALK_SAVE) {
-        skip_rest(walk);
+    if (!is_outward(walk)) {
+        take_rest(walk);
+    } else if (walk->companion_bytes != 0U) {
+        move_section(walk, (uint32_t)SECTION_COMPANION, 0U, walk->companion_bytes);
+        move(walk, walk->companion, walk->companion_bytes);
     }
 }
 
+static walk_t walk_of(const spela_store_t *store, const spela_t *network, way_t way) {
+    const walk_t walk = {.network = spela_at(network, 0U),
+                         .companion = store == NULL ? NULL : store->companion,
+                         .companion_bytes = store == NULL ? 0U : store->companion_bytes,
+                         .way = way};
+    return walk;
+}
+
+/** A payload in a slot. */
+typedef struct {
+    uint32_t slot;
+    uint32_t bytes;
+    uint32_t crc;
+} payload_t;
+
 /** Reads a slot's payload; returns what is wrong with it. */
 static spela_store_status_t read_state(const spela_store_t *store, spela_t *network, way_t way,
-                                       const spela_slot_view_t *view) {
-    walk_t walk = {spela_slot_open(store, store->in_use, view->bytes), network, way,
-                   SPELA_STORE_OK};
+                                       const payload_t *payload) {
+    walk_t walk = walk_of(store, network, way);
+    walk.stream = spela_slot_open(store, payload->slot, payload->bytes);
     walk_state(&walk);
-    if (walk.status == SPELA_STORE_OK && (walk.stream.failed || ~walk.stream.crc != view->crc)) {
+    if (walk.status == SPELA_STORE_OK && (walk.stream.failed || ~walk.stream.crc != payload->crc)) {
         return SPELA_STORE_ERROR_FLASH;
     }
     return walk.status;
@@ -315,6 +378,7 @@ static spela_store_status_t prepare(spela_store_t *store, const spela_t *network
     if (!learns(network)) {
         return SPELA_STORE_ERROR_READ_ONLY;
     }
+    store->import_bytes = 0U; /* its unit in the buffer is lost now */
     if (!store->is_decided) {
         decide(store, network);
     }
@@ -364,15 +428,44 @@ spela_store_status_t spela_store_load(spela_store_t *store, spela_t *network) {
     if (view.content != SPELA_SLOT_WHOLE) {
         return SPELA_STORE_CORRUPT; /* since it was decided */
     }
-    status = read_state(store, network, WALK_CHECK, &view);
+    const payload_t payload = {store->in_use, view.bytes, view.crc};
+    status = read_state(store, network, WALK_CHECK, &payload);
     if (status != SPELA_STORE_OK) {
         return status;
     }
-    status = read_state(store, network, WALK_LOAD, &view);
+    status = read_state(store, network, WALK_LOAD, &payload);
     if (status != SPELA_STORE_OK) {
         start_again(network);
         return SPELA_STORE_ERROR_FLASH;
     }
+    return SPELA_STORE_OK;
+}
+
+/** Whether both slots have room for a network's state, whatever is pending. */
+static bool has_room(const spela_store_t *store, const spela_t *network) {
+    const uint32_t unit = store->unit_bytes;
+    uint32_t needed = spela_store_slot_bytes(network, unit);
+    if (store->companion_bytes != 0U) {
+        needed += (SECTION_HEADER_BYTES + store->companion_bytes + unit - 1U) / unit * unit;
+    }
+    return store->slots[0].bytes >= needed && store->slots[1].bytes >= needed;
+}
+
+static uint32_t idle_slot(const spela_store_t *store) {
+    return store->in_use == 0U ? 1U : 0U;
+}
+
+/** Makes the idle slot, whose payload has ended, the one in use. */
+static spela_store_status_t commit(spela_store_t *store, const spela_t *network,
+                                   const spela_stream_t *stream, spela_store_status_t found) {
+    const uint32_t slot = idle_slot(store);
+    if (!spela_slot_commit(store, slot, stream, store->saves + 1U,
+                           network->model.pointer->digest)) {
+        return SPELA_STORE_ERROR_FLASH;
+    }
+    store->saves++;
+    store->in_use = (uint8_t)slot;
+    store->found = (uint8_t)found;
     return SPELA_STORE_OK;
 }
 
@@ -383,23 +476,16 @@ static spela_store_status_t write_slot(spela_store_t *store, const spela_t *netw
     if (status != SPELA_STORE_OK) {
         return status;
     }
-    const uint32_t needed = spela_store_slot_bytes(network, store->unit_bytes);
-    if (store->slots[0].bytes < needed || store->slots[1].bytes < needed) {
+    if (!has_room(store, network)) {
         return SPELA_STORE_ERROR_SIZE;
     }
-    const uint32_t slot = store->in_use == 0U ? 1U : 0U;
-    walk_t walk = {spela_slot_begin(store, slot), spela_at(network, 0U), WALK_SAVE, SPELA_STORE_OK};
+    walk_t walk = walk_of(store, network, WALK_SAVE);
+    walk.stream = spela_slot_begin(store, idle_slot(store));
     if (is_state) {
         walk_state(&walk);
     }
-    if (!spela_slot_commit(store, slot, &walk.stream, store->saves + 1U,
-                           network->model.pointer->digest)) {
-        return SPELA_STORE_ERROR_FLASH;
-    }
-    store->saves++;
-    store->in_use = (uint8_t)slot;
-    store->found = (uint8_t)(is_state ? SPELA_STORE_OK : SPELA_STORE_EMPTY);
-    return SPELA_STORE_OK;
+    spela_stream_end(&walk.stream);
+    return commit(store, network, &walk.stream, is_state ? SPELA_STORE_OK : SPELA_STORE_EMPTY);
 }
 
 spela_store_status_t spela_store_save(spela_store_t *store, const spela_t *network) {
@@ -426,4 +512,95 @@ spela_store_status_t spela_store_inspect(spela_store_t *store, const spela_t *ne
         info->bytes = spela_slot_view(store, store->in_use).bytes;
     }
     return SPELA_STORE_OK;
+}
+
+/* ------------------------------------------------------------------- export and import */
+
+uint32_t spela_store_export(const spela_store_t *store, const spela_t *network, uint32_t offset,
+                            void *data, uint32_t count) {
+    if (network == NULL || !learns(network) || (data == NULL && count != 0U)) {
+        return 0U;
+    }
+    walk_t walk = walk_of(store, network, WALK_EXPORT);
+    const window_t window = {data, offset, count <= UINT32_MAX - offset ? count : 0U, 0U};
+    walk.window = window;
+    walk_state(&walk);
+    return walk.window.at;
+}
+
+spela_store_status_t spela_store_import_start(spela_store_t *store, const spela_t *network,
+                                              uint32_t bytes) {
+    const spela_store_status_t status = prepare(store, network);
+    if (status != SPELA_STORE_OK) {
+        return status;
+    }
+    if (bytes == 0U) {
+        return SPELA_STORE_ERROR_ARGUMENT;
+    }
+    const uint32_t overhead = spela_slot_overhead(store->unit_bytes);
+    const uint32_t slot = idle_slot(store);
+    if (!has_room(store, network) || bytes > store->slots[slot].bytes - overhead) {
+        return SPELA_STORE_ERROR_SIZE;
+    }
+    const spela_stream_t stream = spela_slot_begin(store, slot);
+    store->import_bytes = stream.failed ? 0U : bytes;
+    store->import_address = stream.address;
+    store->import_at = stream.at;
+    store->import_done = stream.bytes;
+    store->import_crc = stream.crc;
+    store->import_failed = stream.failed;
+    return stream.failed ? SPELA_STORE_ERROR_FLASH : SPELA_STORE_OK;
+}
+
+static spela_stream_t import_stream(const spela_store_t *store) {
+    const spela_stream_t stream = {
+        store,
+        store->import_address,
+        store->import_at,
+        store->import_done,
+        store->import_crc,
+        store->import_failed,
+    };
+    return stream;
+}
+
+spela_store_status_t spela_store_import_put(spela_store_t *store, const void *data,
+                                            uint32_t count) {
+    if (store == NULL || data == NULL) {
+        return SPELA_STORE_ERROR_ARGUMENT;
+    }
+    if (store->import_bytes == 0U || count > store->import_bytes - store->import_done) {
+        return SPELA_STORE_ERROR_ORDER;
+    }
+    spela_stream_t stream = import_stream(store);
+    spela_stream_put(&stream, data, count);
+    store->import_address = stream.address;
+    store->import_at = stream.at;
+    store->import_done = stream.bytes;
+    store->import_crc = stream.crc;
+    store->import_failed = stream.failed;
+    return stream.failed ? SPELA_STORE_ERROR_FLASH : SPELA_STORE_OK;
+}
+
+spela_store_status_t spela_store_import_end(spela_store_t *store, const spela_t *network,
+                                            uint32_t crc) {
+    if (store == NULL || network == NULL) {
+        return SPELA_STORE_ERROR_ARGUMENT;
+    }
+    if (store->import_bytes == 0U || store->import_done != store->import_bytes) {
+        return SPELA_STORE_ERROR_ORDER;
+    }
+    store->import_bytes = 0U;
+    spela_stream_t stream = import_stream(store);
+    spela_stream_end(&stream);
+    if (stream.failed) {
+        return SPELA_STORE_ERROR_FLASH;
+    }
+    if (~stream.crc != crc) {
+        return SPELA_STORE_CORRUPT;
+    }
+    const payload_t payload = {idle_slot(store), stream.bytes, crc};
+    const spela_store_status_t status =
+        read_state(store, spela_at(network, 0U), WALK_CHECK, &payload);
+    return status == SPELA_STORE_OK ? commit(store, network, &stream, SPELA_STORE_OK) : status;
 }

@@ -88,10 +88,24 @@ class Status(IntEnum):
     FAULT = 255
 
 
-CHANGES = frozenset({Command.LEARN, Command.RESET, Command.FLUSH})
+CHANGES = frozenset(
+    {
+        *(Command.LEARN, Command.RESET, Command.FLUSH),
+        *(Command.SAVE, Command.LOAD, Command.CHECKPOINT, Command.ROLLBACK),
+        *(Command.IMPORT_START, Command.IMPORT_PART, Command.IMPORT_END),
+        *(Command.NAME, Command.FREEZE, Command.RATE, Command.THRESHOLDS, Command.GUARD),
+    }
+)
 """Commands that change something: a device keeps their last answer and does not do them twice."""
 
-WITHOUT_DATA = frozenset({Command.INFO, Command.COUNTERS, Command.RESET, Command.FLUSH})
+WITHOUT_DATA = frozenset(
+    {
+        *(Command.INFO, Command.COUNTERS, Command.RESET, Command.FLUSH),
+        *(Command.SAVE, Command.LOAD, Command.CHECKPOINT, Command.ROLLBACK, Command.STORE),
+        *(Command.IMPORT_END, Command.STATISTICS, Command.GUARD),
+    }
+)
+"""Commands that take no data."""
 
 _MEANING = {
     Status.ERROR_ARGUMENT: "there is no such exit, layer or class, or the value cannot be",

@@ -15,6 +15,8 @@ from spela_mcu.firmware.uart import HZ_MAX, AnyUart, BoardPart
 from spela_mcu.resources import resource_directory
 from spela_mcu.spec.document import Document, KeyPath, dotted, key_path, quoted, read_document
 from spela_mcu.spec.rules import impossible
+from spela_mcu.store.slots import UNITS
+from spela_mcu.store.wear import PARTS
 
 
 class Region(BoardPart):
@@ -41,6 +43,71 @@ class Region(BoardPart):
                 "bytes",
             )
         return self
+
+
+class StoreRegion(Region):
+    """The end of flash, where learned states are kept.
+
+    Attributes:
+        driver: a file firmware/store/drivers/flash_<driver>.c.
+        unit_bytes: what the flash programs at once.
+        block_bytes: what it erases at once, throughout the region.
+        part: the flash's figures, in `spela_mcu.store.wear.PARTS`; None: it does not wear out.
+    """
+
+    driver: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$")
+    unit_bytes: int
+    block_bytes: int = Field(gt=0)
+    part: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        drivers = store_drivers()
+        if self.driver not in drivers:
+            raise impossible(
+                f'there is no driver "{self.driver}"',
+                f"the drivers are: {', '.join(drivers)}",
+                "driver",
+            )
+        if self.unit_bytes not in UNITS:
+            raise impossible(
+                f"must be one of {', '.join(map(str, UNITS))}, got {self.unit_bytes}",
+                "give what the flash programs at once",
+                "unit_bytes",
+            )
+        for key in ("address", "bytes"):
+            if getattr(self, key) % self.block_bytes:
+                raise impossible(
+                    f"must be a multiple of block_bytes, got 0x{getattr(self, key):x}",
+                    "begin and end the region with a block",
+                    key,
+                )
+        if self.block_bytes % self.unit_bytes:
+            raise impossible(
+                f"must be a multiple of unit_bytes, got {self.block_bytes}",
+                "give what the flash erases at once",
+                "block_bytes",
+            )
+        if self.part is not None and self.part not in PARTS:
+            raise impossible(
+                f'there are no figures of "{self.part}"',
+                f"the parts are: {', '.join(PARTS)}; or leave it out",
+                "part",
+            )
+        if self.part is not None and self.block_bytes not in PARTS[self.part].erase:
+            raise impossible(
+                f"{self.part} erases no {self.block_bytes} bytes at once",
+                f"its blocks have {', '.join(map(str, PARTS[self.part].erase))} bytes",
+                "block_bytes",
+            )
+        return self
+
+
+def store_drivers() -> tuple[str, ...]:
+    """The drivers of flash that there are."""
+    files = (resource_directory("firmware") / "store" / "drivers").glob("flash_*.c")
+    names = sorted(path.stem.removeprefix("flash_") for path in files)
+    return tuple(name for name in names if name != "none")
 
 
 ALIGNMENT = {"flash": 0x100, "ram": 8}
@@ -112,6 +179,7 @@ class Board(BoardPart):
         uart: the serial line the application talks on.
         boot: what the chip runs before it uses the vector table; None: nothing.
         simulators: which simulators can run it.
+        store: the end of flash, if learned states are kept there; None: they are lost with power.
         pyocd: the chip's name in pyOCD, which flashes it; None: it cannot be flashed.
     """
 
@@ -127,7 +195,27 @@ class Board(BoardPart):
     uart: Annotated[AnyUart, Field(discriminator="driver")]
     boot: Literal["rp2040"] | None = None
     simulators: Simulators
+    store: StoreRegion | None = None
     pyocd: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+
+    @property
+    def program(self) -> Region:
+        """The flash that the program may have: what comes before the store."""
+        if self.store is None:
+            return self.flash
+        return Region(address=self.flash.address, bytes=self.store.address - self.flash.address)
+
+    @model_validator(mode="after")
+    def _check_store(self) -> Self:
+        store, flash = self.store, self.flash
+        if store is not None and (store.end != flash.end or store.address <= flash.address):
+            raise impossible(
+                f"the store (0x{store.address:08x} to 0x{store.end - 1:08x}) is not the end of "
+                f"flash (0x{flash.address:08x} to 0x{flash.end - 1:08x})",
+                "let it end where flash does; what comes before it is for the program",
+                "store.address",
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_core(self) -> Self:

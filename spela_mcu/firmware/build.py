@@ -150,7 +150,7 @@ class _Job:
         self.root = project.path
         self.out = out
         self.elf = out / f"{project.name}.elf"
-        folders = include_directories(project.backbone_parts)
+        folders = include_directories(project.backbone_parts, inference_only=project.inference_only)
         self.sources = sorted(
             path.relative_to(self.root)
             for folder in folders

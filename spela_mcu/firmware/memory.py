@@ -14,11 +14,13 @@ import numpy as np
 from spela_mcu.cores import CORES, CodeSize, CompilerName
 from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.boot import boot_bytes
+from spela_mcu.firmware.store import StorePlan, plan_store
 from spela_mcu.firmware.toolchain import CompilerChoice, Optimization
 from spela_mcu.fixed_point.arena import arena_bytes, buffer_bytes, pending_bytes
 from spela_mcu.fixed_point.layout import rounded_up
 from spela_mcu.fixed_point.plan import FixedPointPlan
-from spela_mcu.fixed_point.structures import table_bytes
+from spela_mcu.fixed_point.structures import LAYER_BYTES, MODEL_BYTES, table_bytes
+from spela_mcu.store.payload import payload_bytes
 
 FAULT_STACK_BYTES = 256
 """Bytes of stack kept for reporting a fault that strikes at its deepest point (firmware/ports)."""
@@ -80,6 +82,11 @@ INT16_CODE_BYTES: dict[Optimization, int] = {
 }  # fmt: skip
 """Added by int16 weights, by any compiler on any core; tests/measure_code.py prints it as well."""
 
+STORE_CODE_BYTES: dict[Optimization, int] = {
+    "O0": 6000, "O1": 4000, "O2": 4000, "O3": 6000, "Os": 3500,
+}  # fmt: skip
+"""Added by a store and its driver, by any compiler on any core; measured alike."""
+
 BACKBONE_CODE_BYTES: dict[str, dict[Optimization, int]] = {
     "front": {"O0": 6300, "O1": 4100, "O2": 4100, "O3": 5700, "Os": 3000},
     "convolution": {"O0": 4000, "O1": 2800, "O2": 3000, "O3": 5800, "Os": 2600},
@@ -90,6 +97,9 @@ BACKBONE_CODE_BYTES: dict[str, dict[Optimization, int]] = {
 }
 """Added by a backbone: for any, and for each part of its runtime that it needs; by any compiler on
 any core; measured alike."""
+
+STATE_STACK_BYTES = 384
+"""Added if there is a learned state, for saving, loading and exporting it."""
 
 BACKBONE_STACK_BYTES = 640
 """Added if there is a backbone."""
@@ -105,8 +115,15 @@ PORT_BYTES = {"nrf52_uarte": 4}
 """RAM of the drivers that use any: DMA buffers."""
 
 APPLICATION_STATE_BYTES = 308
-"""Bytes of application_t beyond arena and frame buffer: reader, writer, pointer to the network,
-last request."""
+"""Bytes of application_t whatever the model: reader, writer, pointer to the network, last
+request."""
+
+STORE_STATE_BYTES = 136
+"""Added if states are kept in flash: two stores, an import's CRC, and what a start found."""
+
+CLASS_FIGURE_BYTES, NAME_BYTES = 24, 12
+LAYER_SETTING_BYTES, KEPT_BYTES = 8, 12
+"""Of kept_t in firmware/application/application.h: of a class, of a layer, of the rest."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +137,8 @@ class NetworkMemory:
         pending_bytes: RAM: the part that keeps updates until they are applied.
         table_bytes: flash: embeddings, initial weights, parameters; a backbone's weights.
         has_int16_weights: whether weights are int16, whose kernels are longer than those of int8.
+        classes, layers: their numbers.
+        state_bytes: the learned state in flash, at most.
         backbone_parts: of the runtime, that a backbone needs; empty without one.
     """
 
@@ -129,6 +148,9 @@ class NetworkMemory:
     pending_bytes: int
     table_bytes: int
     has_int16_weights: bool
+    classes: int
+    layers: int
+    state_bytes: int
     backbone_parts: tuple[str, ...] = ()
 
 
@@ -140,6 +162,7 @@ class MemoryPlan:
         code: upper bound, a chip's own boot included.
         tables, weights, buffers, pending, stack: exact.
         application: exact, including the port's driver.
+        store: where the board keeps states; None: nowhere.
     """
 
     board: Board
@@ -150,6 +173,7 @@ class MemoryPlan:
     pending: int
     application: int
     stack: int
+    store: StorePlan | None
 
     @property
     def flash(self) -> int:
@@ -164,7 +188,7 @@ class MemoryPlan:
     @property
     def flash_lacking(self) -> int:
         """Bytes of flash by which the project is too large; 0 if it fits."""
-        return max(self.flash - self.board.flash.bytes, 0)
+        return max(self.flash - self.board.program.bytes, 0)
 
     @property
     def ram_lacking(self) -> int:
@@ -194,6 +218,9 @@ def network_memory(
         pending_bytes=pending_bytes(plan, inference_only=inference_only),
         table_bytes=table_bytes(plan, weights_in_flash=weights_in_flash),
         has_int16_weights=plan.weight_type is np.int16,
+        classes=plan.classes,
+        layers=len(plan.layers),
+        state_bytes=payload_bytes(plan),
         backbone_parts=() if plan.front is None else plan.front.parts,
     )
 
@@ -218,13 +245,22 @@ def plan_memory(
     sums_updates = network.pending_bytes > 0
     names: tuple[CompilerName, ...] = ("gcc", "zig") if compiler == "auto" else (compiler,)
     bounds = CODE_BYTES[CORES[board.core].code_size]
-    whole = application_bytes(network.arena_bytes, network.inputs)
+    kept = kept_bytes(network.classes, network.layers)
+    store = None if inference_only else plan_store(board, network.state_bytes, kept)
+    whole = application_bytes(
+        network.arena_bytes,
+        network.inputs,
+        kept,
+        network.layers,
+        store_state_bytes(board, store),
+    )
     return MemoryPlan(
         board=board,
         code=boot_bytes(board)
         + max(bounds[name][optimization][inference_only] for name in names)
         + (BATCH_CODE_BYTES[optimization] if sums_updates else 0)
         + (INT16_CODE_BYTES[optimization] if network.has_int16_weights else 0)
+        + (STORE_CODE_BYTES[optimization] if store is not None else 0)
         + backbone_code_bytes(network.backbone_parts, optimization),
         tables=network.table_bytes,
         weights=network.arena_bytes - network.buffer_bytes - network.pending_bytes,
@@ -232,8 +268,12 @@ def plan_memory(
         pending=network.pending_bytes,
         application=whole - network.arena_bytes + PORT_BYTES.get(board.uart.driver, 0),
         stack=stack_bytes(
-            board, sums_updates=sums_updates, has_backbone=bool(network.backbone_parts)
+            board,
+            learns=not inference_only,
+            sums_updates=sums_updates,
+            has_backbone=bool(network.backbone_parts),
         ),
+        store=store,
     )
 
 
@@ -243,19 +283,43 @@ def backbone_code_bytes(parts: Sequence[str], optimization: Optimization) -> int
     return sum(BACKBONE_CODE_BYTES[part][optimization] for part in needed)
 
 
-def stack_bytes(board: Board, *, sums_updates: bool, has_backbone: bool = False) -> int:
+def stack_bytes(
+    board: Board, *, learns: bool, sums_updates: bool, has_backbone: bool = False
+) -> int:
     """What the linker script reserves for the stack."""
     return (
         STACK_BYTES
+        + (STATE_STACK_BYTES if learns else 0)
         + (VECTOR_STACK_BYTES if board.mve else 0)
         + (BATCH_STACK_BYTES if sums_updates else 0)
         + (BACKBONE_STACK_BYTES if has_backbone else 0)
     )
 
 
-def application_bytes(arena_bytes: int, inputs: int) -> int:
-    """Size of the application's data, arena included: sizeof(application_t) on the chip."""
+def kept_bytes(classes: int, layers: int) -> int:
+    """Size of what the application keeps beside the network's state: sizeof(kept_t)."""
+    of_classes = classes * (CLASS_FIGURE_BYTES + NAME_BYTES)
+    return rounded_up(of_classes + layers * LAYER_SETTING_BYTES + KEPT_BYTES, 8)
+
+
+def store_state_bytes(board: Board, store: StorePlan | None) -> int:
+    """RAM of the application's two stores, with a buffer of a unit each."""
+    if store is None or board.store is None:
+        return 0
+    return STORE_STATE_BYTES + 2 * board.store.unit_bytes
+
+
+def application_bytes(arena_bytes: int, inputs: int, kept: int, layers: int, stores: int) -> int:
+    """Size of the application's data, arena included: sizeof(application_t) on the chip.
+
+    Args:
+        arena_bytes: of the network.
+        inputs: values of a sample.
+        kept: see `kept_bytes`.
+        layers: their number.
+        stores: see `store_state_bytes`.
+    """
     frame = max(inputs, REQUEST_DATA_BYTES_MIN) + FRAME_HEAD_BYTES
-    return rounded_up(
-        rounded_up(arena_bytes, 4) + rounded_up(frame, 4) + APPLICATION_STATE_BYTES, 8
-    )
+    model = MODEL_BYTES + layers * LAYER_BYTES
+    own = model + APPLICATION_STATE_BYTES + stores
+    return rounded_up(rounded_up(arena_bytes, 8) + kept + rounded_up(frame, 4) + own, 8)

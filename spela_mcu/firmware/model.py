@@ -25,6 +25,7 @@ from spela_mcu.fixed_point.structures import (
     model_structure,
     table_bytes,
 )
+from spela_mcu.store.payload import payload_bytes
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class ModelSource:
         class_names: one per class.
         digest: CRC-32 of all tables and parameters.
         infer_macs: multiply-accumulates of an inference at the last exit.
+        state_bytes: the network's learned state in flash, at most.
     """
 
     name: str
@@ -66,6 +68,7 @@ class ModelSource:
     selftest_bytes: int
     digest: int
     infer_macs: int
+    state_bytes: int
 
     @property
     def files(self) -> dict[str, str]:
@@ -203,6 +206,7 @@ def model_source(
         selftest_bytes=view.selftest.vector_bytes,
         digest=digest,
         infer_macs=plan.infer_macs,
+        state_bytes=payload_bytes(plan),
     )
 
 

@@ -57,7 +57,7 @@ def check_fit(preflight: Preflight, board: Board) -> MemoryPlan:
     lacking = [
         f"{kind} by {bytes_lacking} bytes (needs {need}, has {region.bytes})"
         for kind, bytes_lacking, need, region in (
-            ("flash", memory.flash_lacking, memory.flash, board.flash),
+            ("flash", memory.flash_lacking, memory.flash, board.program),
             ("RAM", memory.ram_lacking, memory.ram, board.ram),
         )
         if bytes_lacking

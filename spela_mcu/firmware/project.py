@@ -13,8 +13,14 @@ from numpy.typing import NDArray
 from spela_mcu import __version__
 from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.manifest import GENERATOR, MANIFEST, Manifest, ModelFacts
-from spela_mcu.firmware.memory import application_bytes, stack_bytes
+from spela_mcu.firmware.memory import (
+    application_bytes,
+    kept_bytes,
+    stack_bytes,
+    store_state_bytes,
+)
 from spela_mcu.firmware.model import ModelSource
+from spela_mcu.firmware.store import StorePlan, plan_store
 from spela_mcu.firmware.templates import render
 from spela_mcu.firmware.toolchain import Optimization, core_flags
 from spela_mcu.resources import licence, resource_directory
@@ -103,13 +109,28 @@ class _View:
 
     @property
     def application_bytes(self) -> int:
-        return application_bytes(self.model.arena_bytes, self.model.inputs)
+        model = self.model
+        return application_bytes(
+            model.arena_bytes,
+            model.inputs,
+            kept_bytes(model.classes, model.layers),
+            model.layers,
+            store_state_bytes(self.board, self.store),
+        )
+
+    @property
+    def store(self) -> StorePlan | None:
+        model = self.model
+        if self.inference_only:
+            return None
+        return plan_store(self.board, model.state_bytes, kept_bytes(model.classes, model.layers))
 
     @property
     def stack_bytes(self) -> int:
         sums_updates = self.model.batch > 1 and not self.inference_only
         return stack_bytes(
             self.board,
+            learns=not self.inference_only,
             sums_updates=sums_updates,
             has_backbone=bool(self.model.backbone_parts),
         )
@@ -143,15 +164,19 @@ class _View:
         return " ".join(core_flags("gcc", self.board))
 
 
-def include_directories(backbone_parts: Sequence[str] = ()) -> tuple[str, ...]:
+def include_directories(
+    backbone_parts: Sequence[str] = (), *, inference_only: bool
+) -> tuple[str, ...]:
     """The directories of a project that hold C.
 
     Args:
         backbone_parts: see `runtime_defines`.
+        inference_only: nothing is learned, and so nothing is kept in flash.
     """
     return (
         "model",
         "spela",
+        *(() if inference_only else ("store",)),
         *((BACKBONE_DIRECTORY,) if backbone_parts else ()),
         "application",
         "port",
@@ -199,6 +224,10 @@ def generate_project(
     """
     files = {f"model/{file}": text for file, text in model.files.items()}
     files |= _copied(board, _folders(model, inference_only=inference_only))
+    if not inference_only:
+        kept = kept_bytes(model.classes, model.layers)
+        has_store = plan_store(board, model.state_bytes, kept) is not None
+        files["port/flash.c"] = _flash_driver(board if has_store else None)
     files[LICENCE] = licence()
     if samples is not None:
         files[SAMPLES] = samples_text(*samples)
@@ -235,10 +264,7 @@ def content_digest(text: str) -> str:
 
 
 def _folders(model: ModelSource, *, inference_only: bool) -> tuple[str, ...]:
-    """What a project gets of firmware/.
-
-    The store, and a driver for it, are in no firmware that does not compile them itself.
-    """
+    """What a project gets of firmware/."""
     store = () if inference_only else ("store", "store/drivers")
     backbone = (BACKBONE_DIRECTORY,) if model.backbone_parts else ()
     return ("spela", *store, *backbone, "application")
@@ -261,6 +287,13 @@ def _copied(board: Board, folders: tuple[str, ...]) -> dict[str, str]:
     for target, name in ports.items():
         files[f"port/{target}"] = Path(firmware / "ports" / name).read_text(encoding="utf-8")
     return files
+
+
+def _flash_driver(board: Board | None) -> str:
+    """The driver of a board's store; for None, of no flash at all."""
+    name = "none" if board is None or board.store is None else board.store.driver
+    file = resource_directory("firmware") / "store" / "drivers" / f"flash_{name}.c"
+    return file.read_text(encoding="utf-8")
 
 
 def _manifest(view: _View, files: dict[str, str]) -> str:

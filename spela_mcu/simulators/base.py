@@ -121,6 +121,11 @@ class Machine(ABC):
         finally:
             self.stop_counting()
 
+    def read_store(self) -> bytes:
+        """What the board keeps in flash; empty if it has no store."""
+        store = self.build.project.board.store
+        return b"" if store is None else self.read_memory(store.address, store.bytes)
+
     def stack_high_water_bytes(self) -> int:
         """The most bytes of stack that were in use at any time since the start."""
         bottom, top = self.stack_region()
@@ -190,16 +195,22 @@ class Simulator(ABC):
                 f"another board with a {board.core}: {', '.join(others) or 'there is none'}",
             )
 
-    def start(self, build: Build) -> Machine:
+    def start(self, build: Build, flash: bytes | None = None) -> Machine:
         """Loads a build and runs it until it waits for its first byte.
+
+        Args:
+            build: what the board runs.
+            flash: the content of the board's store, if it has one; None: it is erased.
 
         Raises:
             UserError: it is not installed, or does not know the board.
             SimulationError: the firmware does not get that far.
         """
         self.check(build.project.board)
-        return self._start(build)
+        store = build.project.board.store
+        erased = b"" if store is None else b"\xff" * store.bytes
+        return self._start(build, erased if flash is None else flash)
 
     @abstractmethod
-    def _start(self, build: Build) -> Machine:
+    def _start(self, build: Build, flash: bytes) -> Machine:
         """See `start`; the simulator is installed and knows the board."""

@@ -40,8 +40,8 @@ class QemuSimulator(Simulator):
         """See `Simulator`."""
         return qemu_version(qemu_program())
 
-    def _start(self, build: Build) -> QemuMachine:
-        machine = QemuMachine(build)
+    def _start(self, build: Build, flash: bytes) -> QemuMachine:
+        machine = QemuMachine(build, flash)
         try:
             machine.boot()
         except BaseException:
@@ -53,7 +53,7 @@ class QemuSimulator(Simulator):
 class QemuMachine(StreamMachine):
     """One board in one QEMU."""
 
-    def __init__(self, build: Build) -> None:
+    def __init__(self, build: Build, flash: bytes) -> None:
         super().__init__(build)
         known = build.project.board.simulators.qemu
         assert known is not None  # `Simulator.check` has made sure
@@ -64,7 +64,9 @@ class QemuMachine(StreamMachine):
         except CountingError as error:
             self._counts = error  # only a machine that is to count needs to know
         counts = None if isinstance(self._counts, CountingError) else self._counts
-        self._process = QemuProcess(known.machine, build.elf, counts)
+        store = build.project.board.store
+        images = {} if store is None else {store.address: flash}
+        self._process = QemuProcess(known.machine, build.elf, counts, images)
         self._uart = self._process.uart
         self._gdb = GdbTarget(self._process.stub)
         self._sent_early = bytearray()  # sent by the firmware before a stop that was waited for

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -67,18 +68,26 @@ class QemuProcess:
         machine: what -M calls the board.
         elf: the firmware.
         counts: what the plugin counts into; None: no plugin.
+        images: what lies in memory beside the firmware, by address.
 
     Attributes:
         uart: the other end of the board's serial line.
         stub: the other end of GDB's protocol.
     """
 
-    def __init__(self, machine: str, elf: Path, counts: InstructionCounts | None) -> None:
+    def __init__(
+        self,
+        machine: str,
+        elf: Path,
+        counts: InstructionCounts | None,
+        images: Mapping[int, bytes],
+    ) -> None:
         program = qemu_program()
         self.uart, uart = socket.socketpair()
         self.stub, stub = socket.socketpair()
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `_end`
         inherited = [uart.fileno(), stub.fileno()]
+        loaded: list[IO[bytes]] = []
         options = [
             *("-M", machine, "-kernel", str(elf)),
             *("-display", "none", "-monitor", "none", "-nic", "none"),
@@ -95,6 +104,14 @@ class QemuProcess:
             }
             options += ["-plugin", plugin_option(counting_plugin(program), **arguments)]
             inherited.append(counts.fileno())
+        for address, image in images.items():
+            flash = tempfile.TemporaryFile()  # noqa: SIM115 - closed once QEMU has started
+            flash.write(image)
+            flash.seek(0)
+            loaded.append(flash)
+            inherited.append(flash.fileno())
+            place = f"addr={address:#x},force-raw=on"
+            options += ["-device", f"loader,file=/dev/fd/{flash.fileno()},{place}"]
         with uart, stub:
             self._process = subprocess.Popen(
                 [program, *options],
@@ -103,6 +120,8 @@ class QemuProcess:
                 stderr=self._said,
                 pass_fds=inherited,
             )
+        for opened in loaded:
+            opened.close()
         # Called by `close`, or when this object is collected or the interpreter exits.
         self._end = weakref.finalize(
             self, _end, self._process, (self.uart, self.stub), self._said, counts

@@ -60,10 +60,10 @@ class RenodeSimulator(Simulator):
         program = shutil.which("renode")
         return None if program is None else _version(program)
 
-    def _start(self, build: Build) -> RenodeMachine:
+    def _start(self, build: Build, flash: bytes) -> RenodeMachine:
         program = shutil.which("renode")
         assert program is not None  # see Simulator.check
-        machine = RenodeMachine(build, shared_renode(program))
+        machine = RenodeMachine(build, shared_renode(program), flash)
         try:
             machine.boot()
         except BaseException:
@@ -91,12 +91,13 @@ class RenodeMachine(StreamMachine):
     Args:
         build: what it runs.
         renode: the process that simulates it.
+        flash: the content of its store.
 
     Raises:
         SimulationError: Renode does not take the board's description or the build.
     """
 
-    def __init__(self, build: Build, renode: RenodeProcess) -> None:
+    def __init__(self, build: Build, renode: RenodeProcess, flash: bytes) -> None:
         super().__init__(build)
         self._renode = renode
         self._name = f"{build.project.board.id}-{next(_machine_numbers)}"
@@ -104,12 +105,12 @@ class RenodeMachine(StreamMachine):
         self._entries: dict[int, str] = {}
         self._calls: list[Call] = []
         try:
-            self._set_up()
+            self._set_up(flash)
         except RenodeError as error:
             self.close()
             raise SimulationError(f"Renode refuses the board: {error}", file=build.elf) from error
 
-    def _set_up(self) -> None:
+    def _set_up(self, flash: bytes) -> None:
         board, renode = self.build.project.board, self._renode
         assert board.simulators.renode is not None  # see Simulator.check
         renode.monitor(f'mach create "{self._name}"')
@@ -117,6 +118,8 @@ class RenodeMachine(StreamMachine):
         renode.monitor(f"sysbus LoadELF {monitor_path(self.build.elf)}")
         renode.monitor(f"cpu VectorTableOffset {self._elf.by_name['port_vectors'].address:#x}")
         renode.call("open", self._name, board.simulators.renode.uart)
+        if board.store is not None:
+            renode.call("write", self._name, board.store.address, flash)
         bottom, top = self.stack_region()
         renode.call("write", self._name, bottom, bytes([STACK_PAINT]) * (top - bottom))
 

@@ -27,7 +27,8 @@ from spela_mcu.simulators.base import (
 )
 from spela_mcu.simulators.counting import call_of, entries_of
 from spela_mcu.simulators.failure import REGISTERS, failure
-from spela_mcu.simulators.unicorn_uarts import PAGE, uart_model
+from spela_mcu.simulators.unicorn_flash import MODELS, FlashModel
+from spela_mcu.simulators.unicorn_uarts import PAGE, UartModel, uart_model
 from spela_mcu.simulators.watchdog import Watchdog
 
 BOOT_TIMEOUT_S = 20.0
@@ -63,8 +64,8 @@ class UnicornSimulator(Simulator):
             return None
         return metadata.version("unicorn")
 
-    def _start(self, build: Build) -> UnicornMachine:
-        return UnicornMachine(build)
+    def _start(self, build: Build, flash: bytes) -> UnicornMachine:
+        return UnicornMachine(build, flash)
 
 
 class _Bus:
@@ -86,7 +87,7 @@ class _Bus:
 class UnicornMachine(Machine):
     """One board in Unicorn."""
 
-    def __init__(self, build: Build) -> None:
+    def __init__(self, build: Build, flash: bytes) -> None:
         # Through importlib, because Unicorn is only half typed.
         unicorn: Any = importlib.import_module("unicorn")
         arm_const: Any = importlib.import_module("unicorn.arm_const")
@@ -100,10 +101,23 @@ class UnicornMachine(Machine):
         uc.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{CORES[board.core].unicorn}"))
         read, write = unicorn.UC_PROT_READ, unicorn.UC_PROT_WRITE
         touched = unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE
-        self._map_memory(board.flash, read | unicorn.UC_PROT_EXEC, touched)
+        self._map_memory(board.program, read | unicorn.UC_PROT_EXEC, touched)
+        self._flash: FlashModel | None = None
+        if board.store is not None:
+            self._map_memory(board.store, read | write, touched)
+            uc.mem_write(board.store.address, flash)
+            self._flash = MODELS.get(board.store.driver, FlashModel)(board.store, uc.mem_write)
+            uc.hook_add(
+                unicorn.UC_HOOK_MEM_WRITE,
+                self._on_store_to_flash,
+                begin=board.store.address,
+                end=board.store.end - 1,
+            )
         self._map_memory(board.ram, read | write, touched)
         self._uart = uart_model(board, _Bus(uc))
-        for page in self._uart.pages:
+        flash_registers = () if self._flash is None else self._flash.registers
+        flash_pages = {start // PAGE * PAGE for start, _ in flash_registers}
+        for page in sorted({*self._uart.pages, *flash_pages}):
             self._map_registers(page)
         uc.hook_add(unicorn.UC_HOOK_INTR, self._on_interrupt)
         uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid_access)
@@ -132,13 +146,19 @@ class UnicornMachine(Machine):
                 self._uc.hook_add(touched, self._on_access_beside, begin=low, end=high - 1)
 
     def _map_registers(self, page: int) -> None:
-        load, store = self._uart.load, self._uart.store
+        uart, flash = self._uart, self._flash
+        has_flash = flash is not None and any(
+            start < page + PAGE and page < start + size for start, size in flash.registers
+        )
+
+        def model(address: int) -> UartModel | FlashModel:
+            return flash if has_flash and flash is not None and flash.has(address) else uart
 
         def read(uc: Any, offset: int, size: int, data: Any) -> int:  # noqa: ANN401
-            return load(page + offset)
+            return model(page + offset).load(page + offset)
 
         def write(uc: Any, offset: int, size: int, value: int, data: Any) -> None:  # noqa: ANN401
-            store(page + offset, value)
+            model(page + offset).store(page + offset, value)
 
         self._uc.mmio_map(page, PAGE, read, None, write, None)
 
@@ -175,7 +195,8 @@ class UnicornMachine(Machine):
         self._pc = self._uc.reg_read(self._arm.UC_ARM_REG_PC) & ~1
         if error is not None:
             raise self._failure(self._fault or error)
-        for reason in (self._fault, self._uart.misuse):
+        flash_misuse = None if self._flash is None else self._flash.misuse
+        for reason in (self._fault, self._uart.misuse, flash_misuse):
             if reason is not None:
                 raise self._failure(reason)
         if self._watchdog.expired:
@@ -204,6 +225,20 @@ class UnicornMachine(Machine):
     ) -> None:
         self._refuse("load from nothing" if access == MEM_READ else "store to nothing", address)
         uc.emu_stop()
+
+    def _on_store_to_flash(
+        self,
+        uc: Any,  # noqa: ANN401
+        access: int,
+        address: int,
+        size: int,
+        *rest: object,
+    ) -> None:
+        assert self._flash is not None
+        before = int.from_bytes(uc.mem_read(address, size), "little")
+        self._flash.program(address, size, before)
+        if self._flash.misuse is not None:
+            uc.emu_stop()
 
     def _refuse(self, kind: str, address: int) -> None:
         bottom = self.stack_region()[0]

@@ -17,6 +17,9 @@ from spela_mcu.fixed_point.network import HALVINGS_MAX, SCAN_INTERVAL, IntegerNe
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
 NETWORK, LAYER, WEIGHTS, PENDING = 1, 2, 3, 4
+COMPANION = 0x8005
+"""Bytes of the firmware's own that are saved and loaded with a state."""
+
 OPTIONAL = 0x8000
 """A section with this bit in its tag may be skipped by a reader that does not know it."""
 
@@ -132,6 +135,21 @@ def payload_bytes(plan: FixedPointPlan) -> int:
         if plan.batch > 1:
             total += _HEAD.size + (plan.batch - 1) * _update_bytes(layer)
     return total
+
+
+def section_bytes(content_bytes: int) -> int:
+    """Bytes of a section, its head included."""
+    return _HEAD.size + content_bytes
+
+
+def read_companion(payload: bytes) -> bytes | None:
+    """What a firmware keeps beside its network's state; None: nothing.
+
+    Raises:
+        UserError: the payload is not one.
+    """
+    parts = [part.content for part in _split(payload) if part.tag == COMPANION]
+    return parts[-1] if parts else None
 
 
 def read_payload(plan: FixedPointPlan, payload: bytes) -> LearnedState:

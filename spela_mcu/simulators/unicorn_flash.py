@@ -1,0 +1,141 @@
+"""Flash controllers for Unicorn, which has none: as strict as the UARTs beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from spela_mcu.firmware.board import StoreRegion
+
+ERASED_BYTE = 0xFF
+WORD_BYTES = 4
+
+
+class FlashModel:
+    """A store that is plain memory: it has no controller (firmware/store/drivers/flash_memory.c).
+
+    Attributes:
+        registers: pairs (address, bytes) that the controller answers at.
+        misuse: what the firmware did wrong, or None.
+    """
+
+    registers: tuple[tuple[int, int], ...] = ()
+
+    def __init__(self, region: StoreRegion, write: Callable[[int, bytes], None]) -> None:
+        self._region = region
+        self._write = write
+        self.misuse: str | None = None
+
+    def has(self, address: int) -> bool:
+        """Whether a register lies there."""
+        return any(start <= address < start + size for start, size in self.registers)
+
+    def load(self, address: int) -> int:
+        """A load of a register."""
+        raise NotImplementedError
+
+    def store(self, address: int, value: int) -> None:
+        """A store to a register."""
+        raise NotImplementedError
+
+    def program(self, address: int, size: int, before: int) -> None:
+        """The core stores to flash, where `before` is; what it must not do is misuse."""
+
+    def _check_word(self, address: int, size: int, before: int, *, is_enabled: bool) -> None:
+        if not is_enabled:
+            self.misuse = f"flash at 0x{address:08x} is written, and the controller not told so"
+        elif size != WORD_BYTES:
+            self.misuse = f"flash at 0x{address:08x} is written by {size} bytes, not a word"
+        elif before != 0xFFFFFFFF:
+            self.misuse = f"flash at 0x{address:08x} is written twice without an erase"
+
+
+class NvmcModel(FlashModel):
+    """The controller of nRF51 and nRF52."""
+
+    BASE, FICR = 0x4001E000, 0x10000000
+    READY, CONFIG, ERASE_PAGE = 0x400, 0x504, 0x508
+    WRITE, ERASE = 1, 2
+
+    registers = ((BASE, 0x1000), (FICR, 0x1000))
+
+    def __init__(self, region: StoreRegion, write: Callable[[int, bytes], None]) -> None:
+        super().__init__(region, write)
+        self._config = 0
+
+    def load(self, address: int) -> int:
+        """See `FlashModel`."""
+        if address == self.FICR + 0x10:
+            return self._region.block_bytes
+        if address == self.BASE + self.READY:
+            return 1
+        return self._config if address == self.BASE + self.CONFIG else 0
+
+    def store(self, address: int, value: int) -> None:
+        """See `FlashModel`."""
+        if address == self.BASE + self.CONFIG:
+            self._config = value
+        elif address == self.BASE + self.ERASE_PAGE:
+            if self._config != self.ERASE or not self._region.holds(value):
+                self.misuse = f"the page at 0x{value:08x} cannot be erased"
+            else:
+                self._write(value, bytes([ERASED_BYTE]) * self._region.block_bytes)
+
+    def program(self, address: int, size: int, before: int) -> None:
+        """See `FlashModel`."""
+        self._check_word(address, size, before, is_enabled=self._config == self.WRITE)
+
+
+class Stm32F4Model(FlashModel):
+    """The controller of STM32F4 with one bank (RM0090, 3)."""
+
+    BASE = 0x40023C00
+    ACR, KEYR, SR, CR = 0x00, 0x04, 0x0C, 0x10
+    KEYS = (0x45670123, 0xCDEF89AB)
+    PG, SER, STRT, LOCK = 1 << 0, 1 << 1, 1 << 16, 1 << 31
+    START = 0x08000000
+    SECTORS = (*[0x4000] * 4, 0x10000, *[0x20000] * 7)
+
+    registers = ((BASE, 0x400),)
+
+    def __init__(self, region: StoreRegion, write: Callable[[int, bytes], None]) -> None:
+        super().__init__(region, write)
+        self._acr, self._control = 0, self.LOCK
+        self._keys: tuple[int, ...] = ()
+
+    def load(self, address: int) -> int:
+        """See `FlashModel`."""
+        return {self.ACR: self._acr, self.CR: self._control}.get(address - self.BASE, 0)
+
+    def store(self, address: int, value: int) -> None:
+        """See `FlashModel`."""
+        offset = address - self.BASE
+        if offset == self.ACR:
+            self._acr = value
+        elif offset == self.KEYR:
+            self._keys = (*self._keys, value)[-2:]
+            if self._keys == self.KEYS:
+                self._control &= ~self.LOCK
+        elif offset == self.CR and not self._control & self.LOCK:
+            self._control = value & ~self.STRT
+            if value & self.STRT and value & self.SER:
+                self._erase(value >> 3 & 15)
+
+    def _erase(self, sector: int) -> None:
+        start = self.START + sum(self.SECTORS[:sector])
+        if sector >= len(self.SECTORS) or not self._region.holds(start):
+            self.misuse = f"sector {sector} does not belong to the store"
+        else:
+            self._write(start, bytes([ERASED_BYTE]) * self.SECTORS[sector])
+
+    def program(self, address: int, size: int, before: int) -> None:
+        """See `FlashModel`."""
+        is_enabled = not self._control & self.LOCK and bool(self._control & self.PG)
+        self._check_word(address, size, before, is_enabled=is_enabled)
+
+
+MODELS: dict[str, type[FlashModel]] = {
+    "memory": FlashModel,
+    "nrf_nvmc": NvmcModel,
+    "stm32f4": Stm32F4Model,
+}
+"""By the driver of a board's store."""
