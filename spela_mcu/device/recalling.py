@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from spela_mcu.device.answers import Learned
 from spela_mcu.device.device import SAME_SAMPLE, Device, Transport
-from spela_mcu.device.protocol import Learned
 from spela_mcu.fixed_point.early_exit import EarlyAnswer
 from spela_mcu.fixed_point.network import ExitAnswer
 
