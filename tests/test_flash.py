@@ -16,6 +16,7 @@ pytest.importorskip("pyocd", reason="flashing needs spela-mcu[flash]")
 from pyocd.core import exceptions, session
 from pyocd.core.helpers import ConnectHelper
 from pyocd.core.target import Target
+from pyocd.flash.eraser import FlashEraser
 from pyocd.flash.loader import FlashLoader
 from pyocd.probe.debug_probe import DebugProbe
 
@@ -173,3 +174,22 @@ def test_the_command(build, monkeypatch):
     assert report["verified"] is True
     shown = CliRunner().invoke(command, [directory])
     assert "written to stm32f407vgtx and verified" in shown.stdout
+
+
+def test_what_was_learned_is_erased_only_when_asked_for(build, monkeypatch):
+    chip, erased = Chip(monkeypatch), []
+    eraser = mock.create_autospec(FlashEraser)
+    eraser.Mode = FlashEraser.Mode
+    eraser.return_value.erase.side_effect = erased.extend
+    monkeypatch.setattr("pyocd.flash.eraser.FlashEraser", eraser)
+    flash(build)
+    assert chip.options["chip_erase"] == "sector"
+    assert not erased
+    store = build.project.board.store
+    assert not any(store.holds(address) for address in chip.memory)
+    flash(build, erase_learned=True)
+    assert erased == ["0x8080000-0x8100000"]
+    board = build.project.board.model_copy(update={"store": None})
+    bare = dataclasses.replace(build, project=dataclasses.replace(build.project, board=board))
+    with pytest.raises(UserError, match="keeps nothing"):
+        flash(bare, erase_learned=True)

@@ -35,8 +35,9 @@ class Toy:
 
 
 def own_headers(text):
-    """The headers that a file of a project without a backbone includes by a path of its own."""
-    text = re.sub(r"#ifdef SPELA_WITH_BACKBONE\n(?:#include .*\n)+#endif\n", "", text)
+    """The headers that a file includes, but those that not every project has."""
+    condition = r"#if(?:def SPELA_WITH_BACKBONE|ndef SPELA_INFERENCE_ONLY)\n"
+    text = re.sub(rf"{condition}(?:#include .*\n)+#endif\n", "", text)
     return re.findall(r'#include "([^"]+)"', text)
 
 

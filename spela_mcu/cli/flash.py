@@ -21,8 +21,18 @@ from spela_mcu.progress import progress_bars
     "--compiler", type=click.Choice(["auto", "gcc", "zig"]), default="auto", show_default=True,
     help="What to build with, if there is no build yet.",
 )  # fmt: skip
+@click.option(
+    "--erase-learned", is_flag=True,
+    help="Erase what the board has learned as well; without it, its store stays as it is.",
+)  # fmt: skip
 @json_option
-def command(directory: Path, probe: str | None, compiler: CompilerChoice, as_json: bool) -> None:
+def command(
+    directory: Path,
+    probe: str | None,
+    compiler: CompilerChoice,
+    erase_learned: bool,
+    as_json: bool,
+) -> None:
     """Write the generated project in DIRECTORY to its board through a debug probe (pyOCD).
 
     Builds it if needed, reads the flash back, and resets the board. Exits with 1 if the board
@@ -31,7 +41,7 @@ def command(directory: Path, probe: str | None, compiler: CompilerChoice, as_jso
     with stderr.status("building ..."):
         build = build_project(directory, find_compiler(compiler))
     with progress_bars() as progress:
-        flashed = flash(build, probe, progress)
+        flashed = flash(build, probe, progress, erase_learned=erase_learned)
     if as_json:
         board = build.project.board.id
         print_json({"board": board, "elf": str(build.elf), **vars(flashed), "verified": True})

@@ -41,17 +41,22 @@ def flash(
     build: Build,
     probe_id: str | None = None,
     progress: Progress = silent,
+    *,
+    erase_learned: bool = False,
 ) -> Flashed:
     """Writes a build to its board's flash, reads it back, and resets the board.
+
+    Only the sectors that it writes are erased: what the board has learned stays in its store.
 
     Args:
         build: what to write; its board names the chip.
         probe_id: part of the probe's unique id; None: the only one that is connected.
         progress: told how far the work is.
+        erase_learned: erase the store as well, so that the board starts anew.
 
     Raises:
-        UserError: pyOCD is not installed, there is no such probe or more than one, or pyOCD does
-            not know the chip.
+        UserError: the board has no store to erase, pyOCD is not installed, there is no such probe
+            or more than one, or pyOCD does not know the chip.
         FlashError: the flash cannot be written, or reads back differently.
     """
     board = build.project.board
@@ -60,16 +65,28 @@ def flash(
             f"no probe flashes the board {board.id}",
             mend="simulate it, or write the .hex file with the board's own tool",
         )
+    if erase_learned and board.store is None:
+        raise UserError(
+            f"the board {board.id} keeps nothing that it learns in flash",
+            mend="leave --erase-learned out",
+            key="--erase-learned",
+        )
     if importlib.util.find_spec("pyocd") is None:
         raise UserError("pyOCD is not installed", mend="pip install 'spela-mcu[flash]'")
     from pyocd.core.exceptions import Error, TargetSupportError
     from pyocd.core.session import Session
 
     probe = _probe(probe_id)
-    options = {"target_override": board.pyocd, "hide_programming_progress": True}
+    options = {
+        "target_override": board.pyocd,
+        "hide_programming_progress": True,
+        "chip_erase": "sector",  # whatever the user's pyocd.yaml says
+    }
     try:
         # In pyOCD, opening a session connects to the chip; leaving it lets the chip run.
         with Session(probe, options=options) as session:
+            if erase_learned:
+                _erase_store(session, build)
             written = _program(session, build, progress)
     except TargetSupportError as error:
         raise UserError(
@@ -103,6 +120,15 @@ def _probe(probe_id: str | None) -> Any:  # noqa: ANN401 - pyOCD's DebugProbe
         mend="connect the board's USB port for debugging; on Linux, `pyocd list` shows the probes "
         "that udev rules let you use",
     )
+
+
+def _erase_store(session: Any, build: Build) -> None:  # noqa: ANN401
+    from pyocd.flash.eraser import FlashEraser
+
+    store = build.project.board.store
+    assert store is not None  # `flash` has made sure
+    region = f"0x{store.address:x}-0x{store.end:x}"
+    FlashEraser(session, FlashEraser.Mode.SECTOR).erase([region])
 
 
 def _program(session: Any, build: Build, progress: Progress) -> int:  # noqa: ANN401
