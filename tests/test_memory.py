@@ -220,4 +220,4 @@ def test_generate_refuses_before_it_writes_anything(model, tmp_path):
 def test_plans_of_different_boards_share_nothing_but_the_model():
     asked = preflight(13, (17, 9), 5)
     one, other = (asked.memory(load_board(board)) for board in (SMALL, LARGE))
-    assert dataclasses.replace(one, board=other.board) == other
+    assert dataclasses.replace(one, board=other.board, store=other.store) == other

@@ -11,6 +11,7 @@ from spela_mcu.cli.console import command_line, print_json, stdout
 from spela_mcu.cli.data import data_summary, show_data, show_notices
 from spela_mcu.cli.options import json_option, model_argument, output_directory
 from spela_mcu.firmware.memory import MemoryPlan
+from spela_mcu.firmware.store import SAVES_A_DAY, wear
 
 SAMPLES = 20
 """Test samples that a project carries to be tried with."""
@@ -61,16 +62,56 @@ def command(
                 "flash_bytes_at_most": memory.flash,
                 "ram_bytes": memory.ram,
                 "bytes": {part: getattr(memory, part) for part in parts},
+                "store": store_json(memory),
                 "model_digest": f"0x{project.model.digest:08X}",
                 "data": data_summary(prepared.dataset),
             }
         )
         return
     stdout.print(memory_table(prepared.memory))
+    stdout.print(f"store: {store_text(prepared.memory)}", soft_wrap=True, markup=False)
     stdout.print(f"wrote {directory}", soft_wrap=True, markup=False)
     if prepared.drawn:
         stdout.print("note:  the network starts untrained; it knows nothing before it has learned")
     stdout.print(f"next:  {command_line('build', directory)}", soft_wrap=True, markup=False)
+
+
+def store_text(memory: MemoryPlan) -> str:
+    """Where learned states are kept, how long a save takes, and how long flash endures it."""
+    plan = memory.store
+    if plan is None or memory.board.store is None:
+        return "none: what is learned is lost with power"
+    kept = "the saved state" if len(plan.slots) == 1 else "the saved state and a checkpoint"
+    said = f"{kept}, from 0x{memory.board.store.address:08x}; {plan.state_bytes:,} bytes each"
+    costs = wear(memory.board, plan)
+    if costs is None:
+        return said
+    return (
+        f"{said}; a save takes {costs.save.typical:.2g} s, {costs.save.longest:.2g} s at most; "
+        f"{costs.saves:,} saves, {SAVES_A_DAY} a day for {costs.years:.1f} years"
+    )
+
+
+def store_json(memory: MemoryPlan) -> dict[str, object] | None:
+    """As `store_text`, for --json; None: nothing is kept."""
+    plan = memory.store
+    if plan is None or memory.board.store is None:
+        return None
+    costs = wear(memory.board, plan)
+    return {
+        "address": memory.board.store.address,
+        "state_bytes": plan.state_bytes,
+        "slot_bytes": plan.slots[0][0].bytes,
+        "checkpoint": len(plan.slots) > 1,
+        "wear": None
+        if costs is None
+        else {
+            "save_seconds": costs.save.typical,
+            "save_seconds_at_most": costs.save.longest,
+            "saves": costs.saves,
+            "years_at_four_a_day": round(costs.years, 1),
+        },
+    }
 
 
 def memory_table(memory: MemoryPlan) -> Table:

@@ -8,6 +8,10 @@ from spela_mcu.firmware.board import Board, Region
 from spela_mcu.fixed_point.layout import rounded_up
 from spela_mcu.store.payload import section_bytes
 from spela_mcu.store.slots import overhead_bytes
+from spela_mcu.store.wear import PARTS, Duration, save_time, saves_endured, years_endured
+
+SAVES_A_DAY = 4
+"""At which a lifetime is told."""
 
 STATES = ("saved", "checkpoint")
 
@@ -23,6 +27,32 @@ class StorePlan:
 
     state_bytes: int
     slots: tuple[tuple[Region, Region], ...]
+
+
+@dataclass(frozen=True)
+class Wear:
+    """What a state in flash costs, by the maker's figures.
+
+    Attributes:
+        save: the flash's time for one save.
+        saves: how many each of the two states endures.
+        years: at SAVES_A_DAY.
+    """
+
+    save: Duration
+    saves: int
+    years: float
+
+
+def wear(board: Board, plan: StorePlan) -> Wear | None:
+    """What states cost on a board; None: its flash does not wear out."""
+    store = board.store
+    if store is None or store.part is None:
+        return None
+    part = PARTS[store.part]
+    blocks = [store.block_bytes] * (plan.slots[0][0].bytes // store.block_bytes)
+    save = save_time(part, blocks, plan.state_bytes)
+    return Wear(save, saves_endured(part), years_endured(part, SAVES_A_DAY))
 
 
 def plan_store(board: Board, network_state_bytes: int, kept_bytes: int) -> StorePlan | None:
