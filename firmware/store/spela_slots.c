@@ -61,7 +61,7 @@ bool spela_is_newer(uint32_t a, uint32_t b) {
 
 /* ------------------------------------------------------------------------- streams */
 
-static spela_stream_t payload_stream(const spela_store_t *store, uint32_t slot, uint32_t bytes) {
+spela_stream_t spela_slot_open(const spela_store_t *store, uint32_t slot, uint32_t bytes) {
     const spela_stream_t stream = {
         store,  store->slots[slot].address + spela_slot_overhead(store->unit_bytes),
         0U,     bytes,
@@ -129,14 +129,10 @@ void spela_stream_take(spela_stream_t *stream, void *data, uint32_t count) {
     stream->crc = spela_crc_bytes(stream->crc, data, count);
 }
 
-spela_stream_t spela_slot_open(const spela_store_t *store, uint32_t slot, uint32_t bytes) {
-    return payload_stream(store, slot, bytes);
-}
-
 /** Whether the payload can be read and has this CRC. */
 static bool payload_is_whole(const spela_store_t *store, uint32_t slot, uint32_t bytes,
                              uint32_t crc) {
-    spela_stream_t stream = payload_stream(store, slot, bytes);
+    spela_stream_t stream = spela_slot_open(store, slot, bytes);
     uint8_t taken[16] = {0U};
     while (stream.bytes != 0U && !stream.failed) {
         spela_stream_take(&stream, taken,
@@ -157,11 +153,11 @@ static bool seal_is_begun(const spela_store_t *store, uint32_t slot, uint32_t se
                           store->unit_bytes)) {
         return true;
     }
-    uint32_t all = ERASED;
+    uint32_t common = ERASED;
     for (uint32_t i = 0U; i < store->unit_bytes / 4U; i++) {
-        all &= store->buffer[i];
+        common &= store->buffer[i];
     }
-    return all != ERASED;
+    return common != ERASED;
 }
 
 static bool program_seal(const spela_store_t *store, uint32_t slot, uint32_t seal) {
@@ -238,7 +234,7 @@ spela_slot_view_t spela_slot_view(const spela_store_t *store, uint32_t slot) {
 /* --------------------------------------------------------------------------- writing */
 
 spela_stream_t spela_slot_begin(const spela_store_t *store, uint32_t slot) {
-    spela_stream_t stream = payload_stream(store, slot, 0U);
+    spela_stream_t stream = spela_slot_open(store, slot, 0U);
     /* Even if it reads as erased: after a cut that does not mean that it is. */
     stream.failed = !spela_flash_erase(store, store->slots[slot].address, store->slots[slot].bytes);
     return stream;
