@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from spela_mcu.reference.network import FloatNetwork
     from spela_mcu.simulators.choice import find_simulator
     from spela_mcu.spec.load import load_spec
+    from spela_mcu.store.export import export_state, import_state
 
 __version__ = "0.1.0"
 
@@ -32,7 +33,9 @@ _HOMES = {
     "Overrides": "pipeline",
     "Prepared": "pipeline",
     "UserError": "errors",
+    "export_state": "store.export",
     "find_simulator": "simulators.choice",
+    "import_state": "store.export",
     "load_dataset": "data.load",
     "load_spec": "spec.load",
     "prepare": "pipeline",
@@ -49,7 +52,9 @@ __all__ = [
     "Prepared",
     "UserError",
     "__version__",
+    "export_state",
     "find_simulator",
+    "import_state",
     "load_dataset",
     "load_spec",
     "prepare",

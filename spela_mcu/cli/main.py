@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, str]] = {
     "generate": "Write the C project of a model, if it fits the board.",
     "build": "Compile a generated project: ELF, hex, bin and sizes.",
     "flash": "Write a built project to its board, through a debug probe.",
+    "device": "Talk to a device: teach it, save and compare what it learned.",
     "simulate": "Run a built project on a simulated board.",
     "verify": "Prove device and integer reference equal, bit for bit.",
     "bench": "Measure instructions, memory and estimated time on a core.",

@@ -119,6 +119,7 @@ class QemuProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=self._said,
                 pass_fds=inherited,
+                process_group=0,  # Ctrl-C is for this program, which may go on
             )
         for opened in loaded:
             opened.close()

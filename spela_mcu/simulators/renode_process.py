@@ -64,6 +64,7 @@ class RenodeProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self._directory,
+                process_group=0,  # Ctrl-C is for this program, which may go on
                 env=os.environ
                 | {"TMPDIR": directory, "TMP": directory, "TEMP": directory}
                 | {"SPELA_MCU_PORT": str(server.getsockname()[1]), "SPELA_MCU_TOKEN": token},

@@ -148,7 +148,7 @@ def read_companion(payload: bytes) -> bytes | None:
     Raises:
         UserError: the payload is not one.
     """
-    parts = [part.content for part in _split(payload) if part.tag == COMPANION]
+    parts = [part.content for part in split_sections(payload) if part.tag == COMPANION]
     return parts[-1] if parts else None
 
 
@@ -159,7 +159,7 @@ def read_payload(plan: FixedPointPlan, payload: bytes) -> LearnedState:
         UserError: the payload is not one of this plan's networks in this format, or has values
             that a network cannot have.
     """
-    sections = [part for part in _split(payload) if not part.tag & OPTIONAL]
+    sections = [part for part in split_sections(payload) if not part.tag & OPTIONAL]
     found = iter(sections)
     dither_state, *counters = _NETWORK.unpack(_next(found, NETWORK, 0, _NETWORK.size))
     layers = tuple(_read_layer(plan, index, found) for index in range(len(plan.layers)))
@@ -168,7 +168,12 @@ def read_payload(plan: FixedPointPlan, payload: bytes) -> LearnedState:
     return LearnedState(dither_state, Counters(*counters), layers)
 
 
-def _split(payload: bytes) -> Iterator[Section]:
+def split_sections(payload: bytes) -> Iterator[Section]:
+    """The sections of a payload, in their order.
+
+    Raises:
+        UserError: it ends within one.
+    """
     at = 0
     while at < len(payload):
         if len(payload) - at < _HEAD.size:
