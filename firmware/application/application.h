@@ -40,15 +40,15 @@ typedef struct {
 
 /** What is kept beside the network's own state; it is saved with it, as it lies here. */
 typedef struct {
-    class_figures_t classes[APPLICATION_CLASSES];
-    layer_settings_t layers[APPLICATION_LAYERS];
+    class_figures_t classes[APPLICATION_CLASS_COUNT];
+    layer_settings_t layers[APPLICATION_LAYER_COUNT];
     uint32_t unknown;    /**< samples answered as unknown */
     uint16_t baseline;   /**< of the guard */
     uint16_t since_look; /**< samples learned since the guard last looked */
     uint16_t times_back; /**< that the guard went back */
     uint8_t is_frozen;
     uint8_t reserved;
-    uint8_t names[APPLICATION_CLASSES][NAME_BYTES];
+    uint8_t names[APPLICATION_CLASS_COUNT][NAME_BYTES];
 } kept_t;
 
 /** States in flash. */
@@ -63,7 +63,7 @@ struct application {
     kept_t kept;
     uint8_t frame[APPLICATION_FRAME_BYTES] __attribute__((aligned(4)));
     spela_model_t model; /**< as generated, but that its layers are these */
-    spela_layer_t layers[APPLICATION_LAYERS];
+    spela_layer_t layers[APPLICATION_LAYER_COUNT];
     spela_t *network; /**< NULL if spela_init refused */
     frame_reader_t reader;
     frame_writer_t writer;

@@ -158,7 +158,7 @@ static void answer_state(application_t *device, const request_t *request) {
     }
     const uint32_t offset = word_at(request->data);
     const uint32_t length = word_at(&request->data[4]);
-    if (request->argument >= APPLICATION_LAYERS) {
+    if (request->argument >= APPLICATION_LAYER_COUNT) {
         answer_status(device, request, (uint32_t)SPELA_ERROR_ARGUMENT);
         return;
     }

@@ -16,7 +16,7 @@ void settings_reset(application_t *device) {
         kept[i] = 0U;
     }
     device->kept.baseline = NO_BASELINE;
-    for (uint32_t i = 0U; i < APPLICATION_LAYERS; i++) {
+    for (uint32_t i = 0U; i < APPLICATION_LAYER_COUNT; i++) {
         const spela_layer_t *const layer = &APPLICATION_MODEL.layers[i];
         const layer_settings_t settings = {layer->learner.rate_mantissa, layer->learner.rate_shift,
                                            layer->exit.exit_margin, layer->exit.reject_cosine};
@@ -26,7 +26,7 @@ void settings_reset(application_t *device) {
 }
 
 void settings_apply(application_t *device) {
-    for (uint32_t i = 0U; i < APPLICATION_LAYERS; i++) {
+    for (uint32_t i = 0U; i < APPLICATION_LAYER_COUNT; i++) {
         const layer_settings_t *const settings = &device->kept.layers[i];
         spela_layer_t *const layer = &device->layers[i];
         layer->learner.rate_mantissa = settings->rate_mantissa;
@@ -37,7 +37,7 @@ void settings_apply(application_t *device) {
 }
 
 static uint32_t set_name(application_t *device, const request_t *request) {
-    if (request->argument >= APPLICATION_CLASSES) {
+    if (request->argument >= APPLICATION_CLASS_COUNT) {
         return (uint32_t)SPELA_ERROR_ARGUMENT;
     }
     if (request->data_bytes > NAME_BYTES) {
@@ -93,7 +93,7 @@ static uint32_t set_thresholds(application_t *device, const request_t *request,
 }
 
 static uint32_t set_layer(application_t *device, const request_t *request) {
-    if (request->argument >= APPLICATION_LAYERS) {
+    if (request->argument >= APPLICATION_LAYER_COUNT) {
         return (uint32_t)SPELA_ERROR_ARGUMENT;
     }
     if (request->data_bytes != 0U && request->data_bytes != PAIR_BYTES) {
@@ -159,7 +159,7 @@ static uint32_t saturated(const application_t *device, uint32_t index,
 
 /** Layers that had nothing to learn from a sample. */
 static uint32_t skipped(const spela_counters_t *counters) {
-    const uint64_t passed = (uint64_t)counters->samples * APPLICATION_LAYERS;
+    const uint64_t passed = (uint64_t)counters->samples * APPLICATION_LAYER_COUNT;
     const uint64_t rest = passed > counters->layer_updates ? passed - counters->layer_updates : 0U;
     return rest > UINT32_MAX ? UINT32_MAX : (uint32_t)rest;
 }
@@ -175,14 +175,14 @@ void answer_statistics(application_t *device, const request_t *request) {
     frame_write_u32(writer, counters.halvings);
     frame_write_u32(writer, counters.silent);
     frame_write_u32(writer, device->kept.unknown);
-    for (uint32_t i = 0U; i < APPLICATION_LAYERS; i++) {
+    for (uint32_t i = 0U; i < APPLICATION_LAYER_COUNT; i++) {
         spela_layer_view_t view;
         (void)spela_view(device->network, (uint16_t)i, &view);
         frame_write_u32(writer, saturated(device, i, &view));
         frame_write_u32(writer, view.halvings);
         frame_write_u32(writer, view.pending);
     }
-    for (uint32_t c = 0U; c < APPLICATION_CLASSES; c++) {
+    for (uint32_t c = 0U; c < APPLICATION_CLASS_COUNT; c++) {
         const class_figures_t *const figures = &device->kept.classes[c];
         frame_write_u32(writer, (uint32_t)(uint64_t)figures->margins);
         frame_write_u32(writer, (uint32_t)((uint64_t)figures->margins >> 32));

@@ -19,7 +19,7 @@ uint32_t state_reset(application_t *device) {
 
 static void start_network(application_t *device) {
     device->model = APPLICATION_MODEL;
-    for (uint32_t i = 0U; i < APPLICATION_LAYERS; i++) {
+    for (uint32_t i = 0U; i < APPLICATION_LAYER_COUNT; i++) {
         device->layers[i] = APPLICATION_MODEL.layers[i];
     }
     device->model.layers = device->layers;
