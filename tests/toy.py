@@ -36,7 +36,7 @@ class Toy:
 
 def own_headers(text):
     """The headers that a file includes, but those that not every project has."""
-    condition = r"#if(?:def SPELA_WITH_BACKBONE|ndef SPELA_INFERENCE_ONLY)\n"
+    condition = r"#if(?:def SPELA_WITH_(?:BACKBONE|CONVOLUTION)|ndef SPELA_INFERENCE_ONLY)\n"
     text = re.sub(rf"{condition}(?:#include .*\n)+#endif\n", "", text)
     return re.findall(r'#include "([^"]+)"', text)
 
