@@ -201,6 +201,7 @@ def _project(
         weights="int8",
         batch=1,
         backbone_parts=(),
+        has_convolutions=False,
         files={},
     )
 

@@ -80,7 +80,7 @@ static void write_result(application_t *device, const spela_result_t *result) {
 }
 
 static void answer_infer(application_t *device, const request_t *request) {
-    const uint16_t exits = APPLICATION_MODEL.layer_count;
+    const uint16_t exits = spela_exits(&APPLICATION_MODEL);
     const uint16_t classes = APPLICATION_MODEL.classes;
     uint32_t bytes = request->data_bytes;
     for (uint16_t exit = 0U; exit < exits; exit++) {

@@ -9,6 +9,10 @@
 #define SPELA_LAST       UINT32_C(0xFFFFFFFF) /**< exit: the model's last */
 #define SPELA_EARLY UINT32_C(0xFFFFFFFE) /**< exit: the first that is sure enough, or the last */
 
+uint16_t spela_exits(const spela_model_t *model) {
+    return (uint16_t)(spela_exit_number(model, model->layer_count - 1U) + 1U);
+}
+
 spela_status_t spela_check_sample(const spela_t *network, const int8_t *sample, size_t inputs) {
     if (network == NULL) {
         return SPELA_ERROR_ARGUMENT;

@@ -202,6 +202,9 @@ typedef struct {
 spela_status_t spela_init(spela_t **network, const spela_model_t *model, void *arena,
                           size_t arena_bytes);
 
+/** How many exits a model has: as many as layers, less those that are filters of convolutions. */
+uint16_t spela_exits(const spela_model_t *model);
+
 /**
  * Classifies a sample at the last exit.
  *

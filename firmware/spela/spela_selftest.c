@@ -12,8 +12,8 @@ static uint32_t add_answer(uint32_t crc, const spela_result_t *result) {
 static uint32_t add_answers(uint32_t crc, spela_t *network, const int8_t *sample, size_t inputs) {
     const spela_model_t *const model = network->model.pointer;
     spela_result_t result = {0U, 0U, 0, 0};
-    const uint32_t last = spela_exit_number(model, model->layer_count - 1U);
-    for (uint16_t exit = 0U; exit <= last; exit++) {
+    const uint16_t exits = spela_exits(model);
+    for (uint16_t exit = 0U; exit < exits; exit++) {
         (void)spela_infer_exit(network, sample, inputs, exit, &result); /* it cannot fail */
         crc = add_answer(crc, &result);
         for (uint32_t c = 0U; c < model->classes; c++) {

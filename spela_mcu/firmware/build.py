@@ -150,7 +150,11 @@ class _Job:
         self.root = project.path
         self.out = out
         self.elf = out / f"{project.name}.elf"
-        folders = include_directories(project.backbone_parts, inference_only=project.inference_only)
+        folders = include_directories(
+            project.backbone_parts,
+            has_convolutions=project.has_convolutions,
+            inference_only=project.inference_only,
+        )
         self.sources = sorted(
             path.relative_to(self.root)
             for folder in folders
@@ -166,6 +170,7 @@ class _Job:
             project.weights,
             project.batch,
             project.backbone_parts,
+            has_convolutions=project.has_convolutions,
             inference_only=project.inference_only,
         )
         self._compile = (

@@ -36,6 +36,7 @@ class ProjectDirectory:
     weights: str
     batch: int
     backbone_parts: tuple[str, ...]
+    has_convolutions: bool
     inputs: int
     classes: int
     class_names: tuple[str, ...]
@@ -70,6 +71,7 @@ def read_project(directory: Path) -> ProjectDirectory:
         weights=manifest.model.weights,
         batch=manifest.model.batch,
         backbone_parts=manifest.model.backbone_parts,
+        has_convolutions=manifest.model.has_convolutions,
         inputs=manifest.model.inputs,
         classes=manifest.model.classes,
         class_names=manifest.model.class_names,

@@ -45,6 +45,7 @@ class ModelFacts(_Part):
     weights: str = Field(pattern=r"^int(8|16)$")
     batch: int = Field(ge=1, le=64)
     backbone_parts: tuple[Annotated[str, Field(pattern=r"^[a-z]+$")], ...] = ()
+    has_convolutions: bool = False
     inputs: int = Field(ge=1, lt=2**16)
     classes: int = Field(ge=1, lt=2**16)
     class_names: tuple[str, ...]

@@ -31,6 +31,9 @@ STACK_BYTES = 512 + FAULT_STACK_BYTES
 VECTOR_STACK_BYTES = 128
 """Added if there are vector registers: functions that use them save eight for their caller."""
 
+CONVOLUTION_STACK_BYTES = 192
+"""Added if there are convolutions."""
+
 BATCH_STACK_BYTES = 192
 """Added if updates are summed: inference applies them, on top of its own stack."""
 
@@ -86,6 +89,14 @@ STORE_CODE_BYTES: dict[Optimization, int] = {
     "O0": 7700, "O1": 4600, "O2": 4600, "O3": 7900, "Os": 4300,
 }  # fmt: skip
 """Added by a store and its driver, by any compiler on any core; measured alike."""
+CONVOLUTION_CODE_BYTES: dict[Optimization, int] = {
+    "O0": 7500,
+    "O1": 4000,
+    "O2": 4000,
+    "O3": 7500,
+    "Os": 3500,
+}
+"""Upper bounds of what convolutions add, on any core."""
 
 BACKBONE_CODE_BYTES: dict[str, dict[Optimization, int]] = {
     "front": {"O0": 6300, "O1": 4100, "O2": 4100, "O3": 5700, "Os": 3000},
@@ -140,6 +151,7 @@ class NetworkMemory:
         classes, layers: their numbers.
         state_bytes: the learned state in flash, at most.
         backbone_parts: of the runtime, that a backbone needs; empty without one.
+        has_convolutions: whether some of the layers are convolutions.
     """
 
     inputs: int
@@ -152,6 +164,7 @@ class NetworkMemory:
     layers: int
     state_bytes: int
     backbone_parts: tuple[str, ...] = ()
+    has_convolutions: bool = False
 
 
 @dataclass(frozen=True)
@@ -222,6 +235,7 @@ def network_memory(
         layers=len(plan.layers),
         state_bytes=payload_bytes(plan),
         backbone_parts=() if plan.front is None else plan.front.parts,
+        has_convolutions=plan.has_convolutions,
     )
 
 
@@ -259,6 +273,7 @@ def plan_memory(
         code=boot_bytes(board)
         + max(bounds[name][optimization][inference_only] for name in names)
         + (BATCH_CODE_BYTES[optimization] if sums_updates else 0)
+        + (CONVOLUTION_CODE_BYTES[optimization] if network.has_convolutions else 0)
         + (INT16_CODE_BYTES[optimization] if network.has_int16_weights else 0)
         + (STORE_CODE_BYTES[optimization] if store is not None else 0)
         + backbone_code_bytes(network.backbone_parts, optimization),
@@ -272,6 +287,7 @@ def plan_memory(
             learns=not inference_only,
             sums_updates=sums_updates,
             has_backbone=bool(network.backbone_parts),
+            has_convolutions=network.has_convolutions,
         ),
         store=store,
     )
@@ -284,7 +300,12 @@ def backbone_code_bytes(parts: Sequence[str], optimization: Optimization) -> int
 
 
 def stack_bytes(
-    board: Board, *, learns: bool, sums_updates: bool, has_backbone: bool = False
+    board: Board,
+    *,
+    learns: bool,
+    sums_updates: bool,
+    has_backbone: bool = False,
+    has_convolutions: bool = False,
 ) -> int:
     """What the linker script reserves for the stack."""
     return (
@@ -293,6 +314,7 @@ def stack_bytes(
         + (VECTOR_STACK_BYTES if board.mve else 0)
         + (BATCH_STACK_BYTES if sums_updates else 0)
         + (BACKBONE_STACK_BYTES if has_backbone else 0)
+        + (CONVOLUTION_STACK_BYTES if has_convolutions else 0)
     )
 
 

@@ -16,11 +16,13 @@ from spela_mcu.firmware.selftest import SelfTest, make_selftest
 from spela_mcu.firmware.templates import render
 from spela_mcu.fixed_point.arena import arena_bytes
 from spela_mcu.fixed_point.fields import POINTER, Field
+from spela_mcu.fixed_point.layer import LayerPlan
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.fixed_point.structures import (
     LAYER_FIELDS,
     MODEL_FIELDS,
+    WINDOW_FIELDS,
     LayerStructure,
     model_structure,
     table_bytes,
@@ -56,6 +58,7 @@ class ModelSource:
     selftest: str
     backbone: str | None
     backbone_parts: tuple[str, ...]
+    has_convolutions: bool
     quantizer: dict[str, str]
     weights: str
     batch: int
@@ -99,6 +102,7 @@ class ModelView:
 
     Attributes:
         tables: of all layers.
+        windows: of convolutions: the structure's name, its C members and their values.
         layer_members: for each layer's structure, its C members and their values.
         runtime: the parts of the runtime that the model refers to.
         members: those of the model's structure, except its pointers.
@@ -111,6 +115,7 @@ class ModelView:
     plan: FixedPointPlan
     arena_bytes: int
     tables: tuple[Table, ...]
+    windows: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     layer_members: tuple[tuple[tuple[str, str], ...], ...]
     runtime: str
     members: tuple[tuple[str, str], ...]
@@ -171,6 +176,11 @@ def model_source(
             for field, content in layer.tables.items()
             if content is not None
         ),
+        windows=tuple(
+            (_array_name(index, "window"), tuple(_window_members(layer.window)))
+            for index, layer in enumerate(made.layers)
+            if layer.window is not None
+        ),
         layer_members=tuple(
             tuple(_layer_members(index, layer)) for index, layer in enumerate(made.layers)
         ),
@@ -197,10 +207,11 @@ def model_source(
         batch=plan.batch,
         backbone=None if backbone is None else render("backbone.c.j2", m=view, b=backbone),
         backbone_parts=() if backbone is None else backbone.parts,
+        has_convolutions=plan.has_convolutions,
         inputs=plan.sample_inputs,
         classes=plan.classes,
         class_names=class_names,
-        layers=len(plan.layers),
+        layers=len(plan.matrices),
         arena_bytes=arena,
         table_bytes=table_bytes(plan, weights_in_flash=weights_in_flash),
         selftest_bytes=view.selftest.vector_bytes,
@@ -222,11 +233,12 @@ def _use(plan: FixedPointPlan, *, inference_only: bool) -> str:
 
 
 def _table(plan: FixedPointPlan, index: int, field: str, content: bytes) -> Table:
-    layer = plan.layers[index]
+    layer = plan.matrices[index]
     if field == "weights":
-        dtype: type[np.int8] | type[np.int16] = plan.weight_type
+        dtype = plan.type_of(layer)
         title = f"weights [{layer.units}][{layer.inputs}], padded, {layer.weight_bits} bits"
     else:
+        assert isinstance(layer, LayerPlan)
         dtype, shift = np.int8, layer.exit.embedding_shift
         title = f"embeddings [{plan.classes}][{layer.units}], padded, Q{7 - shift}.{shift}"
     return Table(
@@ -240,11 +252,18 @@ def _table(plan: FixedPointPlan, index: int, field: str, content: bytes) -> Tabl
 
 def _layer_members(index: int, layer: LayerStructure) -> Iterator[tuple[str, str]]:
     for field in LAYER_FIELDS:
-        if field.type == POINTER:
+        if field.name == "window":
+            yield field.name, "NULL" if layer.window is None else f"&{_array_name(index, 'window')}"
+        elif field.type == POINTER:
             shown = layer.tables.get(field.name) is not None
             yield field.name, _array_name(index, field.name) if shown else "NULL"
         else:
             yield field.name, _literal(field, layer.scalars[field.name])
+
+
+def _window_members(window: dict[str, int]) -> Iterator[tuple[str, str]]:
+    for field in WINDOW_FIELDS:
+        yield field.name, literal(field, window[field.name])
 
 
 def _literal(field: Field, value: int) -> str:

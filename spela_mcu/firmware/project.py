@@ -29,11 +29,13 @@ SAMPLES = "samples.csv"
 LICENCE = "LICENSE"
 
 BACKBONE_DIRECTORY = "backbone"
+CONVOLUTION_DIRECTORY = "convolution"
 INFERENCE_ONLY_DEFINE = "SPELA_INFERENCE_ONLY"
 SINGLE_UPDATES_DEFINE = "SPELA_SINGLE_UPDATES"
 WIDTH_DEFINES = {"int8": "SPELA_INT8_ONLY", "int16": "SPELA_INT16_ONLY"}
 """Macros that leave out the kernels for weights of the other width."""
 
+CONVOLUTION_DEFINE = "SPELA_WITH_CONVOLUTION"
 BACKBONE_DEFINE = "SPELA_WITH_BACKBONE"
 PART_DEFINES = {
     "convolution": "SPELA_NO_CONVOLUTION",
@@ -92,6 +94,7 @@ class _View:
     runtime_sources: tuple[str, ...]
     store_sources: tuple[str, ...]
     backbone_sources: tuple[str, ...]
+    convolution_sources: tuple[str, ...]
     application_sources: tuple[str, ...]
     has_samples: bool
 
@@ -133,13 +136,18 @@ class _View:
             learns=not self.inference_only,
             sums_updates=sums_updates,
             has_backbone=bool(self.model.backbone_parts),
+            has_convolutions=self.model.has_convolutions,
         )
 
     @property
     def defines(self) -> tuple[str, ...]:
         model = self.model
         return runtime_defines(
-            model.weights, model.batch, model.backbone_parts, inference_only=self.inference_only
+            model.weights,
+            model.batch,
+            model.backbone_parts,
+            has_convolutions=model.has_convolutions,
+            inference_only=self.inference_only,
         )
 
     @property
@@ -152,7 +160,8 @@ class _View:
         needs = [self.model.weights]
         if not self.inference_only:
             needs += ["learning", *(("batches",) if self.model.batch > 1 else ())]
-        return (*needs, *(("backbone",) if self.model.backbone_parts else ()))
+        needs += ["backbone"] if self.model.backbone_parts else []
+        return (*needs, *(("convolution",) if self.model.has_convolutions else ()))
 
     @property
     def renode_uart(self) -> str:
@@ -165,26 +174,33 @@ class _View:
 
 
 def include_directories(
-    backbone_parts: Sequence[str] = (), *, inference_only: bool
+    backbone_parts: Sequence[str] = (), *, inference_only: bool, has_convolutions: bool = False
 ) -> tuple[str, ...]:
     """The directories of a project that hold C.
 
     Args:
         backbone_parts: see `runtime_defines`.
         inference_only: nothing is learned, and so nothing is kept in flash.
+        has_convolutions: see `runtime_defines`.
     """
     return (
         "model",
         "spela",
         *(() if inference_only else ("store",)),
         *((BACKBONE_DIRECTORY,) if backbone_parts else ()),
+        *((CONVOLUTION_DIRECTORY,) if has_convolutions else ()),
         "application",
         "port",
     )
 
 
 def runtime_defines(
-    weights: str, batch: int = 1, backbone_parts: Sequence[str] = (), *, inference_only: bool
+    weights: str,
+    batch: int = 1,
+    backbone_parts: Sequence[str] = (),
+    *,
+    has_convolutions: bool = False,
+    inference_only: bool,
 ) -> tuple[str, ...]:
     """Macros for compiling the runtime and everything that includes its headers.
 
@@ -192,6 +208,7 @@ def runtime_defines(
         weights: the width of the model's weights, ``int8`` or ``int16``.
         batch: updates of a layer that the model sums; for 1, sums are left out.
         backbone_parts: of the runtime, that a backbone needs; without any there is none.
+        has_convolutions: whether some of the layers that learn are convolutions.
         inference_only: the learning runtime is left out.
     """
     defines = [WIDTH_DEFINES[weights]]
@@ -199,6 +216,8 @@ def runtime_defines(
         defines.append(INFERENCE_ONLY_DEFINE)
     elif batch == 1:
         defines.append(SINGLE_UPDATES_DEFINE)
+    if has_convolutions:
+        defines.append(CONVOLUTION_DEFINE)
     if backbone_parts:
         defines.append(BACKBONE_DEFINE)
         defines += [macro for part, macro in PART_DEFINES.items() if part not in backbone_parts]
@@ -240,6 +259,7 @@ def generate_project(
         runtime_sources=tuple(p for p in sources if p.startswith("spela/")),
         store_sources=tuple(p for p in sources if p.startswith("store/spela_")),
         backbone_sources=tuple(p for p in sources if p.startswith(f"{BACKBONE_DIRECTORY}/")),
+        convolution_sources=tuple(p for p in sources if p.startswith(f"{CONVOLUTION_DIRECTORY}/")),
         application_sources=tuple(p for p in sources if p.startswith(("application/", "port/"))),
         has_samples=samples is not None,
     )
@@ -267,7 +287,8 @@ def _folders(model: ModelSource, *, inference_only: bool) -> tuple[str, ...]:
     """What a project gets of firmware/."""
     store = () if inference_only else ("store", "store/drivers")
     backbone = (BACKBONE_DIRECTORY,) if model.backbone_parts else ()
-    return ("spela", *store, *backbone, "application")
+    convolution = (CONVOLUTION_DIRECTORY,) if model.has_convolutions else ()
+    return ("spela", *store, *backbone, *convolution, "application")
 
 
 def _copied(board: Board, folders: tuple[str, ...]) -> dict[str, str]:
@@ -307,6 +328,7 @@ def _manifest(view: _View, files: dict[str, str]) -> str:
             weights=model.weights,
             batch=model.batch,
             backbone_parts=model.backbone_parts,
+            has_convolutions=model.has_convolutions,
             inputs=model.inputs,
             classes=model.classes,
             class_names=model.class_names,

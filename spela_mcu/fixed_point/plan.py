@@ -69,6 +69,11 @@ class FixedPointPlan:
         return self.layers[0].layer_inputs - self.bias
 
     @property
+    def has_convolutions(self) -> bool:
+        """Whether some of the layers are convolutions."""
+        return any(layer.convolution is not None for layer in self.layers)
+
+    @property
     def matrices(self) -> tuple[MatrixPlan, ...]:
         """All matrices of weights in the order of the learned state."""
         pairs = ((layer.convolution, layer) for layer in self.layers)
