@@ -10,9 +10,10 @@ from spela_mcu.device.device import Device
 from spela_mcu.firmware.board import load_board
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import write_project
-from spela_mcu.firmware.memory import network_memory, plan_memory
+from spela_mcu.firmware.memory import FAULT_STACK_BYTES, network_memory, plan_memory
 from spela_mcu.firmware.model import model_source
 from spela_mcu.firmware.project import generate_project
+from spela_mcu.firmware.stack import worst_case_stack
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.fixed_point.layout import pack
 from spela_mcu.fixed_point.network import IntegerNetwork
@@ -27,6 +28,21 @@ def build_of(network, board, directory, compiler="auto", optimization="O2"):
     model = model_source("small", network, names, scaling, drawn=True)
     write_project(generate_project(model, load_board(board), optimization=optimization), directory)
     return build_project(directory, find_compiler(compiler), None)
+
+
+def check_memory(plan, build):
+    """RAM is known to the byte; code and stack stay below their bounds."""
+    memory = plan_memory(
+        network_memory(plan, weights_in_flash=False, inference_only=False),
+        build.project.board,
+        compiler=build.compiler.name,
+        optimization=build.optimization,
+    )
+    assert build.warnings == ""
+    assert build.ram_bytes == memory.ram
+    assert build.flash_bytes - memory.tables <= memory.code
+    stack = worst_case_stack(build.read_elf())
+    assert stack.bytes <= memory.stack - FAULT_STACK_BYTES, stack.path
 
 
 @pytest.mark.parametrize(
@@ -45,6 +61,7 @@ def test_equal_on_simulated_chips(board, simulator, name, weights, tmp_path):
     shape, layers = NETWORKS[name]
     network = IntegerNetwork.untrained(plan_of(shape, layers, fixed_point={"weights": weights}))
     build = build_of(network, board, tmp_path / "project")
+    check_memory(network.plan, build)
     samples, labels = stream(shape, 12)
     with simulator_named(simulator).start(build) as machine:
         device = Device(machine)
