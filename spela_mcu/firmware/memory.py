@@ -89,13 +89,10 @@ STORE_CODE_BYTES: dict[Optimization, int] = {
     "O0": 7700, "O1": 4600, "O2": 4600, "O3": 7900, "Os": 4300,
 }  # fmt: skip
 """Added by a store and its driver, by any compiler on any core; measured alike."""
+
 CONVOLUTION_CODE_BYTES: dict[Optimization, int] = {
-    "O0": 9500,
-    "O1": 10000,
-    "O2": 10000,
-    "O3": 12000,
-    "Os": 5500,
-}
+    "O0": 9500, "O1": 10000, "O2": 10000, "O3": 12000, "Os": 5500,
+}  # fmt: skip
 """Upper bounds of what convolutions add, on any core: measured on a Cortex-M0, where it is longest,
 with headroom."""
 
@@ -233,7 +230,7 @@ def network_memory(
         table_bytes=table_bytes(plan, weights_in_flash=weights_in_flash),
         has_int16_weights=plan.weight_type is np.int16,
         classes=plan.classes,
-        layers=len(plan.layers),
+        layers=len(plan.matrices),
         state_bytes=payload_bytes(plan),
         backbone_parts=() if plan.front is None else plan.front.parts,
         has_convolutions=plan.has_convolutions,

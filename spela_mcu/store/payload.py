@@ -10,7 +10,7 @@ from typing import NoReturn
 import numpy as np
 
 from spela_mcu.errors import UserError
-from spela_mcu.fixed_point.layer import LayerPlan
+from spela_mcu.fixed_point.layer import MatrixPlan
 from spela_mcu.fixed_point.layout import pack, padded, unpack
 from spela_mcu.fixed_point.learning import PendingUpdate
 from spela_mcu.fixed_point.network import HALVINGS_MAX, SCAN_INTERVAL, IntegerNetwork, LayerState
@@ -113,7 +113,9 @@ def sections_of(plan: FixedPointPlan, state: LearnedState) -> list[Section]:
     for index, layer in enumerate(state.layers):
         counts = _LAYER.pack(layer.updates, layer.halvings, len(layer.pending))
         sections.append(Section(LAYER, index, counts))
-        sections.append(Section(WEIGHTS, index, pack(layer.weights, plan.weight_type)))
+        sections.append(
+            Section(WEIGHTS, index, pack(layer.weights, plan.type_of(plan.matrices[index])))
+        )
         if layer.pending:
             updates = b"".join(update.to_bytes() for update in layer.pending)
             sections.append(Section(PENDING, index, updates))
@@ -127,9 +129,9 @@ def write_payload(plan: FixedPointPlan, state: LearnedState) -> bytes:
 
 def payload_bytes(plan: FixedPointPlan) -> int:
     """Bytes of the longest payload of a network, with as many pending updates as there can be."""
-    width = np.dtype(plan.weight_type).itemsize
     total = _HEAD.size + _NETWORK.size
-    for layer in plan.layers:
+    for layer in plan.matrices:
+        width = np.dtype(plan.type_of(layer)).itemsize
         total += _HEAD.size + _LAYER.size
         total += _HEAD.size + padded(layer.units) * padded(layer.inputs) * width
         if plan.batch > 1:
@@ -162,7 +164,7 @@ def read_payload(plan: FixedPointPlan, payload: bytes) -> LearnedState:
     sections = [part for part in split_sections(payload) if not part.tag & OPTIONAL]
     found = iter(sections)
     dither_state, *counters = _NETWORK.unpack(_next(found, NETWORK, 0, _NETWORK.size))
-    layers = tuple(_read_layer(plan, index, found) for index in range(len(plan.layers)))
+    layers = tuple(_read_layer(plan, index, found) for index in range(len(plan.matrices)))
     if next(found, None) is not None:
         _refuse("has more sections than this version knows")
     return LearnedState(dither_state, Counters(*counters), layers)
@@ -194,7 +196,7 @@ def _next(found: Iterator[Section], tag: int, index: int, size: int) -> bytes:
 
 
 def _read_layer(plan: FixedPointPlan, index: int, found: Iterator[Section]) -> LayerState:
-    layer = plan.layers[index]
+    layer = plan.matrices[index]
     updates, halvings, pending = _LAYER.unpack(_next(found, LAYER, index, _LAYER.size))
     if (
         updates >= SCAN_INTERVAL
@@ -202,11 +204,11 @@ def _read_layer(plan: FixedPointPlan, index: int, found: Iterator[Section]) -> L
         or (halvings > HALVINGS_MAX and not plan.weight_decay)
     ):
         _refuse(f"has counts in layer {index} that no network can have")
-    width = np.dtype(plan.weight_type).itemsize
+    width = np.dtype(plan.type_of(layer)).itemsize
     packed = _next(found, WEIGHTS, index, padded(layer.units) * padded(layer.inputs) * width)
-    weights = unpack(packed, layer.units, layer.inputs, plan.weight_type)
+    weights = unpack(packed, layer.units, layer.inputs, plan.type_of(layer))
     if (
-        pack(weights, plan.weight_type) != packed
+        pack(weights, plan.type_of(layer)) != packed
         or weights.min() < layer.weight_min
         or weights.max() > layer.weight_max
     ):
@@ -218,11 +220,11 @@ def _read_layer(plan: FixedPointPlan, index: int, found: Iterator[Section]) -> L
     return LayerState(weights, updates, halvings, kept)
 
 
-def _update_bytes(layer: LayerPlan) -> int:
+def _update_bytes(layer: MatrixPlan) -> int:
     return layer.inputs + 2 * layer.units
 
 
-def _read_update(layer: LayerPlan, content: bytes, index: int) -> PendingUpdate:
+def _read_update(layer: MatrixPlan, content: bytes, index: int) -> PendingUpdate:
     start = index * _update_bytes(layer)
     inputs = np.frombuffer(content, np.int8, layer.inputs, start)
     factors = np.frombuffer(content, "<i2", layer.units, start + layer.inputs)
