@@ -165,8 +165,8 @@ FAULTS = {
         "state->pending = 0U;",
     ),
     "the last unit is not filled up": (
-        "spela_slots.c",
-        "put_rest(stream);\n",
+        "spela_store.c",
+        "spela_stream_end(&walk.stream);\n",
         "",
     ),
 }
@@ -210,8 +210,8 @@ MISSED = {
     ),
     "the CRC of what is loaded": (
         "spela_store.c",
-        "walk.stream.failed || ~walk.stream.crc != view->crc",
-        "walk.stream.failed || (~walk.stream.crc != view->crc && way != WALK_LOAD)",
+        "walk.stream.failed || ~walk.stream.crc != payload->crc",
+        "walk.stream.failed || (~walk.stream.crc != payload->crc && way != WALK_LOAD)",
         "half a state is loaded",
     ),
     "the padding after a failure": (
@@ -252,8 +252,8 @@ MISSED = {
     ),
     "the size of a slot": (
         "spela_store.c",
-        "store->slots[0].bytes < needed ||",
-        "store->slots[0].bytes == 0U ||",
+        "store->slots[0].bytes >= needed &&",
+        "store->slots[0].bytes != 0U &&",
         "misuse of flash",
     ),
     "overlapping slots": (

@@ -72,14 +72,11 @@ uint32_t state_load(application_t *device, uint32_t store);
 
 /* guard.c */
 
-/** How many of the guard's samples are right now. */
-uint32_t guard_look(application_t *device);
-
 /** Makes what is right now the baseline, if none is known. */
 void guard_set_baseline(application_t *device);
 
 /** To be called for each sample learned; returns what LEARN says of the guard. */
-uint32_t guard_count(application_t *device);
+uint32_t guard_count(const application_t *device);
 
 /** GUARD; returns the status. */
 uint32_t guard_answer(application_t *device);

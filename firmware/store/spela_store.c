@@ -305,8 +305,8 @@ typedef struct {
 } payload_t;
 
 /** Reads a slot's payload; returns what is wrong with it. */
-static spela_store_status_t read_state(const spela_store_t *store, spela_t *network, way_t way,
-                                       const payload_t *payload) {
+static spela_store_status_t read_state(const spela_store_t *store, const spela_t *network,
+                                       way_t way, const payload_t *payload) {
     walk_t walk = walk_of(store, network, way);
     walk.stream = spela_slot_open(store, payload->slot, payload->bytes);
     walk_state(&walk);
@@ -600,7 +600,6 @@ spela_store_status_t spela_store_import_end(spela_store_t *store, const spela_t 
         return SPELA_STORE_CORRUPT;
     }
     const payload_t payload = {idle_slot(store), stream.bytes, crc};
-    const spela_store_status_t status =
-        read_state(store, spela_at(network, 0U), WALK_CHECK, &payload);
+    const spela_store_status_t status = read_state(store, network, WALK_CHECK, &payload);
     return status == SPELA_STORE_OK ? commit(store, network, &stream, SPELA_STORE_OK) : status;
 }
