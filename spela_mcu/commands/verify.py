@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spela_mcu.device.device import Device
 from spela_mcu.device.recalling import RecallingDevice
@@ -251,7 +252,7 @@ def verify(
             raise SimulationError("the build is of another model", mend="build it again")
         not_counted = _why_not_counted(machine)
         counter = _StepCounter(machine, 0 if not_counted else learn_steps, prepared.plan.batch)
-        curve = _Curve(prepared, device, learn_steps, checkpoints)
+        curve = _Curve(prepared, device, learn_steps, checkpoints, progress)
         curve.measure(0)
         # the points of a curve interrupt learning as well
         interruptions = None if checkpoints else Interruptions.spread(probes, learn_steps)
@@ -364,8 +365,15 @@ class _StepCounter:
 class _Curve:
     """Measures the device's accuracy on the test part as it learns."""
 
-    def __init__(self, prepared: Prepared, device: Device, steps: int, checkpoints: int) -> None:
-        self._prepared, self._device = prepared, device
+    def __init__(
+        self,
+        prepared: Prepared,
+        device: Device,
+        steps: int,
+        checkpoints: int,
+        progress: Progress,
+    ) -> None:
+        self._prepared, self._device, self._progress = prepared, device, progress
         self._at = set(np.linspace(0, steps, checkpoints + 1, dtype=int).tolist())
         self._enabled = checkpoints > 0
         self.points: list[CurvePoint] = []
@@ -375,8 +383,12 @@ class _Curve:
         if not self._enabled or steps not in self._at:
             return False
         test = self._prepared.test_samples()
-        labels = np.array(
-            [[answer.label for answer in self._device.infer(sample)] for sample in test.samples]
-        )
+        labels = np.array([self._labels(n, sample) for n, sample in enumerate(test.samples)])
         self.points.append(CurvePoint(steps, accuracies(test.y == labels.T)))
         return True
+
+    def _labels(self, number: int, sample: NDArray[np.int8]) -> list[int]:
+        """What each exit answers to a sample."""
+        point = f"point {len(self.points) + 1} of {len(self._at)}"
+        self._progress(f"accuracy, {point}", number, len(self._prepared.dataset.test))
+        return [answer.label for answer in self._device.infer(sample)]
