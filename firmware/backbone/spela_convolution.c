@@ -11,6 +11,8 @@
 
 #ifndef SPELA_NO_CONVOLUTION
 
+#define ROWS_AT_ONCE 16U /* whose sums lie on the stack */
+
 /** What an output position is computed from. */
 static inline uint32_t taps_of(const spela_operator_t *op) {
     return (uint32_t)op->window.height * op->window.width * op->input.channels;
@@ -37,10 +39,14 @@ static inline uint32_t wide_bytes(uint32_t taps) {
     return spela_rounded_up(2U * taps, 16U);
 }
 
+/** The same of all positions that are at hand at a time: two, if there are as many. */
+static inline uint32_t all_wide_bytes(const spela_operator_t *op) {
+    const bool is_one = (uint32_t)op->output.height * op->output.width == 1U;
+    return (is_one ? 1U : 2U) * wide_bytes(taps_of(op));
+}
+
 uint32_t spela_convolution_scratch(const spela_operator_t *op) {
-    const uint32_t taps = taps_of(op);
-    return 2U * wide_bytes(taps) + 4U * spela_rounded_up(op->output.channels, 4U) +
-           (is_in_one_piece(op) ? 0U : spela_rounded_up(taps, 16U));
+    return all_wide_bytes(op) + (is_in_one_piece(op) ? 0U : spela_rounded_up(taps_of(op), 16U));
 }
 
 static int8_t *copy(int8_t *to, const int8_t *from, uint32_t count) {
@@ -215,16 +221,31 @@ static void convolve_pair(const spela_operator_t *op, const uint32_t *pairs, uin
 }
 #endif
 
+/** The outputs of one position. */
+static void convolve(const spela_operator_t *op, const int16_t *wide, uint32_t columns,
+                     int8_t *target) {
+    const uint32_t channels = op->output.channels;
+    const int8_t *weights = op->constants;
+    for (uint32_t c = 0U; c < channels; c += ROWS_AT_ONCE) {
+        const uint32_t left = channels - c;
+        const uint32_t count = left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE;
+        const spela_shape_t shape = {spela_rounded_up(count, 4U), columns, 8U};
+        const spela_line_t outputs = {&op->channels[c], 1U, count, 1U};
+        int32_t sums[ROWS_AT_ONCE];
+        spela_dense_int8(weights, wide, &shape, sums);
+        spela_requantize(op, &outputs, sums, &target[c]);
+        weights += ROWS_AT_ONCE * columns;
+    }
+}
+
 void spela_run_convolution(const spela_operator_t *op, const spela_maps_t *maps) {
     const uint32_t taps = taps_of(op);
     const uint32_t channels = op->output.channels;
-    const spela_shape_t shape = {spela_rounded_up(channels, 4U), spela_rounded_up(taps, 4U), 8U};
+    const uint32_t columns = spela_rounded_up(taps, 4U);
     uint8_t *const scratch = maps->scratch;
     int16_t *const wide = (int16_t *)(void *)scratch;
-    int32_t *const sums = (int32_t *)(void *)&scratch[2U * wide_bytes(taps)];
-    int8_t *const patch = is_in_one_piece(op) ? NULL : (int8_t *)&sums[shape.rows];
+    int8_t *const patch = is_in_one_piece(op) ? NULL : (int8_t *)&scratch[all_wide_bytes(op)];
     int8_t *target = maps->target;
-    const spela_line_t outputs = {op->channels, 1U, channels, 1U};
 #ifdef SPELA_PAIR_CONVOLUTION
     const uint32_t positions = (uint32_t)op->output.height * op->output.width;
     const bool in_rows = patch != NULL && op->dilation.width == 1U && op->input.channels % 4U == 0U;
@@ -246,15 +267,14 @@ void spela_run_convolution(const spela_operator_t *op, const spela_maps_t *maps)
                     (void)spela_widen_apart(inputs_at(op, maps, y, x, patch), taps, to);
                 }
                 if (is_second) {
-                    convolve_pair(op, pairs, shape.columns, target);
+                    convolve_pair(op, pairs, columns, target);
                     target += 2U * channels;
                 }
                 continue;
             }
 #endif
             spela_widen(inputs_at(op, maps, y, x, patch), taps, wide);
-            spela_dense_int8(op->constants, wide, &shape, sums);
-            spela_requantize(op, &outputs, sums, target);
+            convolve(op, wide, columns, target);
             target += channels;
         }
     }

@@ -185,8 +185,9 @@ def scratch_bytes(operator: LoweredOperator) -> int:
         case Convolution() | FullyConnected():
             taps = window.size.height * window.size.width * operator.input.channels
             wide = rounded_up(2 * taps, SCRATCH_UNIT)
+            at_once = min(operator.output.positions, 2)
             patch = 0 if _is_in_one_piece(operator) else rounded_up(taps, SCRATCH_UNIT)
-            return rounded_up(2 * wide + 4 * padded(operator.output.channels) + patch, SCRATCH_UNIT)
+            return at_once * wide + patch
         case Depthwise():
             rows, columns = (
                 (count - 1) * stride + reach
