@@ -80,7 +80,8 @@ benchmarks: $(call installed,$(DEMO_EXTRAS))
 	$(BIN)/python -m benchmarks.scaling --picture docs/scaling.png --markdown $(PERFORMANCE)
 	$(BIN)/python -m benchmarks.speed --markdown $(PERFORMANCE)
 	$(if $(MODELS),$(BIN)/python -m benchmarks.backbone --models '$(MODELS)' \
-		$(if $(CMSIS_NN),--cmsis-nn '$(CMSIS_NN)') --markdown $(PERFORMANCE))
+		$(if $(CMSIS_NN),--cmsis-nn '$(CMSIS_NN)') \
+		$(if $(TINYENGINE),--tinyengine '$(TINYENGINE)') --markdown $(PERFORMANCE))
 
 # Under a minute; needs arm-none-eabi-gcc.
 sizes: $(call installed,$(DEMO_EXTRAS))

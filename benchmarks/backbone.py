@@ -1,54 +1,40 @@
-"""Frozen backbones on a Cortex-M4: our kernels beside CMSIS-NN's, on the same .tflite models.
+"""Frozen backbones: our kernels on each core; on a Cortex-M4 CMSIS-NN's and tinyengine's beside.
 
 CMSIS-NN's are called as TensorFlow Lite Micro calls them, but without its interpreter, whose own
 instructions are therefore not in the count. From the repository's root:
 
-    python -m benchmarks.backbone --models DIRECTORY --cmsis-nn CMSIS-NN
+    python -m benchmarks.backbone --models DIRECTORY --cmsis-nn CMSIS-NN --tinyengine TINYENGINE
 """
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import backbone_source
+from benchmarks import backbone_tinyengine
+from benchmarks.backbone_cmsis_nn import cmsis_nn_source
+from benchmarks.backbone_program import BOARDS, SAMPLE, Core, Library, Sources
+from benchmarks.backbone_source import our_source
 from benchmarks.report import Benchmark, Report, Table, report_options
+from spela_mcu.backbone.add import Add
+from spela_mcu.backbone.convolution import Convolution
+from spela_mcu.backbone.depthwise import Depthwise
+from spela_mcu.backbone.fully_connected import FullyConnected
 from spela_mcu.backbone.load import read_backbone
 from spela_mcu.backbone.network import run
+from spela_mcu.backbone.operator import LoweredOperator
 from spela_mcu.backbone.plan import BackbonePlan
 from spela_mcu.errors import UserError
-from spela_mcu.firmware.board import load_board
-from spela_mcu.firmware.disassembly import instruction_sizes
-from spela_mcu.firmware.elf import Elf, read_elf
+from spela_mcu.firmware.elf import Elf
 from spela_mcu.firmware.toolchain import Compiler, find_compiler
 from spela_mcu.resources import resource_directory
-
-BOARD = "mps2-an386"
-"""A Cortex-M4 with the DSP extension and without a floating-point unit."""
-
-FLASH, RAM, STACK, BACK = 0x0, 0x20000000, 0x203F0000, 0xFFF0
-FLASH_BYTES, RAM_BYTES = 0x200000, 0x400000
-SAMPLE = 0x203F8000
-
-LINKER_SCRIPT = """\
-ENTRY(benchmark_run)
-SECTIONS {
-    .text 0x10000 : { *(.text .text.* .rodata .rodata.*) }
-    .data 0x20000000 : { *(.data .data.*) }
-    .bss (NOLOAD) : { *(.bss .bss.* COMMON) }
-    /DISCARD/ : { *(.ARM.exidx* .ARM.extab*) }
-}
-"""
 
 OUR_SOURCES = ("spela/spela_kernels*.c", "backbone/*.c")
 THEIR_SOURCES = (
@@ -75,62 +61,6 @@ class Cost:
     arena_bytes: int
 
 
-@dataclass(frozen=True)
-class Library:
-    """A contender's kernels, compiled."""
-
-    objects: tuple[Path, ...]
-    flags: tuple[str, ...]
-
-    def linked(self, source: str, compiler: Compiler, directory: Path) -> Elf:
-        """A program of a generated source and what it needs of the library."""
-        directory.mkdir()
-        main, script = directory / "main.c", directory / "linker.ld"
-        main.write_text(source, encoding="utf-8")
-        script.write_text(LINKER_SCRIPT, encoding="utf-8")
-        board = load_board(BOARD)
-        _call([*compiler.command, *self.flags, "-c", str(main), "-o", f"{main}.o"])
-        link = [flag for flag in compiler.link_flags(board, str(script)) if flag != "-nostdlib"]
-        link += ["-nostartfiles", "--specs=nosys.specs", "-lm", "-Wl,-u,benchmark_start"]
-        elf = directory / "program.elf"
-        _call([*compiler.command, f"{main}.o", *map(str, self.objects), *link, "-o", str(elf)])
-        return read_elf(elf)
-
-
-@dataclass(frozen=True)
-class Sources:
-    """A contender's kernels in C.
-
-    Attributes:
-        root: a directory; `patterns`: the files in it.
-        includes: directories of headers.
-        flags: for the compiler, besides those of our own C.
-    """
-
-    root: Path
-    patterns: tuple[str, ...]
-    includes: tuple[Path, ...]
-    flags: tuple[str, ...] = ()
-
-    def compiled(self, compiler: Compiler, directory: Path) -> Library:
-        """The kernels.
-
-        Raises:
-            UserError: they do not compile, or are not there.
-        """
-        directory.mkdir()
-        flags = [*compiler.compile_flags(load_board(BOARD), "O2"), "-ffunction-sections"]
-        flags += [*self.flags, *(f"-I{folder}" for folder in self.includes)]
-        files = sorted({file for pattern in self.patterns for file in self.root.glob(pattern)})
-        if not files:
-            raise UserError("no sources are there", mend="name a checkout", file=self.root)
-        objects = []
-        for number, file in enumerate(files):
-            objects.append(directory / f"{file.stem}-{number}.o")
-            _call([*compiler.command, *flags, "-c", str(file), "-o", str(objects[-1])])
-        return Library(tuple(objects), tuple(flags))
-
-
 def our_sources() -> Sources:
     """The runtime."""
     firmware = resource_directory("firmware")
@@ -142,73 +72,13 @@ def their_sources(checkout: Path) -> Sources:
     return Sources(checkout / "Source", THEIR_SOURCES, (checkout / "Include",), ("-fhosted", "-w"))
 
 
-def _call(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise UserError(
-            f"does not compile:\n{done.stderr.strip()[:2000]}",
-            mend="take another version of the peer",
-        )
-
-
-class Core:
-    """A Cortex-M4 without anything around it, with a program."""
-
-    def __init__(self, program: Elf) -> None:
-        unicorn: Any = import_module("unicorn")
-        arm_const: Any = import_module("unicorn.arm_const")
-        self._unicorn, self._registers, self._program = unicorn, arm_const, program
-        machine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
-        machine.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)
-        machine.mem_map(FLASH, FLASH_BYTES)
-        machine.mem_map(RAM, RAM_BYTES)
-        for address, content in program.load_segments:
-            machine.mem_write(address, content)
-        self._machine = machine
-
-    def run(self, symbol: str, argument: int = 0) -> int:
-        """Calls a function; returns what it returns."""
-        machine, registers = self._machine, self._registers
-        machine.reg_write(registers.UC_ARM_REG_SP, STACK)
-        machine.reg_write(registers.UC_ARM_REG_LR, BACK | 1)
-        machine.reg_write(registers.UC_ARM_REG_R0, argument)
-        machine.emu_start(self._program.by_name[symbol].address | 1, BACK)
-        return int(machine.reg_read(registers.UC_ARM_REG_R0))
-
-    def counted(self, symbol: str, argument: int) -> tuple[int, Counter[str]]:
-        """The same, with the instructions of each function."""
-        blocks: Counter[tuple[int, int]] = Counter()
-
-        def note(_machine: object, address: int, size: int, _data: object) -> None:
-            blocks[address, size] += 1
-
-        hook = self._machine.hook_add(self._unicorn.UC_HOOK_BLOCK, note)
-        result = self.run(symbol, argument)
-        self._machine.hook_del(hook)
-        functions: Counter[str] = Counter()
-        for (address, size), times in blocks.items():
-            code = bytes(self._machine.mem_read(address, size))
-            function = self._program.function_at(address)
-            name = function.name if function else "?"
-            functions[name] += times * sum(1 for _ in instruction_sizes(code))
-        return result, functions
-
-    def read(self, address: int, size: int) -> bytes:
-        """Memory."""
-        return bytes(self._machine.mem_read(address, size))
-
-    def write(self, address: int, content: bytes) -> None:
-        """Memory."""
-        self._machine.mem_write(address, content)
-
-
-def measured(program: Elf, plan: BackbonePlan, sample: NDArray[np.int8]) -> Cost:
+def measured(library: Library, program: Elf, plan: BackbonePlan) -> Cost:
     """What one inference takes; its features are numpy's.
 
     Raises:
         UserError: they are not.
     """
-    core = Core(program)
+    core, sample = Core(program, library.board), _sample(plan)
     core.write(SAMPLE, sample.tobytes())
     arena = core.run("benchmark_start")
     if arena == 0:
@@ -216,20 +86,122 @@ def measured(program: Elf, plan: BackbonePlan, sample: NDArray[np.int8]) -> Cost
     features, functions = core.counted("benchmark_run", SAMPLE)
     if core.read(features, plan.features.shape.size) != run(plan, sample[None]).tobytes():
         raise UserError("the features differ from numpy's", mend="take a version that is as exact")
-    text = sum(
+    return Cost(functions.total(), dict(functions.most_common()), _text_bytes(program), arena)
+
+
+def _text_bytes(program: Elf) -> int:
+    return sum(
         symbol.bytes
         for symbol in program.symbols
         if symbol.name.startswith(("spela_", "arm_")) and symbol.is_function
     )
-    return Cost(functions.total(), dict(functions.most_common()), text, arena)
+
+
+def measured_by_kind(library: Library, program: Elf, plan: BackbonePlan) -> dict[str, int]:
+    """Instructions of each kind of operator, in one inference of ours."""
+    core = Core(program, library.board)
+    core.write(SAMPLE, _sample(plan).tobytes())
+    found: Counter[str] = Counter()
+    for number, step in enumerate(plan.steps):
+        _, functions = core.counted("benchmark_step", SAMPLE, number)
+        found[kind_of(step.operator)] += functions.total()
+    return dict(found)
+
+
+def kind_of(operator: LoweredOperator) -> str:
+    """What an operator is called in the tables."""
+    match operator:
+        case Convolution() if operator.window.is_point:
+            return "pointwise"
+        case Convolution() | Depthwise():
+            name = "convolution" if isinstance(operator, Convolution) else "depthwise"
+            return f"{name} {operator.window.size.height} x {operator.window.size.width}"
+    return {FullyConnected: "fully connected", Add: "add"}.get(type(operator), "other")
+
+
+def of_tinyengine(
+    checkout: Path, model: Path, compiler: Compiler, place: Path
+) -> tuple[int, int] | None:
+    """Instructions and bytes of maps and buffers; None if it does not run the model.
+
+    Its features are not compared: it pads as another framework does, and has another rounding.
+    """
+    code = backbone_tinyengine.generated(checkout, model, place)
+    if code is None:
+        return None
+    folders = (code.directory / "Include", *backbone_tinyengine.includes(checkout))
+    flags = backbone_tinyengine.FLAGS
+    kernels = Sources(checkout, backbone_tinyengine.PATTERNS, folders, flags)
+    own = Sources(code.directory, ("Source/genModel.c", "Source/*_CHW.c"), folders, flags)
+    library = kernels.compiled(compiler, place / "kernels")
+    both = (*library.objects, *own.compiled(compiler, place / "own").objects)
+    try:
+        program = Library(both, library.flags, library.board).linked(
+            backbone_tinyengine.MAIN, compiler, place / "program"
+        )
+    except UserError:
+        return None  # it calls a kernel that is not there, or is only there in floating point
+    _, functions = Core(program, library.board).counted("benchmark_run", SAMPLE)
+    return functions.total(), code.buffer_bytes
 
 
 def by_kind(plan: BackbonePlan) -> dict[str, int]:
     """Multiply-accumulates of each kind of operator."""
     macs: Counter[str] = Counter()
     for step in plan.steps:
-        macs[type(step.operator).__name__] += step.operator.macs
-    return {name: count for name, count in macs.items() if count}
+        macs[kind_of(step.operator)] += step.operator.macs
+    return dict(macs)
+
+
+@dataclass(frozen=True)
+class Contenders:
+    """Who is measured, compiled where that can be done once.
+
+    Attributes:
+        ours: by the name of the core.
+    """
+
+    compiler: Compiler
+    ours: Mapping[str, Library]
+    cmsis_nn: Library | None
+    tinyengine: Path | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was measured of a model.
+
+    Attributes:
+        macs, instructions: by kind of operator; of instructions first by core.
+        ours: on the M4, as are the others.
+        tinyengine: instructions, and bytes of maps and buffers.
+    """
+
+    model: str
+    macs: Mapping[str, int]
+    instructions: Mapping[str, Mapping[str, int]]
+    ours: Cost
+    cmsis_nn: Cost | None
+    tinyengine: tuple[int, int] | None
+
+
+def measure(model: Path, contenders: Contenders, place: Path) -> Found:
+    """Everything of a model; `place` is a new directory."""
+    place.mkdir()
+    plan, compiler = read_backbone(model), contenders.compiler
+    instructions, ours = {}, {}
+    for core, library in contenders.ours.items():
+        program = library.linked(our_source(plan), compiler, place / core)
+        ours[core] = measured(library, program, plan)
+        instructions[core] = measured_by_kind(library, program, plan)
+    theirs = None
+    if contenders.cmsis_nn is not None:
+        program = contenders.cmsis_nn.linked(cmsis_nn_source(plan), compiler, place / "cmsis-nn")
+        theirs = measured(contenders.cmsis_nn, program, plan)
+    others = None
+    if contenders.tinyengine is not None:
+        others = of_tinyengine(contenders.tinyengine, model, compiler, place / "tinyengine")
+    return Found(model.stem, by_kind(plan), instructions, ours["M4"], theirs, others)
 
 
 @click.command(cls=Benchmark)
@@ -238,54 +210,38 @@ def by_kind(plan: BackbonePlan) -> dict[str, int]:
     help="A directory of int8 .tflite models.",
 )  # fmt: skip
 @click.option("--cmsis-nn", type=click.Path(path_type=Path), metavar="DIR", help="A checkout.")
+@click.option(
+    "--tinyengine", type=click.Path(path_type=Path), metavar="DIR",
+    help="A checkout with its submodule CMSIS at 5.8.0.",
+)  # fmt: skip
 @report_options
-def command(*, models: Path, cmsis_nn: Path | None, as_json: bool, markdown: Path | None) -> None:
-    """Count instructions and bytes of frozen backbones on a Cortex-M4."""
+def command(
+    *, models: Path, cmsis_nn: Path | None, tinyengine: Path | None,
+    as_json: bool, markdown: Path | None,
+) -> None:  # fmt: skip
+    """Count instructions and bytes of frozen backbones."""
     compiler = find_compiler("gcc")
-    found: list[dict[str, Any]] = []
-    rows = []
     files = sorted(models.glob("*.tflite"))
     if not files:
         raise UserError("no .tflite is there", mend="name another directory", file=models)
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        our_library = our_sources().compiled(compiler, place / "our-objects")
-        their_library = None
+        ours = {
+            core: our_sources().compiled(compiler, place / f"ours-{core}", board)
+            for core, board in BOARDS.items()
+        }
+        theirs = None
         if cmsis_nn is not None:
-            their_library = their_sources(cmsis_nn).compiled(compiler, place / "their-objects")
-        for file in files:
-            plan = read_backbone(file)
-            sample = _sample(plan)
-            work = place / file.stem
-            work.mkdir()
-            program = our_library.linked(backbone_source.our_source(plan), compiler, work / "ours")
-            ours = measured(program, plan, sample)
-            theirs = None
-            if their_library is not None:
-                program = their_library.linked(
-                    backbone_source.their_source(plan), compiler, work / "theirs"
-                )
-                theirs = measured(program, plan, sample)
-            found.append(
-                {
-                    "model": file.stem,
-                    "macs": plan.macs,
-                    "macs_by_kind": by_kind(plan),
-                    "ours": asdict(ours),
-                    "cmsis_nn": None if theirs is None else asdict(theirs),
-                }
-            )
-            rows.append(_row(file.stem, plan, ours, theirs))
-    heads: tuple[str, ...] = ("model", "MACs", "instructions", "a MAC", "code", "arena")
-    if cmsis_nn is not None:
-        heads += ("CMSIS-NN", "ours / theirs", "their code", "maps and their buffers")
-    title = "A whole inference on a Cortex-M4, up to the features"
+            theirs = their_sources(cmsis_nn).compiled(compiler, place / "their-objects")
+        contenders = Contenders(compiler, ours, theirs, tinyengine)
+        found = [measure(file, contenders, place / file.stem) for file in files]
     conditions = (compiler.version, "Unicorn, -O2; kernels alone, without an interpreter")
     words = "python -m benchmarks.backbone --models MODELS"
     words += " --cmsis-nn CMSIS-NN" * (cmsis_nn is not None)
-    table = Table(title, heads, tuple(rows), words=1)
-    data = {"conditions": conditions, "measurements": found}
-    Report("backbone", words, conditions, (table,), data).emit(as_json=as_json, markdown=markdown)
+    words += " --tinyengine TINYENGINE" * (tinyengine is not None)
+    data = {"conditions": conditions, "measurements": [asdict(one) for one in found]}
+    tables = (_whole(found), _kinds(found))
+    Report("backbone", words, conditions, tables, data).emit(as_json=as_json, markdown=markdown)
 
 
 def _sample(plan: BackbonePlan) -> NDArray[np.int8]:
@@ -293,24 +249,38 @@ def _sample(plan: BackbonePlan) -> NDArray[np.int8]:
     return rng.integers(-128, 128, plan.sample.shape.size).astype(np.int8)
 
 
-def _row(name: str, plan: BackbonePlan, ours: Cost, theirs: Cost | None) -> tuple[str, ...]:
-    row = (
-        name,
-        f"{plan.macs:,}",
-        f"{ours.instructions:,}",
-        f"{ours.instructions / plan.macs:.2f}",
-        f"{ours.text_bytes:,}",
-        f"{ours.arena_bytes:,}",
-    )
-    if theirs is None:
-        return row
-    return (
-        *row,
-        f"{theirs.instructions:,}",
-        f"{ours.instructions / theirs.instructions:.2f}",
-        f"{theirs.text_bytes:,}",
-        f"{theirs.arena_bytes:,}",
-    )
+def _whole(found: Sequence[Found]) -> Table:
+    heads: tuple[str, ...] = ("model", "MACs", "instructions", "a MAC", "code", "arena")
+    if found[0].cmsis_nn is not None:
+        heads += ("CMSIS-NN", "ours / theirs", "their code", "maps and their buffers")
+    if any(one.tinyengine for one in found):
+        heads += ("tinyengine", "ours / theirs", "its maps and buffers")
+    rows = []
+    for one in found:
+        ours, macs = one.ours, sum(one.macs.values())
+        row = [one.model, f"{macs:,}", f"{ours.instructions:,}", f"{ours.instructions / macs:.2f}"]
+        row += [f"{ours.text_bytes:,}", f"{ours.arena_bytes:,}"]
+        if (theirs := one.cmsis_nn) is not None:
+            ratio = f"{ours.instructions / theirs.instructions:.2f}"
+            row += [f"{theirs.instructions:,}", ratio]
+            row += [f"{theirs.text_bytes:,}", f"{theirs.arena_bytes:,}"]
+        if one.tinyengine is not None:
+            count, buffers = one.tinyengine
+            row += [f"{count:,}", f"{ours.instructions / count:.2f}", f"{buffers:,}"]
+        rows.append((*row, *[""] * (len(heads) - len(row))))
+    title = "A whole inference on a Cortex-M4, up to the features"
+    return Table(title, heads, tuple(rows), words=1)
+
+
+def _kinds(found: Sequence[Found]) -> Table:
+    rows = []
+    for one in found:
+        for kind, macs in one.macs.items():
+            if macs:
+                counts = (one.instructions[core][kind] / macs for core in BOARDS)
+                rows.append((one.model, kind, f"{macs:,}", *(f"{count:.2f}" for count in counts)))
+    title = "Our instructions a multiply-accumulate, by core"
+    return Table(title, ("model", "kind", "MACs", *BOARDS), tuple(rows), words=2)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from cffi import FFI
 from host_process import RUNTIME, SANITIZED, plant
 from hypothesis import Phase, given, seed, settings
 from hypothesis import strategies as st
-from kernel_programs import LINKER_SCRIPT
+from kernel_programs import CASES, LINKER_SCRIPT
 from test_backbone_exactness import FOLDER, MODELS
 
 from spela_mcu.backbone.load import read_backbone
@@ -25,6 +25,7 @@ from spela_mcu.firmware.toolchain import WARNING_FLAGS, find_compiler
 from spela_mcu.fixed_point.layout import rounded_up
 from spela_mcu.fixed_point.structures import POINTER
 from spela_mcu.host.network import declarations, host_compiler
+from spela_mcu.simulators.qemu_process import qemu_program
 
 PROGRAM = RUNTIME.parents[1] / "tests" / "c" / "backbone.c"
 BACKBONE = RUNTIME.parent / "backbone"
@@ -160,6 +161,52 @@ class InUnicorn:
         return outputs
 
 
+class InQemu:
+    """The runtime in a core that only QEMU simulates."""
+
+    def __init__(self, compiler, directory, change=None):
+        board, found = load_board("mps3-an547"), find_compiler(compiler)
+        self.machine = board.simulators.qemu.machine
+        script = directory / "linker.ld"
+        script.write_text(LINKER_SCRIPT)
+        flags = [*found.compile_flags(board, "O2"), "-Werror", f"-I{directory}"]
+        memory = RUNTIME.parent / "ports" / "memory.c"
+        objects = []
+        for source in (PROGRAM.with_name("backbone_core.c"), memory, *copied(directory, change)):
+            objects.append(directory / f"{source.stem}.o")
+            subprocess.run([*found.command, *flags, "-c", source, "-o", objects[-1]], check=True)
+        self.elf = directory / "backbone.elf"
+        link = [*found.link_flags(board, str(script)), "-Wl,-u,vectors", "-Wl,-e,start"]
+        subprocess.run([*found.command, *objects, *link, "-o", self.elf], check=True)
+
+    def run(self, some):
+        """The output of each case: that expected, up to the first that differs."""
+        table, data = [len(some)], bytearray()
+        first = rounded_up(4 + 16 * len(some), 16)
+        for case in some:
+            addresses = []
+            for part in (case.image("<u4", CASES + first + len(data)), case.arena(), case.expected):
+                addresses.append(CASES + first + len(data))
+                data += part + bytes(-len(part) % 16)
+            table += [*addresses, case.size]
+        file = self.elf.with_suffix(".cases")
+        file.write_bytes(np.array(table, "<u4").tobytes().ljust(first, b"\0") + data)
+        done = subprocess.run(
+            [
+                *(qemu_program(), "-M", self.machine, "-kernel", self.elf),
+                *("-device", f"loader,file={file},addr={CASES:#x},force-raw=on"),
+                *("-semihosting-config", "enable=on,target=native"),
+                *("-display", "none", "-monitor", "none", "-serial", "none"),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        wrong = int(done.stdout + done.stderr, 16) - 1
+        return [case.expected if i != wrong else b"" for i, case in enumerate(some)]
+
+
 def check(runner, some):
     """Runs cases; fails with the first that goes wrong."""
     for case, output in zip(some, runner.run(some), strict=True):
@@ -175,6 +222,8 @@ def built(compile_object, tmp_path_factory):
         directory = tmp_path_factory.mktemp("backbone")
         if kernels == "host":
             return OnHost(directory)
+        if kernels == "mve":
+            return InQemu(compiler, directory)
         return InUnicorn(compile_object, kernels, compiler, directory)
 
     return build
@@ -193,6 +242,31 @@ def test_operators_on_this_machine_equal_numpy(built, some):
 @given(some=st.lists(cases(), min_size=5, max_size=20))
 def test_operators_on_the_cores_equal_numpy(built, kernels, compiler, some):
     check(built(kernels, compiler), some)
+
+
+@pytest.mark.needs_simulator("qemu")
+def test_operators_with_mve_equal_numpy(built, many_cases):
+    for first in range(0, 300, 30):
+        check(built("mve", "gcc"), many_cases[first : first + 30])
+
+
+# A file, right, wrong.
+MVE_FAULTS = [
+    ("spela_requantize_mve.c", "vadd.i32 q3, q3, q2", "nop"),
+    ("spela_requantize_mve.c", "vrmulh.s32 q3", "vmulh.s32 q3"),
+    ("spela_requantize_mve.c", "vadd.i32 q0, q0, r4", "nop"),
+    ("spela_depthwise_mve.c", "add     r3, r3, r8", "nop"),
+]
+
+
+@pytest.mark.needs_simulator("qemu")
+@pytest.mark.parametrize("fault", MVE_FAULTS, ids=lambda fault: fault[1])
+def test_a_planted_fault_is_found_with_mve(many_cases, fault, tmp_path):
+    faulty = InQemu("gcc", tmp_path, fault)
+
+    with pytest.raises(AssertionError, match=r"^output"):
+        for first in range(0, 300, 30):
+            check(faulty, many_cases[first : first + 30])
 
 
 @seed(41)

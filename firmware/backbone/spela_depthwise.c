@@ -39,17 +39,8 @@ static void take_plane(const spela_operator_t *op, const spela_plane_t *plane,
     }
 }
 
-/** What the sum of a window is made with, at hand. */
-typedef struct {
-    uint32_t rows;
-    uint32_t columns;
-    uint32_t step;     /**< from a tap to the next one of its row */
-    uint32_t row_step; /**< from a row of taps to the next one */
-    uint32_t skipped;  /**< padding of a row of weights */
-} window_t;
-
 /** The sum of a window whose first tap is given. */
-static int32_t sum_of(const window_t *window, const int16_t *taps, const int8_t *weights) {
+static int32_t sum_of(const spela_window_t *window, const int16_t *taps, const int8_t *weights) {
     int32_t sum = 0;
     uint32_t row = 0U;
     for (uint32_t i = window->rows; i > 0U; i--) {
@@ -64,9 +55,10 @@ static int32_t sum_of(const window_t *window, const int16_t *taps, const int8_t 
     return sum;
 }
 
+#ifndef SPELA_MVE_DEPTHWISE
 /** The sums of four windows, `apart` from each other. */
-static void sums_of_four(const window_t *window, const int16_t *taps, uint32_t apart,
-                         const int8_t *weights, int32_t *sums) {
+static void spela_sum_four(const spela_window_t *window, const int16_t *taps, uint32_t apart,
+                           const int8_t *weights, int32_t *sums) {
     int32_t sum_0 = 0;
     int32_t sum_1 = 0;
     int32_t sum_2 = 0;
@@ -105,6 +97,7 @@ static void sums_of_four(const window_t *window, const int16_t *taps, uint32_t a
     sums[2] = sum_2;
     sums[3] = sum_3;
 }
+#endif
 
 /** Where outputs and their windows lie along rows, or along columns. */
 typedef struct {
@@ -115,7 +108,7 @@ typedef struct {
 
 /** The outputs of a channel, four at a time along the longer side. */
 static void convolve_plane(const spela_operator_t *op, const spela_plane_t *plane,
-                           const window_t *window, const spela_channel_t *channel,
+                           const spela_window_t *window, const spela_channel_t *channel,
                            const int8_t *weights, const int16_t *taps, int8_t *target) {
     const line_t down = {op->output.height, op->stride.height * plane->columns,
                          (uint32_t)op->output.width * op->output.channels};
@@ -130,7 +123,7 @@ static void convolve_plane(const spela_operator_t *op, const spela_plane_t *plan
         uint32_t k = 0U;
         for (; k < in_fours; k += 4U) {
             int32_t sums[4];
-            sums_of_four(window, &first[k * line.apart], line.apart, weights, sums);
+            spela_sum_four(window, &first[k * line.apart], line.apart, weights, sums);
             spela_requantize(op, &outputs, sums, &to[k * line.step]);
         }
         for (; k < line.count; k++) {
@@ -151,8 +144,8 @@ void spela_run_depthwise(const spela_operator_t *op, const spela_maps_t *maps) {
     const uint32_t channels = op->output.channels;
     const uint32_t copies = channels / op->input.channels;
     const uint32_t padded = spela_rounded_up(op->window.width, 4U);
-    const window_t window = {op->window.height, op->window.width, op->dilation.width,
-                             op->dilation.height * plane.columns, padded - op->window.width};
+    const spela_window_t window = {op->window.height, op->window.width, op->dilation.width,
+                                   op->dilation.height * plane.columns, padded - op->window.width};
     const int8_t *weights = op->constants;
     int16_t *const taps = maps->scratch;
     spela_fill_plane(&plane, op->fill, taps);

@@ -14,6 +14,8 @@
 #elif defined(SPELA_THUMB_KERNELS) && __ARM_ARCH_ISA_THUMB == 2
 #define SPELA_THUMB_DEPTHWISE
 #define SPELA_PLANE_DEPTHWISE
+#elif defined(SPELA_MVE_KERNELS)
+#define SPELA_MVE_DEPTHWISE
 #endif
 #endif
 
@@ -52,6 +54,21 @@ static inline void spela_fill_plane(const spela_plane_t *plane, int16_t value, i
         __builtin_memcpy(&to[i], &pair, sizeof pair);
     }
 }
+
+/** What the sum of a window is made with, at hand. A kernel in assembly reads it, in this order. */
+typedef struct {
+    uint32_t rows;
+    uint32_t columns;
+    uint32_t step;     /**< from a tap to the next one of its row */
+    uint32_t row_step; /**< from a row of taps to the next one */
+    uint32_t skipped;  /**< padding of a row of weights */
+} spela_window_t;
+
+#ifdef SPELA_MVE_DEPTHWISE
+/** The sums of four windows, `apart` from each other. */
+void spela_sum_four(const spela_window_t *window, const int16_t *taps, uint32_t apart,
+                    const int8_t *weights, int32_t *sums);
+#endif
 
 #ifdef SPELA_PLANE_DEPTHWISE
 

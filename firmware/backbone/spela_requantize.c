@@ -7,7 +7,7 @@
 void spela_requantize(const spela_operator_t *op, const spela_line_t *line, const int32_t *sums,
                       int8_t *target) {
     const spela_channel_t *channel = line->channel;
-#ifdef SPELA_THUMB_REQUANTIZE
+#if defined(SPELA_THUMB_REQUANTIZE) || defined(SPELA_MVE_REQUANTIZE)
     if (op->is_narrowing != 0U) {
         spela_narrow(line, sums, target);
         const bool is_clamped = op->minimum > INT8_MIN || op->maximum < INT8_MAX;

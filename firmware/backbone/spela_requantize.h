@@ -6,8 +6,12 @@
 #include "spela_backbone.h"
 #include "spela_kernels.h"
 
-#if defined(SPELA_THUMB_KERNELS) && (!defined(SPELA_NO_CONVOLUTION) || !defined(SPELA_NO_DEPTHWISE))
+#if !defined(SPELA_NO_CONVOLUTION) || !defined(SPELA_NO_DEPTHWISE)
+#ifdef SPELA_THUMB_KERNELS
 #define SPELA_THUMB_REQUANTIZE
+#elif defined(SPELA_MVE_KERNELS)
+#define SPELA_MVE_REQUANTIZE
+#endif
 #endif
 
 /* value * multiplier, rounded at 2^-31 or at 2^-32 with ties up; multiplier >= 0, the result fits.
@@ -117,7 +121,7 @@ typedef struct {
 void spela_requantize(const spela_operator_t *op, const spela_line_t *line, const int32_t *sums,
                       int8_t *target);
 
-#ifdef SPELA_THUMB_REQUANTIZE
+#if defined(SPELA_THUMB_REQUANTIZE) || defined(SPELA_MVE_REQUANTIZE)
 /** The same of a narrowing operator, clamped to int8. */
 void spela_narrow(const spela_line_t *line, const int32_t *sums, int8_t *target);
 #endif

@@ -97,11 +97,11 @@ CONVOLUTION_CODE_BYTES: dict[Optimization, int] = {
 with headroom."""
 
 BACKBONE_CODE_BYTES: dict[str, dict[Optimization, int]] = {
-    "front": {"O0": 6300, "O1": 4100, "O2": 4100, "O3": 5700, "Os": 3000},
-    "convolution": {"O0": 4000, "O1": 2800, "O2": 3000, "O3": 5800, "Os": 2600},
-    "depthwise": {"O0": 7300, "O1": 4800, "O2": 4800, "O3": 6900, "Os": 4300},
+    "front": {"O0": 5900, "O1": 3600, "O2": 3600, "O3": 5400, "Os": 2600},
+    "convolution": {"O0": 3500, "O1": 2400, "O2": 2700, "O3": 5300, "Os": 2300},
+    "depthwise": {"O0": 7200, "O1": 4800, "O2": 4800, "O3": 8600, "Os": 4700},
     "pools": {"O0": 1900, "O1": 1200, "O2": 1200, "O3": 3800, "Os": 1000},
-    "elementwise": {"O0": 2600, "O1": 2600, "O2": 2500, "O3": 2500, "Os": 1900},
+    "elementwise": {"O0": 2600, "O1": 2600, "O2": 2500, "O3": 3000, "Os": 1900},
     "padding": {"O0": 700, "O1": 500, "O2": 500, "O3": 500, "Os": 500},
 }
 """Added by a backbone: for any, and for each part of its runtime that it needs; by any compiler on
