@@ -157,6 +157,8 @@ static spela_status_t classify(spela_t *network, const int8_t *sample, size_t in
     } else if (SPELA_HAS_FRONT(model)) {
         (void)spela_compute(network, sample); /* first: it may lie where updates are applied */
         sample = NULL;
+    } else {
+        /* the layers take it as it is */
     }
     apply_pending(network);
     spela_read_sample(network, sample);

@@ -286,6 +286,8 @@ static void walk_state(walk_t *walk) {
     } else if (walk->companion_bytes != 0U) {
         move_section(walk, (uint32_t)SECTION_COMPANION, 0U, walk->companion_bytes);
         move(walk, walk->companion, walk->companion_bytes);
+    } else {
+        /* there is no companion */
     }
 }
 
