@@ -140,8 +140,8 @@ FAULTS = {
     "a state is loaded before it is checked": (
         "fuzz_store",
         "store/spela_store.c",
-        "status = read_state(store, network, WALK_CHECK,",
-        "status = read_state(store, network, WALK_LOAD,",
+        "\n    status = read_state(store, network, WALK_CHECK,",
+        "\n    status = read_state(store, network, WALK_LOAD,",
     ),
 }
 
