@@ -17,9 +17,9 @@ Resource            ${RENODEKEYWORDS}
 *** Variables ***
 ${PROJECT}          .
 ${UART}             sysbus.usart2
-${INFO}             02 01 01 01 05 79 b8 f8 99 00
-${RESET}            02 07 01 01 05 a5 e7 93 bc 00
-${RESET_DONE}       02 07 05 38 84 98 0e 00
+${INFO}             02 01 03 01 01 01 01 01 05 e2 25 b4 5f 00
+${RESET}            02 07 03 02 02 01 01 01 05 1b 24 ef 58 00
+${RESET_DONE}       02 07 07 02 02 0b e4 ab 60 00
 
 *** Keywords ***
 Open Board
@@ -41,8 +41,8 @@ Send
 *** Test Cases ***
 Should Say What It Runs
     Send                         ${INFO}
-    # Encoded by COBS: the number of the command, status 0, and the version of the protocol.
-    ${answer}=                   Wait For Bytes On Uart    \\x02\\x01.\\x01    timeout=10    treatAsRegex=true
+    # Encoded by COBS: command, status 0, the request's number, and the version of the protocol.
+    ${answer}=                   Wait For Bytes On Uart    \\x02\\x01.\\x01\\x01\\x02    timeout=10    treatAsRegex=true
     Log                          ${answer}
 
 Should Forget And Answer
@@ -52,7 +52,7 @@ Should Forget And Answer
 Should Refuse What Is No Frame
     Send                         03 01 00
     # No command, status 128 (MALFORMED).
-    Wait For Bytes On Uart       01 06 80    timeout=10
+    Wait For Bytes On Uart       01 02 80    timeout=10
 
 Should Stay In Its Program
     Send                         ${RESET}
