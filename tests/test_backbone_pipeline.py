@@ -44,7 +44,7 @@ static const int8_t *placed(spela_t *network, const request_t *request) {
     }
     return place;
 }
-#define sample_of(request) placed(network, request)
+#define sample_of(request) placed(device->network, request)
 """
 
 BOARDS = {"microbit": "cortex-m0", "bluepill": "cortex-m3", "mps3-an547": "cortex-m55"}

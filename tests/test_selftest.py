@@ -97,11 +97,11 @@ def test_a_table_that_has_come_to_harm_is_found(table, tmp_path):
 
 # ----------------------------------------------------------------------- on the chip
 
-START = "    if (spela_init(&application.network,"
+START = "    if (spela_init(&device->network,"
 ASKED = """\
-    if (spela_selftest(&toy_model_selftest, application.arena,
-                       sizeof application.arena) != SPELA_OK) {
-        application.arena[0] = 0U;
+    if (spela_selftest(&toy_model_selftest, device->arena, sizeof device->arena) !=
+        SPELA_OK) {
+        device->network = NULL;
     } else"""
 
 
@@ -110,7 +110,7 @@ def asking(case, directory, change=None):
     write_project(case.project, directory)
     if change is not None:
         plant(directory / change[0], *change[1:])
-    plant(directory / "application" / "main.c", START, ASKED + START)
+    plant(directory / "application" / "state.c", START, ASKED + START)
     return build_project(directory, find_compiler())
 
 

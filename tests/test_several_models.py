@@ -180,7 +180,7 @@ def test_a_firmware_with_one_models_runtime_does_not_link(tmp_path):
 
 
 def test_a_firmware_with_the_whole_runtime_runs_both(tmp_path, monkeypatch):
-    first, second = MODELS["int8_inference"], MODELS["int16_learning"]
+    first, second = MODELS["int8_learning"], MODELS["int16_learning"]
     write_firmware_of_two(tmp_path / "p", first, second)
     monkeypatch.setattr(build_module, "runtime_defines", lambda *_, **__: ())
     build = build_project(tmp_path / "p", find_compiler())

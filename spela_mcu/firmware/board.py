@@ -56,8 +56,8 @@ class StoreRegion(Region):
     """
 
     driver: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$")
-    unit_bytes: int
-    block_bytes: int = Field(gt=0)
+    unit_bytes: int = Field(gt=0, le=2**32)
+    block_bytes: int = Field(gt=0, le=2**32)
     part: str | None = None
 
     @model_validator(mode="after")
