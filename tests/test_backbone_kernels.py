@@ -298,7 +298,7 @@ def many_cases():
     """Always the same ones, drawn once."""
     found = []
 
-    @settings(max_examples=200, phases=[Phase.generate], database=None, derandomize=True)
+    @settings(max_examples=500, phases=[Phase.generate], database=None, derandomize=True)
     @given(some=st.lists(cases(MAKERS + 2 * WINDOWED), min_size=10, max_size=20))
     def collect(some):
         found.extend(some)
