@@ -21,6 +21,7 @@ class SerialBoard:
         tty.setraw(self._end)
         self.port = os.ttyname(self._end)
         self.received = b""
+        self._plug = threading.Lock()
 
     def say(self, lines):
         """Sends pieces of bytes to the host, one every now and then, until the plug is pulled."""
@@ -57,11 +58,12 @@ class SerialBoard:
         threading.Thread(target=run, daemon=True).start()
 
     def unplug(self):
-        """The port is gone."""
-        for descriptor in (self._line, self._end):
-            if descriptor is not None:
-                os.close(descriptor)
-        self._line = self._end = None
+        """The port is gone. Two threads may pull the plug."""
+        with self._plug:
+            for descriptor in (self._line, self._end):
+                if descriptor is not None:
+                    os.close(descriptor)
+            self._line = self._end = None
 
 
 @contextmanager
@@ -71,5 +73,4 @@ def serial_board():
     try:
         yield board
     finally:
-        if board._line is not None:
-            board.unplug()
+        board.unplug()
