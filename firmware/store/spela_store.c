@@ -530,6 +530,28 @@ uint32_t spela_store_export(const spela_store_t *store, const spela_t *network, 
     return walk.window.at;
 }
 
+static spela_stream_t import_stream(const spela_store_t *store) {
+    const spela_stream_t stream = {
+        store,
+        store->import_address,
+        store->import_at,
+        store->import_done,
+        store->import_crc,
+        store->import_failed,
+    };
+    return stream;
+}
+
+/** Puts the stream of an import aside until its next part comes. */
+static spela_store_status_t keep_import(spela_store_t *store, const spela_stream_t *stream) {
+    store->import_address = stream->address;
+    store->import_at = stream->at;
+    store->import_done = stream->bytes;
+    store->import_crc = stream->crc;
+    store->import_failed = stream->failed;
+    return stream->failed ? SPELA_STORE_ERROR_FLASH : SPELA_STORE_OK;
+}
+
 spela_store_status_t spela_store_import_start(spela_store_t *store, const spela_t *network,
                                               uint32_t bytes) {
     const spela_store_status_t status = prepare(store, network);
@@ -546,24 +568,7 @@ spela_store_status_t spela_store_import_start(spela_store_t *store, const spela_
     }
     const spela_stream_t stream = spela_slot_begin(store, slot);
     store->import_bytes = stream.failed ? 0U : bytes;
-    store->import_address = stream.address;
-    store->import_at = stream.at;
-    store->import_done = stream.bytes;
-    store->import_crc = stream.crc;
-    store->import_failed = stream.failed;
-    return stream.failed ? SPELA_STORE_ERROR_FLASH : SPELA_STORE_OK;
-}
-
-static spela_stream_t import_stream(const spela_store_t *store) {
-    const spela_stream_t stream = {
-        store,
-        store->import_address,
-        store->import_at,
-        store->import_done,
-        store->import_crc,
-        store->import_failed,
-    };
-    return stream;
+    return keep_import(store, &stream);
 }
 
 spela_store_status_t spela_store_import_put(spela_store_t *store, const void *data,
@@ -576,12 +581,7 @@ spela_store_status_t spela_store_import_put(spela_store_t *store, const void *da
     }
     spela_stream_t stream = import_stream(store);
     spela_stream_put(&stream, data, count);
-    store->import_address = stream.address;
-    store->import_at = stream.at;
-    store->import_done = stream.bytes;
-    store->import_crc = stream.crc;
-    store->import_failed = stream.failed;
-    return stream.failed ? SPELA_STORE_ERROR_FLASH : SPELA_STORE_OK;
+    return keep_import(store, &stream);
 }
 
 spela_store_status_t spela_store_import_end(spela_store_t *store, const spela_t *network,
