@@ -32,6 +32,14 @@
     "smlabt  r10, lr, " w12 ", r10\n"                  \
     "smlabt  r11, r12, " w12 ", r11\n"
 
+/* The window's three rows, from r0 on, r1 bytes apart. The first begins both sums with r10. */
+#define SPELA_ROWS(taps)                               \
+    taps("r0", "r4", "r5", "r10")                      \
+    "add     r2, r0, r1\n"                             \
+    taps("r2", "r6", "r7", "r11")                      \
+    "add     r2, r2, r1\n"                             \
+    taps("r2", "r8", "r9", "r11")
+
 /* One output. */
 #define SPELA_TAPS(row, w01, w12)                      \
     "ldrd    r12, lr, [" row "]\n"                     \
@@ -51,13 +59,9 @@
     "1: ldr  r10, [sp, #12]\n"                         \
     "cmp     r0, r10\n"                                \
     "beq     3f\n"                                     \
-    "2: ldr  r10, [sp]\n"                         \
-    taps("r0", "r4", "r5", "r10")                      \
-    "add     r2, r0, r1\n"                             \
-    taps("r2", "r6", "r7", "r11")                      \
-    "add     r2, r2, r1\n"                             \
-    taps("r2", "r8", "r9", "r11")                      \
-    "ldrd    r12, lr, [sp, #16]\n"                          \
+    "2: ldr  r10, [sp]\n"                              \
+    SPELA_ROWS(taps)                                   \
+    "ldrd    r12, lr, [sp, #16]\n"                     \
     "adds    r0, #" advance "\n"                       \
     "smmlar  r2, r10, r12, lr\n"                       \
     "smmlar  r12, r11, r12, lr\n"                      \
@@ -75,7 +79,7 @@
     "cmp     r0, r10\n"                                \
     "bne     2b\n"                                     \
     "3: ldr  r12, [sp, #40]\n"                         \
-    "ldr     r10, [sp]\n"                         \
+    "ldr     r10, [sp]\n"                              \
     "cmp     r12, #0\n"                                \
     "beq     4f\n"                                     \
     SPELA_TAPS("r0", "r4", "r5")                       \
@@ -83,7 +87,7 @@
     SPELA_TAPS("r2", "r6", "r7")                       \
     "add     r2, r2, r1\n"                             \
     SPELA_TAPS("r2", "r8", "r9")                       \
-    "ldrd    r12, lr, [sp, #16]\n"                          \
+    "ldrd    r12, lr, [sp, #16]\n"                     \
     "smmlar  r2, r10, r12, lr\n"                       \
     "add     r2, r2, r10, asr #31\n"                   \
     "ldrd    r11, r10, [sp, #4]\n"                     \
@@ -162,14 +166,14 @@ __attribute__((naked)) void spela_convolve_plane_2(SPELA_ARGUMENT const int16_t 
     "1: ldr  r12, [sp, #12]\n"                         \
     "cmp     r0, r12\n"                                \
     "beq     3f\n"                                     \
-    "2: ldr  r10, [sp]\n"                         \
+    "2: ldr  r10, [sp]\n"                              \
     four_taps("r4", "r5", "r10", "r10", "r10", "r10", "") \
     "add     r0, r0, r1\n"                             \
     four_taps("r6", "r7", "r10", "r11", "r2", "r3", "") \
     "add     r0, r0, r1\n"                             \
     four_taps("r8", "r9", "r10", "r11", "r2", "r3", next) \
     "sub     r0, r0, r1, lsl #1\n"                     \
-    "ldrd    r12, lr, [sp, #16]\n"                          \
+    "ldrd    r12, lr, [sp, #16]\n"                     \
     "smmla   r10, r10, r12, lr\n"                      \
     "smmla   r11, r11, r12, lr\n"                      \
     "smmla   r2, r2, r12, lr\n"                        \
@@ -192,13 +196,9 @@ __attribute__((naked)) void spela_convolve_plane_2(SPELA_ARGUMENT const int16_t 
     "3: ldr  r2, [sp, #40]\n"                          \
     "lsrs    r2, r2, #1\n"                             \
     "beq     4f\n"                                     \
-    "ldr     r10, [sp]\n"                         \
-    taps("r0", "r4", "r5", "r10")                      \
-    "add     r2, r0, r1\n"                             \
-    taps("r2", "r6", "r7", "r11")                      \
-    "add     r2, r2, r1\n"                             \
-    taps("r2", "r8", "r9", "r11")                      \
-    "ldrd    r12, lr, [sp, #16]\n"                          \
+    "ldr     r10, [sp]\n"                              \
+    SPELA_ROWS(taps)                                   \
+    "ldrd    r12, lr, [sp, #16]\n"                     \
     "adds    r0, #" advance "\n"                       \
     "smmla   r10, r10, r12, lr\n"                      \
     "smmla   r11, r11, r12, lr\n"                      \
@@ -212,13 +212,13 @@ __attribute__((naked)) void spela_convolve_plane_2(SPELA_ARGUMENT const int16_t 
     "ldr     r2, [sp, #40]\n"                          \
     "lsrs    r2, r2, #1\n"                             \
     "4: bcc  5f\n"                                     \
-    "ldr     r10, [sp]\n"                         \
+    "ldr     r10, [sp]\n"                              \
     SPELA_TAPS("r0", "r4", "r5")                       \
     "add     r2, r0, r1\n"                             \
     SPELA_TAPS("r2", "r6", "r7")                       \
     "add     r2, r2, r1\n"                             \
     SPELA_TAPS("r2", "r8", "r9")                       \
-    "ldrd    r12, lr, [sp, #16]\n"                          \
+    "ldrd    r12, lr, [sp, #16]\n"                     \
     "smmla   r10, r10, r12, lr\n"                      \
     "ldrd    lr, r12, [sp, #4]\n"                      \
     "ssat    r10, #8, r10, asr #10\n"                  \
