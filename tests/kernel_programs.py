@@ -64,7 +64,12 @@ def build_program(compile_object, kernels, compiler, directory, change=None):
         command = host_compiler() if is_native else list(find_compiler(compiler).command)
     except UserError as error:
         pytest.skip(str(error))
-    files = [PROGRAM, *RUNTIME.glob("spela_kernels*"), RUNTIME / "spela_arithmetic.h"]
+    files = [
+        PROGRAM,
+        PROGRAM.with_name("semihosting.h"),
+        *RUNTIME.glob("spela_kernels*"),
+        RUNTIME / "spela_arithmetic.h",
+    ]
     for file in [*files, *HOST.glob("*.c")] if how == "host" else files:
         (directory / file.name).write_text(file.read_text())
     if change is not None:

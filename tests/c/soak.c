@@ -7,8 +7,7 @@
  * A sample, and whether inference follows it, depend on the number of samples learned before it
  * alone, so that there is one state for each number, whatever was lost on the way.
  */
-#include "flash_model.h"
-#include "toy_model.h"
+#include "toy_device.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,13 +15,6 @@
 #include <string.h>
 
 #define TRIED_MAX 256U
-
-typedef struct {
-    uint64_t arena[(TOY_ARENA_BYTES + 7U) / 8U];
-    uint32_t buffer[64];
-    spela_t *network;
-    spela_store_t store;
-} device_t;
 
 static const flash_part_t *part;
 static device_t device;
@@ -89,13 +81,7 @@ static uint32_t tear(void) {
 static void start(void) {
     for (;;) {
         flash_power_on();
-        memset(&device, 0xA5, sizeof device);
-        memset(&device.store, 0, sizeof device.store);
-        memcpy(device.store.slots, part->slots, sizeof part->slots);
-        device.store.unit_bytes = part->unit_bytes;
-        device.store.buffer = device.buffer;
-        if (spela_init(&device.network, &toy_model, device.arena, sizeof device.arena) !=
-            SPELA_OK) {
+        if (!device_start(&device, part)) {
             exit(2);
         }
         if (flash_random(4U) == 0U) {

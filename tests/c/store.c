@@ -9,8 +9,7 @@
  * What must hold at each start: what is loaded is one of the states that were saved, whole; and it
  * is no older than any state that an earlier start gave out or a finished save has written.
  */
-#include "flash_model.h"
-#include "toy_model.h"
+#include "toy_device.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,13 +17,6 @@
 
 #define FACTORY 0U /* ages of states: what a network is without anything loaded */
 #define AGES    6U
-
-typedef struct {
-    uint64_t arena[(TOY_ARENA_BYTES + 7U) / 8U];
-    uint32_t buffer[64];
-    spela_t *network;
-    spela_store_t store;
-} device_t;
 
 typedef struct {
     uint32_t cut; /* operations before the cut */
@@ -58,15 +50,9 @@ static void lose(const char *what, uint32_t number) {
     }
 }
 
-/* A start: RAM is gone, and the flash stays. */
 static void power_on(void) {
     flash_power_on();
-    memset(&device, 0xA5, sizeof device);
-    memset(&device.store, 0, sizeof device.store);
-    memcpy(device.store.slots, part->slots, sizeof part->slots);
-    device.store.unit_bytes = part->unit_bytes;
-    device.store.buffer = device.buffer;
-    if (spela_init(&device.network, &toy_model, device.arena, sizeof device.arena) != SPELA_OK) {
+    if (!device_start(&device, part)) {
         exit(2);
     }
 }

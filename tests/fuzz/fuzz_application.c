@@ -5,19 +5,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 
-#define main application_main
-#include "main.c"
-#undef main
-
-/* Its flash; the line is ours. */
-#define port_init  host_init
-#define port_read  host_read
-#define port_write host_write
-#include "port_host.c"
-#undef port_init
-#undef port_read
-#undef port_write
-
+#include "application_on_a_line.h"
 #include "line.h"
 
 #include <setjmp.h>

@@ -4,9 +4,8 @@
  * that what lies behind them is reached. What loads must be able to learn, to be saved, and to be
  * loaded again as it was.
  */
-#include "flash_model.h"
 #include "line.h"
-#include "toy_model.h"
+#include "toy_device.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +14,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define UNIT     4U /* of the part: the header and three seals come before the payload */
 #define OVERHEAD (32U + 3U * UNIT)
-
-typedef struct {
-    uint64_t arena[(TOY_ARENA_BYTES + 7U) / 8U];
-    uint32_t buffer[64];
-    spela_t *network;
-    spela_store_t store;
-} device_t;
 
 static const flash_part_t part = {"small", UNIT,
                                   false,   {{0x08000000U, 512U}, {0x08000200U, 512U}},
@@ -57,11 +49,7 @@ static void mend(uint8_t *slot, bool is_ours) {
 }
 
 static void start(void) {
-    memset(&device, 0, sizeof device);
-    memcpy(device.store.slots, part.slots, sizeof part.slots);
-    device.store.unit_bytes = part.unit_bytes;
-    device.store.buffer = device.buffer;
-    demand(spela_init(&device.network, &toy_model, device.arena, sizeof device.arena) == SPELA_OK);
+    demand(device_start(&device, &part));
 }
 
 static void learn(uint32_t count) {
