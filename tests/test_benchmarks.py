@@ -28,13 +28,13 @@ def test_our_runtime_alone_is_measured_into_tables_and_json(tmp_path):
     file.write_text("before\n<!-- begin compare -->\nold\n<!-- end compare -->\nafter\n")
     done = run(
         peers.command, "--network", TINY, "--core", "cortex-m4", "--core", "cortex-m0plus",
-        "--json", "--markdown", file,
+        "--core", "cortex-m55", "--json", "--markdown", file,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
-    m4, m0 = report["measurements"]
-    assert [m4["core"], m0["core"]] == ["cortex-m4", "cortex-m0plus"]
-    for one in (m4, m0):
+    m4, m0, m55 = report["measurements"]
+    assert [one["core"] for one in (m4, m0, m55)] == ["cortex-m4", "cortex-m0plus", "cortex-m55"]
+    for one in (m4, m0, m55):
         assert (one["contender"], one["shape"], one["macs"]) == ("spela", TINY, 16 * 12 + 12 * 12)
         for name, symbol in (("infer", "spela_infer"), ("learn", "spela_learn")):
             count = one[name]

@@ -56,6 +56,7 @@ int main(void) {
         frame_write_start(&writer);
         frame_write_u8(&writer, request);
         frame_write_u8(&writer, status);
+        frame_write_u16(&writer, 0U); /* an answer's number, which simulators that boot look at */
         frame_write_end(&writer);
     }
 }
