@@ -25,6 +25,7 @@ from spela_mcu.backbone.structures import (
     operator_structure,
     scratch_bytes,
 )
+from spela_mcu.backbone.tap import tap_of
 from spela_mcu.backbone.window import Pair, Window
 from spela_mcu.fixed_point.fields import POINTER, Field
 from spela_mcu.fixed_point.layout import rounded_up
@@ -37,6 +38,7 @@ class Case:
     Attributes:
         maps: its inputs.
         shares: whether its output takes memory of its input, as the plan may decide.
+        count: how many operators there are.
     """
 
     operator: LoweredOperator
@@ -47,6 +49,8 @@ class Case:
         parts = {f.name: getattr(self.operator, f.name) for f in fields(self.operator)}
         shown = {k: v for k, v in parts.items() if not isinstance(v, np.ndarray)}
         return f"{type(self.operator).__name__}({shown}, shares={self.shares})"
+
+    count = 1
 
     @property
     def size(self):
@@ -102,16 +106,19 @@ class Case:
 
 
 class Whole:
-    """A backbone on one sample, in the arena of its plan; the same calls as of `Case`."""
+    """A backbone on one sample, in the arena of its plan; the same calls as of `Case`.
+
+    What comes out are the features at the cut, without those of exits within it.
+    """
 
     def __init__(self, plan, sample):
         self.plan, self.sample = plan, sample
-        self.size = plan.features.shape.size
+        self.size, self.count = plan.features.shape.size, len(plan.steps)
 
     @property
     def expected(self):
         """The features' bytes, by numpy."""
-        return run(self.plan, self.sample[None]).tobytes()
+        return run(self.plan, self.sample[None])[0, -self.size :].tobytes()
 
     def image(self, pointer, base):
         """See `Case.image`."""
@@ -353,6 +360,11 @@ def pool(drawn):
     output = Shape(*counts, drawn.source.channels)
     kind = drawn.draw(st.sampled_from([AveragePool, MaxPool]))
     return kind(input=drawn.source, output=output, window=window, **drawn.clamp)
+
+
+def tap(drawn):
+    """The average over the whole map."""
+    return tap_of(drawn.source, drawn.offset)
 
 
 def mean(drawn):

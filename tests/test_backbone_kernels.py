@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from backbone_graphs import graphs, samples_for
-from backbone_operators import MAKERS, WINDOWED, Whole, assign, cases, layout
+from backbone_operators import MAKERS, WINDOWED, Whole, assign, cases, layout, tap
 from cffi import FFI
 from host_process import RUNTIME, SANITIZED, plant
 from hypothesis import Phase, given, seed, settings
@@ -130,8 +130,10 @@ class InUnicorn:
         machine, arm = self.machine, self.registers
         for number, value in SAVED.items():
             machine.reg_write(getattr(arm, f"UC_ARM_REG_R{number}"), value)
-        for number, value in enumerate(arguments):
+        for number, value in enumerate(arguments[:4]):
             machine.reg_write(getattr(arm, f"UC_ARM_REG_R{number}"), value)
+        for number, value in enumerate(arguments[4:]):
+            machine.mem_write(STACK + 4 * number, value.to_bytes(4, "little"))
         machine.reg_write(arm.UC_ARM_REG_SP, STACK)
         machine.reg_write(arm.UC_ARM_REG_LR, BACK | 1)
         try:
@@ -152,7 +154,7 @@ class InUnicorn:
             self.machine.mem_write(IMAGE, image)
             self.machine.mem_write(ARENA - 64, around + arena + around)
             assert self.call("spela_backbone_is_valid", IMAGE) == 1, f"{case} is refused"
-            features = self.call("spela_backbone_run", IMAGE, 0, ARENA)
+            features = self.call("spela_backbone_run", IMAGE, 0, ARENA, 0, case.count)
             outputs.append(bytes(self.machine.mem_read(features, case.size)))
             assert self.machine.mem_read(IMAGE, len(image)) == image, f"constants of {case}"
             before = self.machine.mem_read(ARENA - 64, 64)
@@ -267,6 +269,14 @@ def test_a_planted_fault_is_found_with_mve(many_cases, fault, tmp_path):
     with pytest.raises(AssertionError, match=r"^output"):
         for first in range(0, len(many_cases), 100):
             check(faulty, many_cases[first : first + 100])
+
+
+@seed(7)
+@settings(max_examples=10, phases=UNSHRUNK)
+@given(some=st.lists(cases([tap]), min_size=3, max_size=10))
+def test_taps_equal_numpy(built, some):
+    check(built("host", None), some)
+    check(built("dsp", "gcc"), some)
 
 
 @seed(41)

@@ -52,15 +52,15 @@ def residual(kind="int8"):
     return model
 
 
-def read(model, directory, cut="features"):
+def read(model, directory, cut="features", exits_at=()):
     file = directory / "model.tflite"
     file.write_bytes(model.build() if isinstance(model, TfliteModel) else model)
-    return read_backbone(file, cut)
+    return read_backbone(file, cut, exits_at)
 
 
-def refusal(model, directory, cut="features"):
+def refusal(model, directory, cut="features", exits_at=()):
     with pytest.raises(UserError) as caught:
-        read(model, directory, cut)
+        read(model, directory, cut, exits_at)
     message = str(caught.value)
     assert "model.tflite" in message
     assert caught.value.mend

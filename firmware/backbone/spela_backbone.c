@@ -85,6 +85,7 @@ static bool kind_is_valid(const spela_backbone_t *backbone, const spela_operator
 #ifndef SPELA_NO_POOL
     case SPELA_OPERATOR_AVERAGE_POOL:
     case SPELA_OPERATOR_MAX_POOL:
+    case SPELA_OPERATOR_TAP:
         return spela_pool_is_valid(op);
     case SPELA_OPERATOR_MEAN:
         return spela_pool_is_valid(op) && channels_are_valid(op, 1U);
@@ -130,9 +131,9 @@ bool spela_backbone_is_valid(const spela_backbone_t *backbone) {
 }
 
 const int8_t *spela_backbone_run(const spela_backbone_t *backbone, const int8_t *sample,
-                                 void *arena) {
+                                 void *arena, uint32_t first, uint32_t end) {
     uint8_t *const bytes = arena;
-    for (uint32_t i = 0U; i < backbone->operator_count; i++) {
+    for (uint32_t i = first; i < end; i++) {
         const spela_operator_t *const op = &backbone->operators[i];
         spela_maps_t maps;
         maps.sources[0] = op->source == SPELA_SAMPLE ? sample : (const int8_t *)&bytes[op->source];
@@ -154,6 +155,7 @@ const int8_t *spela_backbone_run(const spela_backbone_t *backbone, const int8_t 
         case SPELA_OPERATOR_AVERAGE_POOL:
         case SPELA_OPERATOR_MAX_POOL:
         case SPELA_OPERATOR_MEAN:
+        case SPELA_OPERATOR_TAP:
             spela_run_pool(op, &maps);
             break;
 #endif

@@ -28,7 +28,8 @@ typedef enum {
     SPELA_OPERATOR_ADD_CONSTANT = 6,      /**< ADD of a constant */
     SPELA_OPERATOR_MULTIPLY_CONSTANT = 7, /**< MUL by a constant */
     SPELA_OPERATOR_RESCALE = 8,           /**< QUANTIZE, RELU, RELU6 */
-    SPELA_OPERATOR_PAD = 9                /**< PAD, PADV2 */
+    SPELA_OPERATOR_PAD = 9,               /**< PAD, PADV2 */
+    SPELA_OPERATOR_TAP = 10               /**< AVERAGE_POOL_2D over a whole map, for an exit */
 } spela_operator_kind_t;
 
 /** Stands for an offset: the caller's sample instead of a map in the arena. */
@@ -82,7 +83,8 @@ typedef struct {
     spela_pair_t dilation;
     uint8_t kind;         /**< a spela_operator_kind_t */
     uint8_t is_narrowing; /**< how `channels` are stored */
-    int8_t fill;          /**< what stands around the input: its zero point, or the value of PAD */
+    int8_t fill;          /**< what stands around the input: its zero point, or the value of PAD;
+                               of a tap, the zero point of what it writes */
     int8_t minimum;       /**< of the output, */
     int8_t maximum;       /**< as the fused activation has it */
 } spela_operator_t;
@@ -112,15 +114,18 @@ typedef struct {
 bool spela_backbone_is_valid(const spela_backbone_t *backbone);
 
 /**
- * Computes a sample's features.
+ * Computes a sample's features, or a part of the way to them: from operator `first` to before `end`.
+ * All from 0 to operator_count must run, in this order, and the arena stay as it is between.
  *
  * @param backbone  a valid one
  * @param sample    `inputs` values; only read, unless they lie in the arena at sample_offset
  * @param arena     `arena_bytes` bytes, 8-aligned; their content need not outlive the features
- * @return `features` values, in the arena
+ * @param first     the first operator to run
+ * @param end       the first not to run, at most operator_count
+ * @return `features` values, in the arena; complete when the last operator has run
  */
 const int8_t *spela_backbone_run(const spela_backbone_t *backbone, const int8_t *sample,
-                                 void *arena);
+                                 void *arena, uint32_t first, uint32_t end);
 
 #ifdef __cplusplus
 }

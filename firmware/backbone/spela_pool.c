@@ -34,6 +34,10 @@ bool spela_pool_is_valid(const spela_operator_t *op) {
     if (op->kind == (uint8_t)SPELA_OPERATOR_MEAN) {
         return op->output.height == 1U && op->output.width == 1U;
     }
+    if (op->kind == (uint8_t)SPELA_OPERATOR_TAP &&
+        (op->output.height != 1U || op->output.width != 1U)) {
+        return false;
+    }
     return op->dilation.height == 1U && op->dilation.width == 1U &&
            windows_meet(op->output.height, op->stride.height, op->padding.height, op->window.height,
                         op->input.height) &&

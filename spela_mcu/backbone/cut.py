@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
@@ -30,16 +31,18 @@ class Part:
         operators: those that the features depend on, in the order in which they run.
         sample: index of the tensor that a sample is.
         features: index of the tensor at the cut.
+        exits: indices of the tensors before it that exits sit on.
     """
 
     graph: Graph
     operators: tuple[Operator, ...]
     sample: int
     features: int
+    exits: tuple[int, ...] = ()
 
 
-def cut_graph(graph: Graph, cut: str = FEATURES) -> Part:
-    """The part of `graph` before the tensor that `cut` names.
+def cut_graph(graph: Graph, cut: str = FEATURES, exits_at: Sequence[str] = ()) -> Part:
+    """The part of `graph` before the tensor that `cut` names, with exits on tensors within it.
 
     A QUANTIZE of the model's float or uint8 input is dropped: samples are quantised before they
     reach the backbone, by the same rule.
@@ -48,13 +51,17 @@ def cut_graph(graph: Graph, cut: str = FEATURES) -> Part:
         UserError: there is no such tensor, nothing computes it, it depends on several inputs, or
             the model computes in floats.
     """
-    features = _default(graph) if cut == FEATURES else _named(graph, cut)
+    features = _default(graph) if cut == FEATURES else _named(graph, cut, "network.cut")
     operators = _needed(graph, features)
     sample, operators = _sample(graph, operators, features)
     if not operators:
         raise nothing_computed(graph, features)
     _check_integers(graph, operators)
-    return Part(graph, operators, sample, features)
+    exits = tuple(
+        _within(graph, operators, name, f"network.exits_at[{number}]")
+        for number, name in enumerate(exits_at)
+    )
+    return Part(graph, operators, sample, features, exits)
 
 
 def nothing_computed(graph: Graph, features: int) -> UserError:
@@ -79,7 +86,22 @@ def _default(graph: Graph) -> int:
     return dense[-1].inputs[0]
 
 
-def _named(graph: Graph, name: str) -> int:
+def _within(graph: Graph, operators: tuple[Operator, ...], name: str, key: str) -> int:
+    """A tensor by its name that is computed on the way to the features."""
+    found = _named(graph, name, key)
+    written = [index for one in operators[:-1] for index in one.outputs if index != ABSENT]
+    if found not in written:
+        names = [graph.tensors[index].name for index in written]
+        raise UserError(
+            f"{name!r} is not computed on the way to the features",
+            mend="choose a tensor before the cut: " + ", ".join(map(repr, names[-12:])),
+            file=graph.file,
+            key=key,
+        )
+    return found
+
+
+def _named(graph: Graph, name: str, key: str) -> int:
     found = [
         index
         for index, tensor in enumerate(graph.tensors)
@@ -90,9 +112,9 @@ def _named(graph: Graph, name: str) -> int:
     if found:
         raise UserError(
             f"{len(found)} tensors are called {name!r}",
-            mend="choose a cut with a name of its own: " + _choices(graph),
+            mend="choose one with a name of its own: " + _choices(graph),
             file=graph.file,
-            key="network.cut",
+            key=key,
         )
     names = [tensor.name for tensor in graph.tensors if _is_activation(tensor)]
     names = [one for one in names if len(one) < LONGEST_NAME][-MOST_NAMES:]
@@ -101,7 +123,7 @@ def _named(graph: Graph, name: str) -> int:
         f"has no feature map called {name!r}",
         mend=f"choose {', or '.join(map(repr, close))}" if close else _choices(graph),
         file=graph.file,
-        key="network.cut",
+        key=key,
     )
 
 

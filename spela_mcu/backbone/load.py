@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,22 +13,23 @@ from spela_mcu.backbone.plan import BackbonePlan
 from spela_mcu.backbone.structures import scratch_bytes
 
 
-def read_backbone(file: Path, cut: str = FEATURES) -> BackbonePlan:
+def read_backbone(file: Path, cut: str = FEATURES, exits_at: Sequence[str] = ()) -> BackbonePlan:
     """The frozen backbone that a .tflite is, up to a cut.
 
     Args:
         file: an int8 model of TensorFlow Lite.
         cut: the name of the tensor that holds the features; ``features``: the input of the last
             FULLY_CONNECTED.
+        exits_at: names of tensors before the cut that exits sit on.
 
     Raises:
-        UserError: the file cannot be read, there is no such cut, or the backbone holds something
+        UserError: the file cannot be read, there is no such tensor, or the backbone holds something
             that is not supported: it is named with operator, tensor and reason.
     """
     from spela_mcu.backbone.read import read_graph
 
     graph = read_graph(file)
-    part = cut_graph(graph, cut)
+    part = cut_graph(graph, cut, exits_at)
     lowered = lower(part)
     if not lowered.steps:
         raise nothing_computed(graph, part.features)

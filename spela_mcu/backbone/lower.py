@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from spela_mcu.backbone import (
@@ -20,7 +20,9 @@ from spela_mcu.backbone import (
 from spela_mcu.backbone.cut import SAME_BYTES, Part
 from spela_mcu.backbone.operator import LoweredOperator
 from spela_mcu.backbone.plan import Activation, Step
+from spela_mcu.backbone.tap import MOST_POSITIONS, Tap, tap_of
 from spela_mcu.backbone.view import ANOTHER_LAYER, CONVERT_AGAIN, INTEGERS_ONLY, OperatorView
+from spela_mcu.errors import UserError
 
 KINDS: Final[dict[str, Callable[[OperatorView], LoweredOperator]]] = {
     "ADD": add.lower,
@@ -54,7 +56,8 @@ class Lowered:
 
     Attributes:
         activations: first the sample, then what each step writes; not yet placed.
-        steps: in the order in which they run; the last one writes the features.
+        steps: in the order in which they run; the last one writes the features. An exit's tap runs
+            right after the step whose map it reads.
     """
 
     activations: tuple[Activation, ...]
@@ -77,6 +80,13 @@ def lower(part: Part) -> Lowered:
         if operator.kind in SAME_BYTES:
             _check_same_bytes(view)
             numbers[operator.outputs[0]] = numbers[operator.inputs[0]]
+            if operator.outputs[0] in part.exits:
+                raise _misplaced(
+                    part,
+                    operator.outputs[0],
+                    "has the bytes of another tensor in another shape",
+                    f"choose {graph.tensors[operator.inputs[0]].name!r}",
+                )
             continue
         if operator.kind not in KINDS:
             reason = "this kind of operator is not supported"
@@ -86,7 +96,51 @@ def lower(part: Part) -> Lowered:
         numbers[operator.outputs[0]] = len(activations)
         steps.append(Step(lowered, sources, len(activations)))
         activations.append(_activation(view, operator.outputs[0]))
+        if operator.outputs[0] in part.exits:
+            tap = _tap(part, operator.outputs[0], activations[-1])
+            steps.append(Step(tap, (len(activations) - 1,), len(activations)))
+            activations.append(replace(activations[-1], shape=tap.output))
+    if part.exits:
+        _check_taps(part, steps)
     return Lowered(tuple(activations), tuple(steps))
+
+
+def _tap(part: Part, tensor: int, map: Activation) -> Tap:
+    if map.shape.positions > MOST_POSITIONS:
+        raise _misplaced(
+            part,
+            tensor,
+            f"has {map.shape.positions} positions, of which {MOST_POSITIONS} can be averaged",
+            "choose a later tensor",
+        )
+    return tap_of(map.shape, map.zero_point)
+
+
+def _check_taps(part: Part, steps: Sequence[Step]) -> None:
+    """A sample that left at an exit goes on without itself: its memory may be another's by then."""
+    first = next(number for number, step in enumerate(steps) if isinstance(step.operator, Tap))
+    tensor = part.exits[0]
+    if isinstance(steps[-1].operator, Tap):
+        raise _misplaced(
+            part, tensor, "has the bytes of the features", "leave it out: the layers sit there"
+        )
+    if any(0 in step.sources for step in steps[first:]):
+        raise _misplaced(
+            part,
+            tensor,
+            "is computed before the sample was read for the last time",
+            "choose a later tensor",
+        )
+
+
+def _misplaced(part: Part, tensor: int, reason: str, mend: str) -> UserError:
+    number = part.exits.index(tensor)
+    return UserError(
+        f"{part.graph.tensors[tensor].name!r} cannot have an exit: it {reason}",
+        mend=mend,
+        file=part.graph.file,
+        key=f"network.exits_at[{number}]",
+    )
 
 
 def _activation(view: OperatorView, index: int) -> Activation:

@@ -43,9 +43,9 @@ def run(plan: BackbonePlan, samples: NDArray[np.int8]) -> NDArray[np.int8]:
         samples: int8 [samples, ...], each of the size of `plan.sample`.
 
     Returns:
-        int8 [samples, size of `plan.features`].
+        int8 [samples, `plan.feature_count`].
     """
-    features = np.empty((len(samples), plan.features.shape.size), np.int8)
+    features = np.empty((len(samples), plan.feature_count), np.int8)
     at_once = _samples_at_once(plan)
 
     def compute(first: int) -> None:
@@ -67,7 +67,8 @@ def _features(plan: BackbonePlan, samples: NDArray[np.int8]) -> NDArray[np.int8]
         for index in set(step.sources):
             if last[index] == number:
                 del maps[index]
-    return maps[plan.steps[-1].target].reshape(len(samples), -1)
+    found = [index for index in maps if index]  # the sample may be left where nothing reads it
+    return np.concatenate([maps[index].reshape(len(samples), -1) for index in found], 1)
 
 
 def run_all(plan: BackbonePlan, samples: NDArray[np.int8]) -> tuple[NDArray[np.int8], ...]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spela_mcu.backbone.graph import Shape
 from spela_mcu.backbone.operator import LoweredOperator
+from spela_mcu.backbone.tap import Tap
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,26 @@ class Step:
     scratch: int = 0
 
 
+class Reading(NamedTuple):
+    """Features that layers read.
+
+    Attributes:
+        steps: that have run when they are there.
+        activation: the features.
+    """
+
+    steps: int
+    activation: Activation
+
+
 @dataclass(frozen=True, eq=False)
 class BackbonePlan:
     """All that a frozen backbone computes, from a sample to features.
 
     Attributes:
         cut: name of the tensor that holds the features, as in the .tflite.
-        activations: the first is the sample, the last one the features; one for each step between.
+        activations: the first is the sample, the last one that of the cut; one for each step
+            between.
         steps: in the order in which they run; none for what moves no byte, such as RESHAPE.
         arena_bytes: all activations and what operators need for themselves, at their offsets. The
             sample is among them: a caller may write it there (spela_sample), or keep it elsewhere.
@@ -70,8 +86,30 @@ class BackbonePlan:
 
     @property
     def features(self) -> Activation:
-        """What comes out."""
+        """What comes out at the cut."""
         return self.activations[self.steps[-1].target]
+
+    @property
+    def taps(self) -> tuple[Reading, ...]:
+        """What exits within it read, first to last, and at the end what comes out at the cut."""
+        last = len(self.steps) - 1
+        return tuple(
+            Reading(number + 1, self.activations[step.target])
+            for number, step in enumerate(self.steps)
+            if isinstance(step.operator, Tap) or number == last
+        )
+
+    @property
+    def feature_count(self) -> int:
+        """Values of all that is read, one after the other: a sample's features."""
+        return sum(tap.activation.shape.size for tap in self.taps)
+
+    @property
+    def zero_points(self) -> NDArray[np.int8]:
+        """The zero point of each feature."""
+        return np.concatenate(
+            [np.full(one.shape.size, one.zero_point, np.int8) for _, one in self.taps]
+        )
 
     @property
     def macs(self) -> int:

@@ -25,6 +25,7 @@ from spela_mcu.backbone.pad import Pad
 from spela_mcu.backbone.pool import AveragePool, MaxPool
 from spela_mcu.backbone.requantize import INT8_MAX, INT8_MIN
 from spela_mcu.backbone.rescale import Rescale
+from spela_mcu.backbone.tap import Tap
 from spela_mcu.backbone.window import Pair, Window
 from spela_mcu.fixed_point.fields import POINTER, Field
 from spela_mcu.fixed_point.layout import pack, padded, rounded_up
@@ -89,6 +90,7 @@ KINDS: dict[type[LoweredOperator], tuple[int, str]] = {
     MultiplyConstant: (7, "elementwise"),
     Rescale: (8, "elementwise"),
     Pad: (9, "padding"),
+    Tap: (10, "pools"),
 }
 """Of each kind of operator, its number in spela_operator_kind_t, and the part of the runtime that
 runs it: it exports spela_runtime_for_<part>."""
@@ -154,6 +156,8 @@ def operator_structure(
             scalars["is_narrowing"] = int(is_narrowing(operator))
             constants = ("int8", packed_weights(operator))
             channels = _channels_of(operator)
+        case Tap():
+            scalars["fill"] = operator.zero_point
         case AveragePool() | MaxPool():
             pass
         case Mean():

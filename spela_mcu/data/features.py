@@ -43,7 +43,7 @@ def extract(backbone: BackbonePlan, x: NDArray[Any], *, progress: bool = False) 
     content = hashlib.sha256(f"{backbone.digest} {samples.shape}".encode())
     content.update(np.ascontiguousarray(samples).data)
     key = content.hexdigest()
-    features = kept("features", key, (len(samples), backbone.features.shape.size), np.int8)
+    features = kept("features", key, (len(samples), backbone.feature_count), np.int8)
     if features is None:
         with progress_bars() if progress else nullcontext(silent) as show:
             features = _computed(backbone, samples, show)
@@ -53,7 +53,7 @@ def extract(backbone: BackbonePlan, x: NDArray[Any], *, progress: bool = False) 
 
 def feature_values(backbone: BackbonePlan, features: NDArray[np.int8]) -> NDArray[np.int16]:
     """Features less their zero point: what is scaled. A feature that stands for 0 is 0."""
-    return features.astype(np.int16) - np.int16(backbone.features.zero_point)
+    return features.astype(np.int16) - backbone.zero_points
 
 
 def _check_shape(backbone: BackbonePlan, shape: tuple[int, ...]) -> None:
@@ -99,7 +99,7 @@ def _quantized(backbone: BackbonePlan, x: NDArray[Any]) -> NDArray[np.int8]:
 def _computed(
     backbone: BackbonePlan, samples: NDArray[np.int8], show: Progress
 ) -> NDArray[np.int8]:
-    features = np.empty((len(samples), backbone.features.shape.size), np.int8)
+    features = np.empty((len(samples), backbone.feature_count), np.int8)
     for at in range(0, len(samples), SAMPLES_AT_ONCE):
         show("features of the backbone", at, len(samples))
         features[at : at + SAMPLES_AT_ONCE] = run(backbone, samples[at : at + SAMPLES_AT_ONCE])

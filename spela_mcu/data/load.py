@@ -151,7 +151,7 @@ def _dataset(
     part = _Part.of(raw.samples.x, backbone, progress=progress)
     columns = raw.columns
     if backbone is not None:
-        input_shape = (backbone.features.shape.size,)
+        input_shape = (backbone.feature_count,)
         columns = tuple(f"f{index}" for index in range(input_shape[0]))
     train_x = part.x[train]
     kind = chosen_scaling(spec.data, input_shape)

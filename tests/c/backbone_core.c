@@ -23,7 +23,8 @@ static bool agrees(const case_t *it) {
     if (!spela_backbone_is_valid(it->backbone)) {
         return false;
     }
-    const int8_t *const features = spela_backbone_run(it->backbone, sample, it->arena);
+    const int8_t *const features =
+        spela_backbone_run(it->backbone, sample, it->arena, 0U, it->backbone->operator_count);
     for (uint32_t i = 0U; i < it->size; i++) {
         if (features[i] != it->expected[i]) {
             return false;
