@@ -171,6 +171,7 @@ class Prepared:
             self.dataset.inputs,
             self.dataset.classes,
             float_embeddings(self.spec, self.dataset.classes),
+            self.dataset.taps,
         )
         for matrix, formats, weights in zip(
             twin.matrices, self.plan.matrices, self.initial, strict=True
@@ -225,7 +226,7 @@ def prepare(
         ).network
     weights = trained.matrices if trained is not None and starts_trained else None
     with _located(path):
-        plan = make_plan(spec, dataset.inputs, dataset.classes, weights)
+        plan = make_plan(spec, dataset.inputs, dataset.classes, weights, dataset.taps)
     plan = replace(plan, front=front_plan(dataset))
     network = (
         IntegerNetwork.untrained(plan)
@@ -263,7 +264,7 @@ def check_memory(
         UserError: it does not fit, or the learning rate cannot be expressed.
     """
     with _located(path):
-        plan = sizing_plan(spec, dataset.inputs, dataset.classes)
+        plan = sizing_plan(spec, dataset.inputs, dataset.classes, dataset.taps)
     plan = replace(plan, front=front_plan(dataset))
     needs = Preflight(
         plan=plan,

@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 from backbone_graphs import samples_for
+from keyword_model import write_model
 from test_backbone_memory import first_overwritten
 from test_backbone_read import read, refusal, residual
 from tflite_files import WINDOW, Layers, TfliteModel
 
 from spela_mcu.backbone.network import run, run_all
+from spela_mcu.commands.verify import verify
+from spela_mcu.pipeline import prepare
+from spela_mcu.simulators.unicorn import UnicornSimulator
 
 
 def mean(values):
@@ -76,3 +80,25 @@ def test_an_exit_before_the_sample_was_read_for_the_last_time_is_refused(tmp_pat
     model.operator("ADD", [first, source], [both], FusedActivationFunction="NONE")
     layers.weighted("FULLY_CONNECTED", both, (2, 32), 0, (1, 2), per_channel=False)
     assert "before the sample was read" in refusal(model, tmp_path, exits_at=("map1",))
+
+
+# On the chip.
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("taps")
+    return prepare(write_model(directory, network="  exits_at: [map1, map2]\n"))
+
+
+@pytest.fixture(scope="module")
+def build(prepared):
+    return prepared.deploy(prepared.path.parent / "firmware")
+
+
+def test_equal_in_every_bit(prepared, build):
+    assert prepared.plan.taps == 2
+    found = verify(prepared, build, UnicornSimulator(), learn_steps=30, samples=15)
+    assert found.difference is None
+    assert found.bit_exact
+    assert build.warnings == ""

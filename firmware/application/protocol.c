@@ -141,8 +141,7 @@ static void answer_features(application_t *device, const request_t *request) {
         spela_features(device->network, sample_of(request), request->data_bytes, &features);
     answer_start(device, request, (uint32_t)status);
     if (status == SPELA_OK) {
-        const uint32_t count = APPLICATION_MODEL.front->backbone->features;
-        frame_write_bytes(&device->writer, (const uint8_t *)features, count);
+        frame_write_bytes(&device->writer, (const uint8_t *)features, APPLICATION_FEATURE_COUNT);
     }
     frame_write_end(&device->writer);
 }

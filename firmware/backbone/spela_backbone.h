@@ -114,8 +114,8 @@ typedef struct {
 bool spela_backbone_is_valid(const spela_backbone_t *backbone);
 
 /**
- * Computes a sample's features, or a part of the way to them: from operator `first` to before `end`.
- * All from 0 to operator_count must run, in this order, and the arena stay as it is between.
+ * Computes a sample's features, or a part of the way to them: from operator `first` to before
+ * `end`. All from 0 to operator_count must run, in this order, and the arena stay as it is between.
  *
  * @param backbone  a valid one
  * @param sample    `inputs` values; only read, unless they lie in the arena at sample_offset

@@ -23,6 +23,9 @@ struct spela_front {
 /** A model with a front refers to it: the linker names it if SPELA_WITH_BACKBONE is missing. */
 extern const uint8_t spela_runtime_for_backbone;
 
+/** The same for one with taps and SPELA_WITH_TAPS. */
+extern const uint8_t spela_runtime_for_taps;
+
 /**
  * Computes a sample's features, as they are before they are scaled.
  *
@@ -30,7 +33,12 @@ extern const uint8_t spela_runtime_for_backbone;
  * sample of the call before, and nothing is computed again. So a sample that was classified can be
  * learned at the cost of the layers alone. Before the first sample all features are 0.
  *
- * @param features  set to the front's backbone->features values; valid until the next call
+ * In a network with taps, the features are those of all taps in their order, then those at the cut.
+ * spela_infer_early computes what it needs. After a sample that left early, a call with NULL and 0
+ * goes on from there; SPELA_ERROR_ARGUMENT if spela_sample was called in between, since its place
+ * was that of maps that are still needed.
+ *
+ * @param features  set to as many values as the network has inputs; valid until the next call
  * @return SPELA_OK, SPELA_ERROR_ARGUMENT (as well if the model has no front), SPELA_ERROR_SIZE
  */
 spela_status_t spela_features(spela_t *network, const int8_t *sample, size_t inputs,

@@ -18,7 +18,7 @@ spela_status_t spela_check_sample(const spela_t *network, const int8_t *sample, 
         return SPELA_ERROR_ARGUMENT;
     }
     if (SPELA_IS_SAME_SAMPLE(network->model.pointer, inputs)) {
-        return SPELA_OK;
+        return SPELA_CAN_GO_ON(network) ? SPELA_OK : SPELA_ERROR_ARGUMENT;
     }
     if (sample == NULL) {
         return SPELA_ERROR_ARGUMENT;
@@ -26,17 +26,26 @@ spela_status_t spela_check_sample(const spela_t *network, const int8_t *sample, 
     return inputs == spela_sample_inputs(network->model.pointer) ? SPELA_OK : SPELA_ERROR_SIZE;
 }
 
-void spela_read_sample(const spela_t *network, const int8_t *sample) {
+void spela_read_sample(const spela_t *network, uint32_t index, const int8_t *sample) {
     const spela_model_t *const model = network->model.pointer;
     if (SPELA_IS_CONVOLUTION(&model->layers[0])) {
         return; /* it takes its input map as it is */
     }
-    int16_t *const wide = spela_wide(network, 0U);
-    const uint32_t inputs = spela_layer_inputs(model);
+    int16_t *const wide = spela_wide(network, index);
+    uint32_t first = 0U;
+    uint32_t inputs = spela_layer_inputs(model);
+#ifdef SPELA_WITH_TAPS
+    for (uint32_t i = 0U; i < index; i++) {
+        first += model->layers[i].inputs;
+    }
+    if (SPELA_IS_TAP(&model->layers[0])) { /* and so there is no bias */
+        inputs = model->layers[index].inputs;
+    }
+#endif
     if (SPELA_HAS_FRONT(model)) {
-        spela_read_features(network, sample);
+        spela_read_features(network, index, first, inputs);
     } else {
-        spela_widen(sample, inputs, wide);
+        spela_widen(&sample[first], inputs, wide);
     }
     if (spela_has_flag(model, (uint32_t)SPELA_FLAG_BIAS)) {
         /* the constant may begin a new block, the rest of which is padding */
@@ -152,16 +161,12 @@ static spela_status_t classify(spela_t *network, const int8_t *sample, size_t in
     if (result == NULL || exit > last) {
         return SPELA_ERROR_ARGUMENT;
     }
-    if (SPELA_IS_SAME_SAMPLE(model, inputs)) {
-        sample = NULL;
-    } else if (SPELA_HAS_FRONT(model)) {
-        (void)spela_compute(network, sample); /* first: it may lie where updates are applied */
-        sample = NULL;
-    } else {
-        /* the layers take it as it is */
+    if (SPELA_HAS_FRONT(model)) { /* before updates are applied where the sample may lie */
+        spela_compute(network, SPELA_IS_SAME_SAMPLE(model, inputs) ? NULL : sample,
+                      is_early ? 0U : last);
     }
     apply_pending(network);
-    spela_read_sample(network, sample);
+    spela_read_sample(network, 0U, sample);
     const int8_t *map = sample;
     for (uint32_t i = 0U;; i++) {
         const spela_layer_t *const layer = spela_layer(network, i);
@@ -175,6 +180,9 @@ static spela_status_t classify(spela_t *network, const int8_t *sample, size_t in
             continue; /* nothing needs its activation */
         }
 #endif
+        if (SPELA_IS_TAP(layer) && is_passed(layer, number < exit, is_early)) {
+            continue; /* nor this one's */
+        }
         const spela_output_t output = spela_run_exit(network, i, map);
         if (is_passed(layer, number < exit, is_early)) {
             continue;

@@ -46,12 +46,15 @@ typedef enum {
 
 /** How a layer computes its activation from its inputs. A convolution is two layers: its filters,
  *  whose map is the input of its read-out and of the layer after that, and its read-out, which is
- *  its exit. Convolutions come before dense layers. */
+ *  its exit. Convolutions come before dense layers. Taps come before these, in a network without
+ *  convolutions: each reads the sample's inputs behind those of the tap before it, and the first
+ *  dense layer those that are left. */
 typedef enum {
     SPELA_LAYER_DENSE = 0,       /**< every unit from all inputs */
     SPELA_LAYER_CONVOLUTION = 1, /**< every filter at every position of a map; no exit */
-    SPELA_LAYER_READOUT = 2 /**< as dense, from sums of the map before it; no activation function
-                             */
+    SPELA_LAYER_READOUT = 2, /**< as dense, from sums of the map before it; no activation function
+                              */
+    SPELA_LAYER_TAP = 3      /**< as dense, from inputs of its own; nothing reads its activation */
 } spela_layer_kind_t;
 
 /** Sizes along rows and along columns; 1 along an axis where the map has the length 1. */

@@ -11,6 +11,7 @@ SPELA_STATIC_ASSERT(sizeof(spela_t) == 56U, "the generator computes arenas with 
 SPELA_STATIC_ASSERT(sizeof(spela_layer_state_t) == 16U, "and with this one");
 SPELA_STATIC_ASSERT(sizeof(spela_row_update_t) == 8U, "and with this one");
 SPELA_STATIC_ASSERT(sizeof(spela_maps_t) == 32U, "and with this one");
+SPELA_STATIC_ASSERT(sizeof(spela_progress_t) == 8U, "and with this one");
 
 /* What spela_init accepts. The first two keep an arena below 2^30 bytes: at most 2^29 for the first
  * layer's weights, and 2^25 for each other layer's. */
@@ -102,8 +103,7 @@ static bool weights_are_valid(const spela_layer_t *layer) {
 
 /** Whether this build can run what stands in front of the layers, if anything does. */
 static bool front_is_valid(const spela_model_t *model) {
-    return SPELA_HAS_FRONT(model) ? spela_front_is_valid(model->front, spela_layer_inputs(model))
-                                  : model->front == NULL;
+    return SPELA_HAS_FRONT(model) ? spela_front_is_valid(model) : model->front == NULL;
 }
 
 /** Whether a layer is what it may be in its place. */
@@ -119,6 +119,10 @@ static bool kind_is_valid(const spela_model_t *model, uint32_t index, uint32_t i
 #else
     (void)index;
 #endif
+    if (SPELA_IS_TAP(layer)) { /* after taps alone, and before another layer */
+        return (index == 0U || SPELA_IS_TAP(layer - 1)) && index + 1U < model->layer_count &&
+               !spela_has_flag(model, (uint32_t)SPELA_FLAG_BIAS);
+    }
     return layer->kind == (uint8_t)SPELA_LAYER_DENSE && (inputs == 0U || layer->inputs == inputs);
 }
 
@@ -138,7 +142,8 @@ static bool layer_is_valid(const spela_model_t *model, uint32_t index, uint32_t 
              layer->exit.embeddings != NULL && embeddings_are_valid(layer, model->classes)));
 }
 
-/** How many inputs the layer behind one has; a read-out hands on what it was given. */
+/** How many inputs the layer behind one has; a read-out hands on what it was given, and behind a
+ *  tap it is any number (0). */
 static uint32_t inputs_behind(const spela_layer_t *layer, uint32_t inputs) {
 #ifdef SPELA_WITH_CONVOLUTION
     if (SPELA_IS_CONVOLUTION(layer)) {
@@ -150,7 +155,7 @@ static uint32_t inputs_behind(const spela_layer_t *layer, uint32_t inputs) {
 #else
     (void)inputs;
 #endif
-    return layer->units;
+    return SPELA_IS_TAP(layer) ? 0U : layer->units;
 }
 
 /** Whether nothing that this build computes with the model can overflow or leave its memory. */
@@ -256,11 +261,13 @@ static uint32_t wide_bytes(uint32_t inputs) {
  */
 static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_state_t *states) {
     uint32_t widest = 0U; /* of the dense layers */
-    uint32_t inputs = 0U; /* of the first of them */
+    uint32_t inputs = 0U; /* of those that read the network's, the most */
     for (uint32_t i = 0U; i < model->layer_count; i++) {
         if (!SPELA_IS_CONVOLUTION(&model->layers[i]) && !SPELA_IS_READOUT(&model->layers[i])) {
             const uint32_t units = spela_padded(model->layers[i].units);
-            inputs = inputs != 0U ? inputs : spela_padded(model->layers[i].inputs);
+            const uint32_t read = spela_padded(model->layers[i].inputs);
+            const bool is_first = inputs == 0U || spela_reads_inputs(model, i);
+            inputs = is_first && read > inputs ? read : inputs;
             widest = units > widest ? units : widest;
         }
     }
@@ -268,6 +275,8 @@ static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_s
         SPELA_LEARNS(model) && SPELA_SUMS_UPDATES(model) ? spela_stride(model) : 0U;
     uint32_t used =
         (uint32_t)sizeof(spela_t) + model->layer_count * (uint32_t)sizeof(spela_layer_state_t);
+    const bool has_taps = SPELA_IS_TAP(&model->layers[0]);
+    used += has_taps ? (uint32_t)sizeof(spela_progress_t) : 0U;
     const bool has_maps = SPELA_IS_CONVOLUTION(&model->layers[0]);
     used += has_maps ? (uint32_t)sizeof(spela_maps_t) : 0U;
     head->scores_offset = take(&used, 4U * spela_padded(model->classes));
@@ -276,6 +285,7 @@ static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_s
         head->features_offset = take(&used, spela_layer_inputs(model));
         front_end = used;
         (void)take(&front_end, spela_front_bytes(model->front));
+        used = has_taps ? front_end : used; /* its maps are still needed when layers run */
     }
 #ifdef SPELA_WITH_CONVOLUTION
     if (has_maps) {
@@ -291,7 +301,7 @@ static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_s
     }
 #endif
     head->wide_offset[1] = used;
-    used += wide_bytes(widest);
+    used += wide_bytes(has_taps && inputs > widest ? inputs : widest);
     /* The list of rows takes the place of the sums it is made from: entry k needs the sum of row
      * k or a later one, and ends before that sum if the sums fill the list's second half. The
      * scratch of an application begins or ends here, or holds all of it (spela_scratch). */

@@ -303,7 +303,11 @@ spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs
     if (label >= model->classes) {
         return SPELA_ERROR_LABEL;
     }
-    spela_read_sample(network, SPELA_IS_SAME_SAMPLE(model, inputs) ? NULL : sample);
+    if (SPELA_HAS_FRONT(model)) {
+        spela_compute(network, SPELA_IS_SAME_SAMPLE(model, inputs) ? NULL : sample,
+                      model->layer_count - 1U);
+    }
+    spela_read_sample(network, 0U, sample);
     const int8_t *map = sample;
     const int8_t *input = sample;
     for (uint32_t i = 0U; i < model->layer_count; i++) {

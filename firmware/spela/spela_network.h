@@ -33,7 +33,8 @@ struct spela {
     uint32_t sums_offset;     /**< int32 [widest layer, padded]; then act(sum) in their place */
     uint32_t rows_offset;     /**< spela_row_update_t [widest layer, padded], the sums its end */
     uint32_t features_offset; /**< int8 [features] of a frozen network in front of the layers. Its
-                                   arena begins at wide_offset[1]: it has ended when they run. */
+                                   arena lies behind them: without taps, at wide_offset[1], since
+                                   it has ended when the layers run. */
     uint32_t wide_offset[2];  /**< inputs of even and of odd layers, as spela_widen makes them; an
                                    activation is the input of its scores and of the next layer */
     spela_layer_state_t layers[]; /**< [layer_count] */
@@ -99,6 +100,18 @@ static inline bool spela_has_flag(const spela_model_t *model, uint32_t flag) {
 #define SPELA_IS_CONVOLUTION(layer) false
 #define SPELA_IS_READOUT(layer)     false
 #endif
+
+/** A build without SPELA_WITH_TAPS refuses models that have taps, in spela_init. */
+#ifdef SPELA_WITH_TAPS
+#define SPELA_IS_TAP(layer) ((layer)->kind == (uint8_t)SPELA_LAYER_TAP)
+#else
+#define SPELA_IS_TAP(layer) false
+#endif
+
+/** Whether a layer reads inputs of the network, and not what the layer before hands on. */
+static inline bool spela_reads_inputs(const spela_model_t *model, uint32_t index) {
+    return index == 0U || SPELA_IS_TAP(&model->layers[index - 1U]);
+}
 
 static inline spela_shape_t spela_weight_shape(const spela_layer_t *layer) {
     const spela_shape_t shape = {spela_padded(layer->units), spela_padded(layer->inputs),
@@ -184,20 +197,25 @@ static inline int8_t *spela_kept(const spela_t *network, uint32_t index) {
 /** Whether a call means the sample of the call before, whose features are still there. */
 #define SPELA_IS_SAME_SAMPLE(model, inputs) (SPELA_HAS_FRONT(model) && (inputs) == 0U)
 
-/** How many inputs the first layer has, without that of a bias; of a convolution, its map's. */
+/** How many inputs the network has, without that of a bias; of a convolution, its map's. */
 static inline uint32_t spela_layer_inputs(const spela_model_t *model) {
     if (SPELA_IS_CONVOLUTION(&model->layers[0])) {
         const spela_window_t *const window = model->layers[0].window;
         return (uint32_t)window->rows * window->columns * window->channels;
     }
-    return (uint32_t)model->layers[0].inputs -
-           (spela_has_flag(model, (uint32_t)SPELA_FLAG_BIAS) ? 1U : 0U);
+    uint32_t inputs = model->layers[0].inputs;
+#ifdef SPELA_WITH_TAPS
+    for (uint32_t i = 1U; spela_reads_inputs(model, i); i++) {
+        inputs += model->layers[i].inputs;
+    }
+#endif
+    return inputs - (spela_has_flag(model, (uint32_t)SPELA_FLAG_BIAS) ? 1U : 0U);
 }
 
 /** What spela_front.c does, if it is part of the build. */
 
-/** Whether the frozen network can be run in front of a layer with `inputs` inputs. */
-bool spela_front_is_valid(const spela_front_t *front, uint32_t inputs);
+/** Whether the frozen network can be run in front of the layers. */
+bool spela_front_is_valid(const spela_model_t *model);
 
 /** How many values it takes. */
 uint32_t spela_front_inputs(const spela_front_t *front);
@@ -205,12 +223,29 @@ uint32_t spela_front_inputs(const spela_front_t *front);
 /** Bytes of the arena in which it runs. */
 uint32_t spela_front_bytes(const spela_front_t *front);
 
-/** Computes a sample's features, out of the memory that the layers will use, and keeps them. */
-const int8_t *spela_compute(const spela_t *network, const int8_t *sample);
+/** Computes a sample's features, out of the memory that the layers will use, and keeps them.
+ *  @param sample  NULL: the one before, as far as its features are not there
+ *  @param index   a layer: features that only later ones read are left out */
+void spela_compute(const spela_t *network, const int8_t *sample, uint32_t index);
 
-/** Makes a sample's features the first layer's inputs, and zeros of their padding.
- *  @param sample  NULL: the features are there already */
-void spela_read_features(const spela_t *network, const int8_t *sample);
+#ifdef SPELA_WITH_TAPS
+/** Whether the features of the sample before are there, or can be: its maps are as they were left.
+ */
+bool spela_can_go_on(const spela_t *network);
+#define SPELA_CAN_GO_ON(network) spela_can_go_on(network)
+#else
+#define SPELA_CAN_GO_ON(network) true
+#endif
+
+/** How far the frozen network has come, behind the layers' states in a network that has taps. Its
+ *  maps then lie apart from what the layers use, so that it can go on. */
+typedef struct {
+    uint32_t left; /**< operators still to run for the sample in hand */
+    uint32_t padding;
+} spela_progress_t;
+
+/** Makes kept features a layer's inputs, and zeros of their padding: `count` from `first` on. */
+void spela_read_features(const spela_t *network, uint32_t index, uint32_t first, uint32_t count);
 
 /** How many values a sample has. */
 static inline uint32_t spela_sample_inputs(const spela_model_t *model) {
@@ -283,9 +318,9 @@ void spela_apply_pending(spela_t *network);
 /** SPELA_OK when the sample may be read. */
 spela_status_t spela_check_sample(const spela_t *network, const int8_t *sample, size_t inputs);
 
-/** Makes a sample the first layer's input, with the constant of the bias if there is one.
- *  @param sample  NULL: the one before, if there is a frozen network */
-void spela_read_sample(const spela_t *network, const int8_t *sample);
+/** Makes a sample, or the part of it that a layer reads, that layer's inputs, with the constant of
+ *  the bias if there is one. If there is a frozen network, its features are computed already. */
+void spela_read_sample(const spela_t *network, uint32_t index, const int8_t *sample);
 
 /** Runs one layer: its sums, and its activation, which becomes the next layer's input. */
 spela_output_t spela_run_layer(spela_t *network, uint32_t index);
@@ -300,6 +335,11 @@ static inline spela_output_t spela_run_exit(spela_t *network, uint32_t index, co
     spela_read_map(network, index, map);
 #endif
     (void)map;
+#ifdef SPELA_WITH_TAPS
+    if (index > 0U && spela_reads_inputs(network->model.pointer, index)) {
+        spela_read_sample(network, index, map);
+    }
+#endif
     return spela_run_layer(network, index);
 }
 

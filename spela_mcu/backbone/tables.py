@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from spela_mcu.backbone.plan import BackbonePlan, Step
 from spela_mcu.backbone.structures import (
     BACKBONE_FIELDS,
+    KINDS,
     OPERATOR_FIELDS,
     SAMPLE,
     OperatorStructure,
     operator_structure,
 )
+from spela_mcu.backbone.tap import Tap
 from spela_mcu.fixed_point.fields import number, packed, structure
 
 POINTER_BYTES = 4
+
+TAPS = "taps"
+"""The part of the runtime that runs a backbone piece by piece, for layers on its taps."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,12 @@ class BackboneStructure:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts of the runtime that run its operators, each once."""
-        return tuple(sorted({operator.part for operator in self.operators}))
+        """The parts of the runtime that run its operators, each once; and taps, if it has some."""
+        has_taps = any(one.scalars["kind"] == KINDS[Tap][0] for one in self.operators)
+        return (
+            *sorted({operator.part for operator in self.operators}),
+            *((TAPS,) if has_taps else ()),
+        )
 
     @property
     def flash_bytes(self) -> int:

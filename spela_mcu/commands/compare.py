@@ -168,7 +168,9 @@ def _has_form(outcome: Outcome, spec: ModelSpec, dataset: Dataset) -> bool:
         return True
     embeddings = float_embeddings(spec, dataset.classes)
     return outcome.network.has_form_of(
-        FloatNetwork.untrained(spec.network, dataset.inputs, dataset.classes, embeddings)
+        FloatNetwork.untrained(
+            spec.network, dataset.inputs, dataset.classes, embeddings, dataset.taps
+        )
     )
 
 

@@ -38,7 +38,7 @@ def cost_of_learning(
     spec = learns_from_scratch(spec, dataset)
     fixed_point = spec.fixed_point.model_copy(update={"weights": weights})
     spec = spec.model_copy(update={"fixed_point": fixed_point})
-    plan = make_plan(spec, dataset.inputs, dataset.classes)
+    plan = make_plan(spec, dataset.inputs, dataset.classes, taps=dataset.taps)
     network = IntegerNetwork.untrained(replace(plan, front=front_plan(dataset)))
     return cost_of(spec, dataset, network, board, directory, inference_only=False)
 

@@ -47,7 +47,11 @@ def quantized_network(spec: ModelSpec, dataset: Dataset, trained: FloatNetwork) 
     """A trained float network as int8, as a firmware would start with it."""
     weights = trained.matrices
     plan = make_plan(
-        Overrides(weights="int8").apply(spec), dataset.inputs, dataset.classes, weights
+        Overrides(weights="int8").apply(spec),
+        dataset.inputs,
+        dataset.classes,
+        weights,
+        dataset.taps,
     )
     return IntegerNetwork.quantized(replace(plan, front=front_plan(dataset)), weights)
 
@@ -72,7 +76,7 @@ def learned_in_int16(spec: ModelSpec, dataset: Dataset, _: FloatNetwork | None) 
 
 def _learned_from_scratch(spec: ModelSpec, dataset: Dataset) -> Outcome:
     spec = learns_from_scratch(spec, dataset)
-    network = HostNetwork(make_plan(spec, dataset.inputs, dataset.classes), None)
+    network = HostNetwork(make_plan(spec, dataset.inputs, dataset.classes, taps=dataset.taps), None)
     for samples, labels in learning_parts(spec, dataset):
         network.partial_fit(samples, labels)
     return Outcome(_accuracy(network, dataset))

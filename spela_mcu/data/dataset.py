@@ -157,6 +157,12 @@ class Dataset:
         return int(np.prod(self.input_shape))
 
     @property
+    def taps(self) -> tuple[int, ...]:
+        """How many of a sample's first values are those of each exit within the backbone."""
+        taps = () if self.backbone is None else self.backbone.taps[:-1]
+        return tuple(tap.activation.shape.size for tap in taps)
+
+    @property
     def classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)

@@ -103,7 +103,7 @@ def _backbone(network: Network) -> BackbonePlan | None:
     if network.backbone is None:
         return None
     try:
-        return read_backbone(network.backbone, network.cut)
+        return read_backbone(network.backbone, network.cut, network.exits_at)
     except UserError as error:
         error.key = error.key or "network.backbone"
         raise

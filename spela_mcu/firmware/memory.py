@@ -102,6 +102,7 @@ BACKBONE_CODE_BYTES: dict[str, dict[Optimization, int]] = {
     "depthwise": {"O0": 7200, "O1": 4800, "O2": 4800, "O3": 8600, "Os": 4700},
     "pools": {"O0": 1900, "O1": 1200, "O2": 1200, "O3": 3800, "Os": 1000},
     "elementwise": {"O0": 2600, "O1": 2600, "O2": 2500, "O3": 3000, "Os": 1900},
+    "taps": {"O0": 2000, "O1": 1200, "O2": 1200, "O3": 2000, "Os": 900},
     "padding": {"O0": 700, "O1": 500, "O2": 500, "O3": 500, "Os": 500},
 }
 """Added by a backbone: for any, and for each part of its runtime that it needs; by any compiler on

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu import __version__
+from spela_mcu.backbone.tables import TAPS
 from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.manifest import GENERATOR, MANIFEST, Manifest, ModelFacts
 from spela_mcu.firmware.memory import (
@@ -37,6 +38,7 @@ WIDTH_DEFINES = {"int8": "SPELA_INT8_ONLY", "int16": "SPELA_INT16_ONLY"}
 
 CONVOLUTION_DEFINE = "SPELA_WITH_CONVOLUTION"
 BACKBONE_DEFINE = "SPELA_WITH_BACKBONE"
+TAPS_DEFINE = "SPELA_WITH_TAPS"
 PART_DEFINES = {
     "convolution": "SPELA_NO_CONVOLUTION",
     "depthwise": "SPELA_NO_DEPTHWISE",
@@ -161,6 +163,7 @@ class _View:
         if not self.inference_only:
             needs += ["learning", *(("batches",) if self.model.batch > 1 else ())]
         needs += ["backbone"] if self.model.backbone_parts else []
+        needs += [TAPS] if TAPS in self.model.backbone_parts else []
         return (*needs, *(("convolution",) if self.model.has_convolutions else ()))
 
     @property
@@ -220,6 +223,7 @@ def runtime_defines(
         defines.append(CONVOLUTION_DEFINE)
     if backbone_parts:
         defines.append(BACKBONE_DEFINE)
+        defines += [TAPS_DEFINE] if TAPS in backbone_parts else []
         defines += [macro for part, macro in PART_DEFINES.items() if part not in backbone_parts]
     return tuple(defines)
 

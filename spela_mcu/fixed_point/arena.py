@@ -16,6 +16,7 @@ LAYER_STATE_BYTES = 16
 ROW_UPDATE_BYTES = 8
 WIDE_UNIT_BYTES = 16
 MAPS_STATE_BYTES = 32
+PROGRESS_BYTES = 8
 ALIGNMENT = 8
 
 
@@ -55,7 +56,9 @@ def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
     """Bytes of instance, activations, sums, scores and inputs: of neither weights nor updates."""
     dense = [layer for layer in plan.layers if layer.convolution is None]
     widest = padded(max((layer.units for layer in dense), default=0))
-    inputs = padded(dense[0].inputs) if dense else 0
+    # those that read the network's inputs; behind a convolution, its map
+    firsts = dense[: plan.taps + 1]
+    inputs = padded(max((layer.inputs for layer in firsts), default=0))
     sums_updates = plan.batch > 1 and not inference_only
     rows = widest * (4 if inference_only else ROW_UPDATE_BYTES)  # in the place of the sums
     if sums_updates:
@@ -64,12 +67,16 @@ def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
         rows
         # layers' inputs, which are the previous activation: two buffers that take turns
         + rounded_up(2 * max(inputs, widest), WIDE_UNIT_BYTES)
-        + rounded_up(2 * widest, WIDE_UNIT_BYTES)
+        + rounded_up(2 * (max(inputs, widest) if plan.taps else widest), WIDE_UNIT_BYTES)
     )
-    features = 0
-    if plan.front is not None:  # the backbone has ended when the layers begin
-        features = _taken(plan.inputs)
-        between = max(between, _taken(plan.front.backbone.arena_bytes))
+    features = PROGRESS_BYTES if plan.taps else 0
+    if plan.front is not None:
+        features += _taken(plan.inputs)
+        front = _taken(plan.front.backbone.arena_bytes)
+        if plan.taps:  # its maps are still needed when layers run
+            features += front
+        else:  # it has ended
+            between = max(between, front)
     maps = MapBytes.of(plan, learns=not inference_only)
     return (
         INSTANCE_BYTES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import floor
 from typing import Protocol
@@ -11,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.fixed_point.arithmetic import Int64
-from spela_mcu.fixed_point.layer import LayerPlan
 from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
@@ -118,13 +116,24 @@ def exit_macs(plan: FixedPointPlan) -> tuple[int, ...]:
     An exit at which samples may leave computes the product with the embeddings also for those that
     then stay: the price of early exit.
     """
-    spent, found = plan.infer_macs - plan.macs, []
-    for layer in plan.layers:
-        spent += layer.macs
-        found.append(spent + layer.exit.macs)
+    spent, found = 0, []
+    for layer, features in zip(plan.layers, feature_macs(plan), strict=True):
+        spent += features + layer.forward_macs
+        found.append(spent + layer.exit_macs)
         if layer.exit.exit_margin != 0:
-            spent += layer.exit.macs
+            spent += layer.exit_macs
     return tuple(found)
+
+
+def feature_macs(plan: FixedPointPlan) -> tuple[int, ...]:
+    """Multiply-accumulates of the backbone that run right before each layer in an early exit."""
+    counts = [0] * len(plan.layers)
+    if plan.front is not None:
+        backbone, first = plan.front.backbone, 0
+        for index, tap in enumerate(backbone.taps):
+            counts[index] = sum(step.operator.macs for step in backbone.steps[first : tap.steps])
+            first = tap.steps
+    return tuple(counts)
 
 
 # -------------------------------------------------------------------------- calibration
@@ -156,7 +165,7 @@ def with_early_exits(
         if margin is None:
             continue
         leaving = open_ & (answers.margins[index] >= margin)
-        if not _pays(layers, index, int(leaving.sum()), int(open_.sum())):
+        if not _pays(plan, index, int(leaving.sum()), int(open_.sum())):
             continue
         layers[index] = layers[index].with_thresholds(exit_margin=margin)
         allowed += int((right[index] - right[last])[leaving].sum())
@@ -185,10 +194,12 @@ def lowest_margin(margins: Int64, gains: Int64, allowed: int) -> int | None:
     return int(sorted_margins[chosen[-1]]) if len(chosen) else None
 
 
-def _pays(layers: Sequence[LayerPlan], index: int, leaving: int, arriving: int) -> bool:
+def _pays(plan: FixedPointPlan, index: int, leaving: int, arriving: int) -> bool:
     """Whether leaving at an exit saves more MACs than scoring there costs for those that stay."""
-    rest = sum(layer.macs for layer in layers[index + 1 :]) + layers[-1].exit.macs
-    return leaving * rest > arriving * layers[index].exit.macs
+    layers = plan.layers
+    rest = sum(feature_macs(plan)[index + 1 :]) + layers[-1].exit_macs
+    rest += sum(layer.forward_macs for layer in layers[index + 1 :])
+    return leaving * rest > arriving * layers[index].exit_macs
 
 
 def with_rejection(plan: FixedPointPlan, answers: Answers, unknown_share: float) -> FixedPointPlan:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spela_mcu.fixed_point.maps import Window
 
-LAYER_DENSE, LAYER_CONVOLUTION, LAYER_READOUT = 0, 1, 2
+LAYER_DENSE, LAYER_CONVOLUTION, LAYER_READOUT, LAYER_TAP = 0, 1, 2, 3
 """Kinds of layers, as numbered in spela.h, where a convolution's filters are a layer by itself."""
 
 MAP_BITS = 15
@@ -111,7 +111,9 @@ class ConvolutionPlan(MatrixPlan):
 
 @dataclass(frozen=True, eq=False)
 class LayerPlan(MatrixPlan):
-    """A layer that answers: dense, or a convolution with its read-out.
+    """A layer that answers: dense, a convolution with its read-out, or a tap.
+
+    A tap is a dense layer that reads inputs of its own and hands nothing on.
 
     Attributes:
         leak_shift: 0 for relu, s for a negative slope of 2^-s.
@@ -125,6 +127,11 @@ class LayerPlan(MatrixPlan):
     convolution: ConvolutionPlan | None = None
 
     @property
+    def is_tap(self) -> bool:
+        """Whether the next layer does not read its activation."""
+        return self.kind == LAYER_TAP
+
+    @property
     def layer_inputs(self) -> int:
         """Values that the layer takes: of a convolution, its input map's."""
         return self.inputs if self.convolution is None else self.convolution.window.map.size
@@ -132,12 +139,14 @@ class LayerPlan(MatrixPlan):
     @property
     def forward_macs(self) -> int:
         """Multiply-accumulates that the next layer needs: of a convolution, its map's."""
+        if self.is_tap:
+            return 0
         return self.macs if self.convolution is None else self.convolution.map_macs
 
     @property
     def exit_macs(self) -> int:
         """Multiply-accumulates that its answer takes besides."""
-        return self.exit.macs + (0 if self.convolution is None else self.macs)
+        return self.exit.macs + self.macs * (self.is_tap or self.convolution is not None)
 
     def with_thresholds(
         self, *, exit_margin: int | None = None, reject_cosine: int | None = None

@@ -201,6 +201,11 @@ class IntegerNetwork(Classifier):
         map = convolve(layer.convolution, self.layers[own - 1].weights, values)
         return map, read_out(layer, self.layers[own].weights, map)
 
+    def _read(self, index: int, first: Int64, handed_on: Int64) -> Int64:
+        """A layer's inputs: its slice of the network's own, or what the layer before hands on."""
+        slices = self.plan.slices
+        return first[..., slices[index]] if index < len(slices) else handed_on
+
     def _forward(self, index: int, values: Int64) -> tuple[Output, Int64]:
         """A layer's answer, and what it hands on."""
         if self.plan.layers[index].convolution is None:
@@ -211,18 +216,19 @@ class IntegerNetwork(Classifier):
 
     def _infer(self, sample: NDArray[np.int8]) -> tuple[ExitAnswer, ...]:
         self.flush()
-        values = first_inputs(self.plan, sample)
-        answers = []
+        first = first_inputs(self.plan, sample)
+        values, answers = first, []
         for index, layer in enumerate(self.plan.layers):
-            output, values = self._forward(index, values)
+            output, values = self._forward(index, self._read(index, first, values))
             answers.append(exit_answer(layer, output))
         return tuple(answers)
 
     def _predict_exits(self, samples: NDArray[np.int8]) -> NDArray[np.int64]:
         self.flush()
-        values = first_inputs(self.plan, samples)
+        values = first = first_inputs(self.plan, samples)
         labels = np.empty((len(self.plan.layers), len(values)), np.int64)
         for index, layer in enumerate(self.plan.layers):
+            values = self._read(index, first, values)
             if layer.convolution is None:
                 sums = exact_product(values, self._weights(index).T)
                 activations = [activate(row, layer.leak_shift).values for row in sums]
@@ -248,8 +254,9 @@ class IntegerNetwork(Classifier):
 
     def _step(self, sample: NDArray[np.int8], label: int) -> Output:
         """Learns a checked sample; returns the last exit's output from before."""
-        values = first_inputs(self.plan, sample)
+        values = first = first_inputs(self.plan, sample)
         for index, layer in enumerate(self.plan.layers):
+            values = self._read(index, first, values)
             if layer.convolution is None:
                 output = self._dense(index, values)
                 self._learn_layer(index, values, output, label)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import frexp, log2, sqrt
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from spela_mcu.fixed_point.arithmetic import ONE_Q14
 from spela_mcu.fixed_point.geometry import convolution_window, input_map
 from spela_mcu.fixed_point.layer import (
     LAYER_READOUT,
+    LAYER_TAP,
     ConvolutionPlan,
     ExitPlan,
     LayerPlan,
@@ -64,9 +65,23 @@ class FixedPointPlan:
     front: FrontPlan | None = None
 
     @property
+    def taps(self) -> int:
+        """How many layers are taps; they are the first."""
+        return sum(layer.is_tap for layer in self.layers)
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """Which inputs each tap, and the layer behind the last, reads: one after the other."""
+        first, found = 0, []
+        for layer in self.layers[: self.taps + 1]:
+            found.append(slice(first, first + layer.layer_inputs))
+            first += layer.layer_inputs
+        return tuple(found)
+
+    @property
     def inputs(self) -> int:
-        """Inputs of the first layer, without the constant of a bias."""
-        return self.layers[0].layer_inputs - self.bias
+        """Inputs of the network, without the constant of a bias."""
+        return self.slices[-1].stop - self.bias
 
     @property
     def has_convolutions(self) -> bool:
@@ -137,16 +152,21 @@ def derived_seed(seed: int, purpose: int) -> int:
 
 
 def answering_units(spec: ModelSpec) -> list[int]:
-    """How many units of each layer answer: all of a dense layer's, a convolution's read-out's."""
-    return [
+    """How many units of each layer answer: all of a dense layer's, a convolution's read-out's.
+
+    Taps, which have as many as the first layer that is stated, come before it.
+    """
+    units = [
         layer.readout if isinstance(layer, Convolution) else layer.units
         for layer in spec.network.layers
     ]
+    return units[:1] * len(spec.network.exits_at) + units
 
 
 def matrix_places(spec: ModelSpec) -> list[int]:
     """Where the matrix of each layer's answering units is among all; filters are just before."""
-    places, count = [], 0
+    count = len(spec.network.exits_at)
+    places = list(range(count))
     for layer in spec.network.layers:
         count += 1 + isinstance(layer, Convolution)
         places.append(count - 1)
@@ -182,6 +202,7 @@ def make_plan(
     inputs: int,
     classes: int,
     trained: list[NDArray[np.float32]] | None = None,
+    taps: Sequence[int] = (),
 ) -> FixedPointPlan:
     """Decides formats and rates.
 
@@ -191,14 +212,17 @@ def make_plan(
         classes: number of classes.
         trained: float weights [units, inputs] of each layer to start from; None to draw them.
             Untrained weights fill the whole integer range and stand for U(+-sqrt(6 / inputs)).
+        taps: how many of a sample's first inputs each tap reads.
 
     Raises:
         UserError: the learning rate cannot be expressed, or a bias is one input too many.
     """
-    return _plan(spec, inputs, float_embeddings(spec, classes), trained)
+    return _plan(spec, inputs, float_embeddings(spec, classes), trained, taps)
 
 
-def sizing_plan(spec: ModelSpec, inputs: int, classes: int) -> FixedPointPlan:
+def sizing_plan(
+    spec: ModelSpec, inputs: int, classes: int, taps: Sequence[int] = ()
+) -> FixedPointPlan:
     """The plan with placeholder class embeddings: for sizes, which do not depend on them.
 
     Finding those of many classes takes seconds.
@@ -207,7 +231,7 @@ def sizing_plan(spec: ModelSpec, inputs: int, classes: int) -> FixedPointPlan:
         UserError: the learning rate cannot be expressed.
     """
     alike = [np.eye(1, units).repeat(classes, axis=0) for units in answering_units(spec)]
-    return _plan(spec, inputs, alike, None)
+    return _plan(spec, inputs, alike, None, taps)
 
 
 def _plan(
@@ -215,6 +239,7 @@ def _plan(
     inputs: int,
     embeddings: list[NDArray[np.float64]],
     trained: list[NDArray[np.float32]] | None,
+    taps: Sequence[int],
 ) -> FixedPointPlan:
     layers: list[LayerPlan] = []
     bias = spec.network.has_bias(inputs)
@@ -228,7 +253,14 @@ def _plan(
     weights = iter(trained) if trained is not None else None
     places, format_ = matrix_places(spec), spec.fixed_point.weights
     map = None
-    for layer, place, embedding in zip(spec.network.layers, places, embeddings, strict=True):
+    for size, place, embedding in zip(taps, places, embeddings, strict=False):
+        first = spec.network.layers[0]
+        own = _matrix(spec, format_, size, first.units, place=place, trained=weights)
+        exit_ = ExitPlan(*scale_embeddings(embedding))
+        layers.append(LayerPlan(*own, _leak_shift(first), exit_, LAYER_TAP))
+        inputs -= size
+    stated = zip(spec.network.layers, places[len(taps) :], embeddings[len(taps) :], strict=True)
+    for layer, place, embedding in stated:
         exit_ = ExitPlan(*scale_embeddings(embedding))
         if isinstance(layer, Convolution):
             map = map or input_map(spec.network)

@@ -126,7 +126,7 @@ def _library() -> tuple[FFI, CData]:
     convolution = firmware / "convolution"
     places = (runtime, convolution, firmware / "host")
     sources = [source for place in places for source in sorted(place.glob("*.c"))]
-    defines = ("SPELA_HOST_KERNELS", "SPELA_WITH_CONVOLUTION")
+    defines = ("SPELA_HOST_KERNELS", "SPELA_WITH_CONVOLUTION", "SPELA_WITH_TAPS")
     library = compile_library("spela", sources, (runtime, convolution), defines)
     ffi = FFI()
     ffi.cdef(declarations((runtime / "spela.h").read_text()))

@@ -22,7 +22,7 @@ from spela_mcu.fixed_point.geometry import windows
 from spela_mcu.fixed_point.maps import Window
 from spela_mcu.reference.filters import FloatFilters, FloatMap
 from spela_mcu.reference.local_loss import Direction, Loss, ascent, direction
-from spela_mcu.spec.model import Convolution, Network
+from spela_mcu.spec.model import Convolution, Layer, Network
 
 ROWS_AT_ONCE = 4096
 """Samples per forward pass: bounds the memory for activations; the result does not depend on it."""
@@ -56,6 +56,8 @@ class FloatLayer:
         embedding: float32 [classes, units], one unit vector per class; never changes.
         negative_slope: slope of the activation below zero; 0.0 is ReLU, 1.0, a read-out's, none.
         filters: the convolution whose map is read out; the map is then the next layer's input.
+        is_tap: it reads inputs of its own and hands nothing on; the layer behind taps as well has
+            inputs of its own. Taps are the first layers of a network.
 
     Both must have the same type; float64 works as well (the test against autograd needs it).
     """
@@ -64,6 +66,7 @@ class FloatLayer:
     embedding: NDArray[np.float32]
     negative_slope: float = 0.0
     filters: FloatFilters | None = None
+    is_tap: bool = False
 
     def __post_init__(self) -> None:
         if self.weight.ndim != 2 or self.embedding.ndim != 2:
@@ -130,8 +133,12 @@ class FloatNetwork:
         if self.inputs < 1:
             raise ValueError("a sample has an input beside the bias")
         for below, above in zip(self.layers, self.layers[1:], strict=False):
-            if above.inputs != below.outputs:
+            if not below.is_tap and above.inputs != below.outputs:
                 raise ValueError("each layer must have as many inputs as the one before hands on")
+            if above.is_tap and not below.is_tap:
+                raise ValueError("taps are the first layers")
+        if self.layers[-1].is_tap:
+            raise ValueError("a layer follows the taps")
         if len({layer.embedding.shape[0] for layer in self.layers}) != 1:
             raise ValueError("all layers must have embeddings for the same classes")
 
@@ -142,6 +149,7 @@ class FloatNetwork:
         inputs: int,
         classes: int,
         embeddings: Sequence[NDArray[np.float64]],
+        taps: Sequence[int] = (),
     ) -> FloatNetwork:
         """Seeded random weights, uniform in +-sqrt(6 / inputs of the layer) (He et al. 2015).
 
@@ -150,13 +158,14 @@ class FloatNetwork:
             inputs: width of a sample.
             classes: number of classes.
             embeddings: one [classes, units] array per layer.
+            taps: how many of a sample's first inputs each tap reads.
 
         Raises:
             ValueError: the embeddings do not fit the layers.
         """
         shapes = [
             (classes, layer.readout if isinstance(layer, Convolution) else layer.units)
-            for layer in network.layers
+            for layer in (*network.layers[:1] * len(taps), *network.layers)
         ]
         if [embedding.shape for embedding in embeddings] != shapes:
             raise ValueError(f"embeddings must have the shapes {shapes}")
@@ -170,7 +179,12 @@ class FloatNetwork:
         bias = network.has_bias(inputs)
         inputs += bias
         geometry = iter(windows(network))
-        for layer, embedding in zip(network.layers, embeddings, strict=True):
+        for size, embedding in zip(taps, embeddings, strict=False):
+            first = network.layers[0]
+            weight, vectors = drawn(first.units, size), embedding.astype(np.float32)
+            layers.append(FloatLayer(weight, vectors, _slope(first), is_tap=True))
+            inputs -= size
+        for layer, embedding in zip(network.layers, embeddings[len(taps) :], strict=True):
             vectors = embedding.astype(np.float32)
             if isinstance(layer, Convolution):
                 window = next(geometry)
@@ -178,15 +192,20 @@ class FloatNetwork:
                 weight = drawn(layer.readout, window.cell_inputs)
                 layers.append(FloatLayer(weight, vectors, 1.0, filters))
             else:
-                slope = 0.0 if layer.activation == "relu" else layer.negative_slope
-                layers.append(FloatLayer(drawn(layer.units, inputs), vectors, slope))
+                layers.append(FloatLayer(drawn(layer.units, inputs), vectors, _slope(layer)))
             inputs = layers[-1].outputs
         return cls(tuple(layers), network.loss, network.margin, network.normalize_inputs, bias)
 
     @property
     def inputs(self) -> int:
         """Width of one sample."""
-        return int(self.layers[0].inputs) - self.bias
+        return sum(self._slices) - self.bias
+
+    @property
+    def _slices(self) -> list[int]:
+        """How many of the network's inputs each tap, and the layer behind the last, reads."""
+        taps = sum(layer.is_tap for layer in self.layers)
+        return [layer.inputs for layer in self.layers[: taps + 1]]
 
     @property
     def matrices(self) -> list[NDArray[np.float32]]:
@@ -208,6 +227,7 @@ class FloatNetwork:
         return len(self.layers) == len(other.layers) and all(
             one.weight.shape == its.weight.shape
             and one.negative_slope == its.negative_slope
+            and one.is_tap == its.is_tap
             and _window(one) == _window(its)
             and np.array_equal(one.embedding, its.embedding)
             for one, its in zip(self.layers, other.layers, strict=True)
@@ -318,7 +338,9 @@ class FloatNetwork:
         The activation passed on is computed before the layer is yielded, so the caller may update
         the layer's weights.
         """
-        for layer in self.layers:
+        parts = torch.split(x, self._slices, dim=1)
+        for index, layer in enumerate(self.layers):
+            x = parts[index] if index < len(parts) else x
             weight = torch.from_numpy(layer.weight)
             embedding = torch.from_numpy(layer.embedding)
             inputs = direction(x).unit if self.normalize_inputs else x
@@ -376,6 +398,10 @@ def _learned(steps: list[list[tuple[Tensor, Tensor]]]) -> Learned:
     predictions = torch.stack([torch.cat([step[0] for step in exit_]) for exit_ in exits])
     updated = torch.stack([torch.cat([step[1] for step in exit_]) for exit_ in exits])
     return Learned(predictions.numpy(), updated.numpy())
+
+
+def _slope(layer: Layer) -> float:
+    return 0.0 if layer.activation == "relu" else layer.negative_slope
 
 
 def _window(layer: FloatLayer) -> Window | None:

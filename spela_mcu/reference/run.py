@@ -143,7 +143,9 @@ def known_run(
         return None
     if run.metrics.training_digest != training_digest(spec, dataset, embeddings):
         return None
-    start = FloatNetwork.untrained(spec.network, dataset.inputs, dataset.classes, embeddings)
+    start = FloatNetwork.untrained(
+        spec.network, dataset.inputs, dataset.classes, embeddings, dataset.taps
+    )
     return run if run.network.has_form_of(start) else None
 
 

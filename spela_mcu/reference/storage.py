@@ -50,7 +50,7 @@ def save_network(path: Path, network: FloatNetwork, training_digest: str = "") -
 
     Members: format_version, training_digest, loss, margin, normalize_inputs, bias,
     negative_slope [layers], and per layer k from 0 weight_k [units, inputs] and embedding_k
-    [classes, units]; of a convolution, whose read-out these are, also filters_k [filters, patch]
+    [classes, units]; tap_k of a tap; of a convolution, whose read-out these are, also filters_k [filters, patch]
     and window_k: rows, columns and channels of its input map, filters, and kernel, stride, pool and
     grid along rows and along columns.
     """
@@ -66,6 +66,8 @@ def save_network(path: Path, network: FloatNetwork, training_digest: str = "") -
     for index, layer in enumerate(network.layers):
         arrays[f"weight_{index}"] = layer.weight
         arrays[f"embedding_{index}"] = layer.embedding
+        if layer.is_tap:
+            arrays[f"tap_{index}"] = np.array(True)
         if layer.filters is not None:
             window = layer.filters.window
             sides = (window.kernel, window.stride, window.pool, window.grid)
@@ -125,7 +127,8 @@ def _network(arrays: Any) -> FloatNetwork:  # noqa: ANN401 - numpy's NpzFile is 
         if not (np.isfinite(weight).all() and np.isfinite(embedding).all()):
             raise ValueError("weights and embeddings are finite")
         filters = _filters(arrays, index) if f"filters_{index}" in arrays else None
-        layers.append(FloatLayer(weight, embedding, float(slope), filters))
+        is_tap = f"tap_{index}" in arrays
+        layers.append(FloatLayer(weight, embedding, float(slope), filters, is_tap))
     network = FloatNetwork(
         tuple(layers),
         loss,

@@ -88,7 +88,9 @@ def train(
         if not len(split):
             raise UserError(f"the {part} part has no samples", key="data", mend="give more data")
     training = spec.training
-    network = FloatNetwork.untrained(spec.network, dataset.inputs, dataset.classes, embeddings)
+    network = FloatNetwork.untrained(
+        spec.network, dataset.inputs, dataset.classes, embeddings, dataset.taps
+    )
     rng = np.random.default_rng(training.seed)
     history: list[EpochRecord] = []
     best, best_accuracy, best_network = 0, -1.0, network

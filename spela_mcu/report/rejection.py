@@ -68,7 +68,7 @@ def held_out_classes(
 def held_out(spec: ModelSpec, dataset: Dataset, label: int) -> HeldOut:
     """Has a network learn all classes but `label`, then infers samples of all."""
     spec, part = learns_from_scratch(spec, dataset), without(dataset, label)
-    network = HostNetwork(make_plan(spec, part.inputs, part.classes), None)
+    network = HostNetwork(make_plan(spec, part.inputs, part.classes, taps=part.taps), None)
     left = LEARNED_AT_MOST
     for samples, labels in learning_parts(spec, part):
         network.partial_fit(samples[:left], labels[:left])

@@ -147,7 +147,7 @@ def _unused_keys(spec: ModelSpec) -> list[UserError]:
                 key="exits.loss_points",
             )
         )
-    if spec.exits.early and len(network.layers) == 1:
+    if spec.exits.early and len(network.layers) == 1 and not network.exits_at:
         faults.append(
             UserError(
                 "a single layer has no earlier exit",

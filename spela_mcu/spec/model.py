@@ -16,6 +16,7 @@ MAX_INPUTS = 65535
 NARROW_INPUTS = 8
 """Samples of fewer inputs get a bias unless model.yaml says otherwise (docs/accuracy.md)."""
 MAX_LAYERS = 16
+MAX_TAPS = 2
 MAX_EPOCHS = 100_000
 
 UINT32_MAX = 2**32 - 1
@@ -377,6 +378,12 @@ class Network(Section):
         description="which of the backbone's tensors holds the features, by name; features: what "
         "goes into its last FULLY_CONNECTED",
     )
+    exits_at: tuple[str, ...] = Field(
+        (),
+        max_length=MAX_TAPS,
+        description="which of the backbone's tensors before the cut have an exit each, by name: a "
+        "layer on the means of their channels, as wide as the first of layers",
+    )
     classes: tuple[str, ...] | None = Field(
         None, description="class names in label order; taken from the data when absent"
     )
@@ -401,9 +408,38 @@ class Network(Section):
 
     def has_bias(self, inputs: int) -> bool:
         """Whether samples with this many inputs get a constant one as well."""
+        if self.exits_at:
+            return False
         return inputs < NARROW_INPUTS if self.bias is None else self.bias
 
-    @field_validator("input_shape", "classes", "layers", mode="before")
+    @model_validator(mode="after")
+    def _exits_lie_in_a_backbone(self) -> Self:
+        if not self.exits_at:
+            return self
+        if self.backbone is None:
+            raise impossible(
+                "without a backbone there are no tensors to have exits",
+                "remove exits_at, or name a .tflite as backbone",
+                "exits_at",
+            )
+        if len(set(self.exits_at)) < len(self.exits_at):
+            raise impossible("names a tensor twice", "name each once", "exits_at")
+        if self.bias:
+            raise impossible(
+                "layers with exits_at have no bias",
+                "remove bias, or exits_at",
+                "bias",
+            )
+        if len(self.exits_at) + len(self.layers) > MAX_LAYERS:
+            raise impossible(
+                f"exits_at adds {len(self.exits_at)} layers to {len(self.layers)}, and "
+                f"{MAX_LAYERS} are possible",
+                "leave layers out",
+                "layers",
+            )
+        return self
+
+    @field_validator("input_shape", "classes", "layers", "exits_at", mode="before")
     @classmethod
     def _tuple_from_list(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value
