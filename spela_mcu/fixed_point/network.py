@@ -201,11 +201,6 @@ class IntegerNetwork(Classifier):
         map = convolve(layer.convolution, self.layers[own - 1].weights, values)
         return map, read_out(layer, self.layers[own].weights, map)
 
-    def _read(self, index: int, first: Int64, handed_on: Int64) -> Int64:
-        """A layer's inputs: its slice of the network's own, or what the layer before hands on."""
-        slices = self.plan.slices
-        return first[..., slices[index]] if index < len(slices) else handed_on
-
     def _forward(self, index: int, values: Int64) -> tuple[Output, Int64]:
         """A layer's answer, and what it hands on."""
         if self.plan.layers[index].convolution is None:
@@ -219,7 +214,7 @@ class IntegerNetwork(Classifier):
         first = first_inputs(self.plan, sample)
         values, answers = first, []
         for index, layer in enumerate(self.plan.layers):
-            output, values = self._forward(index, self._read(index, first, values))
+            output, values = self._forward(index, self.plan.read(index, first, values))
             answers.append(exit_answer(layer, output))
         return tuple(answers)
 
@@ -228,7 +223,7 @@ class IntegerNetwork(Classifier):
         values = first = first_inputs(self.plan, samples)
         labels = np.empty((len(self.plan.layers), len(values)), np.int64)
         for index, layer in enumerate(self.plan.layers):
-            values = self._read(index, first, values)
+            values = self.plan.read(index, first, values)
             if layer.convolution is None:
                 sums = exact_product(values, self._weights(index).T)
                 activations = [activate(row, layer.leak_shift).values for row in sums]
@@ -256,7 +251,7 @@ class IntegerNetwork(Classifier):
         """Learns a checked sample; returns the last exit's output from before."""
         values = first = first_inputs(self.plan, sample)
         for index, layer in enumerate(self.plan.layers):
-            values = self._read(index, first, values)
+            values = self.plan.read(index, first, values)
             if layer.convolution is None:
                 output = self._dense(index, values)
                 self._learn_layer(index, values, output, label)

@@ -78,6 +78,12 @@ class FixedPointPlan:
             first += layer.layer_inputs
         return tuple(found)
 
+    def read(
+        self, index: int, first: NDArray[np.int64], handed_on: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """A layer's inputs [..., inputs]: of the network's own, or what the one before hands on."""
+        return first[..., self.slices[index]] if index <= self.taps else handed_on
+
     @property
     def inputs(self) -> int:
         """Inputs of the network, without the constant of a bias."""

@@ -31,9 +31,10 @@ class LayerSilence:
 
 def silence(network: IntegerNetwork, samples: NDArray[np.int8]) -> tuple[LayerSilence, ...]:
     """How much of each layer is silent for samples int8 [n, inputs], n > 0."""
-    values, found = first_inputs(network.plan, samples), []
-    for layer, state in zip(network.plan.layers, network.layers, strict=True):
-        sums = exact_product(values, state.weights.T)
+    values = first = first_inputs(network.plan, samples)
+    found = []
+    for index, (layer, state) in enumerate(zip(network.plan.layers, network.layers, strict=True)):
+        sums = exact_product(network.plan.read(index, first, values), state.weights.T)
         values = np.stack([activate(row, layer.leak_shift).values for row in sums])
         speaks = values != 0
         found.append(

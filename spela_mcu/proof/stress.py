@@ -266,12 +266,12 @@ def stressed(prepared: Prepared, stressor: Stressor) -> Prepared:
     rounding = prepared.plan.rounding
     layers = tuple(
         replace(layer, leak_shift=stressor.leak_shift, seed=layer.seed ^ SEED)
-        for layer in prepared.plan.layers
+        for layer in prepared.plan.layers[prepared.plan.taps :]
     )
     plan = replace(
         prepared.plan,
         layers=layers,
-        front=None,  # what stands in front of the layers does not learn
+        front=None,  # what stands in front of the layers does not learn, and taps are part of it
         rounding=other[rounding] if stressor.rounds_otherwise else rounding,
         loss=stressor.loss,
         halve_rate_every=steps // (2 * stressor.intervals + 1) if stressor.intervals else 0,
