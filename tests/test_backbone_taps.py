@@ -1,17 +1,31 @@
 """Exits within a frozen backbone: what they read."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from backbone_graphs import samples_for
+from host_process import plant
 from keyword_model import write_model
 from test_backbone_memory import first_overwritten
+from test_backbone_pipeline import PLACED
 from test_backbone_read import read, refusal, residual
 from tflite_files import WINDOW, Layers, TfliteModel
+from toy import with_thresholds
 
 from spela_mcu.backbone.network import run, run_all
 from spela_mcu.commands.verify import verify
-from spela_mcu.pipeline import prepare
+from spela_mcu.data.load import load_dataset
+from spela_mcu.device.device import SAME_SAMPLE, Device
+from spela_mcu.device.protocol import DeviceError, Status
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.build import build_project
+from spela_mcu.firmware.stack import worst_case_stack
+from spela_mcu.firmware.toolchain import find_compiler
+from spela_mcu.fixed_point.early_exit import all_answers, exit_macs, infer_early
+from spela_mcu.pipeline import Overrides, prepare
 from spela_mcu.simulators.unicorn import UnicornSimulator
+from spela_mcu.spec.load import load_spec
 
 
 def mean(values):
@@ -102,3 +116,169 @@ def test_equal_in_every_bit(prepared, build):
     assert found.difference is None
     assert found.bit_exact
     assert build.warnings == ""
+
+
+@pytest.fixture(scope="module")
+def early(prepared):
+    """Thresholds at which a third of the samples, about, leaves at each exit."""
+    answers = all_answers(prepared.network(), prepared.dataset.validation.inputs)
+    margins = np.quantile(answers.margins, (0.7, 0.5, 0.9, 0), axis=1, method="nearest")
+    limits = [(int(margins[k, k]), 0) for k in range(3)] + [(0, 0)]
+    return replace(prepared, plan=with_thresholds(prepared.plan, limits))
+
+
+def placed(project):
+    """The project with samples in the place that spela_sample gives."""
+    source = project / "application" / "protocol.c"
+    text, end = source.read_text(), "return (const int8_t *)request->data;\n}\n"
+    assert text.count(end) == 1
+    source.write_text(text.replace(end, end + PLACED))
+    return build_project(project, find_compiler())
+
+
+@pytest.mark.parametrize("is_placed", [False, True])
+def test_a_sample_that_leaves_early_is_computed_that_far(early, is_placed):
+    built = early.deploy(early.path.parent / f"early{is_placed}")
+    built = placed(built.project.path) if is_placed else built
+    test, reference, seen = early.test_samples(30), early.network(), set()
+    ends = [tap.steps for tap in early.dataset.backbone.taps]
+    with UnicornSimulator().start(built) as machine:
+        device = Device(machine)
+        for sample, inputs, features in zip(
+            test.samples, test.inputs, test.extracted.features, strict=True
+        ):
+            expected = infer_early(reference, inputs)
+            with machine.counting("spela_backbone_run") as runs:
+                assert device.infer_early(sample) == expected
+            assert len(runs) == min(expected.exit + 1, len(ends))
+            if is_placed and expected.exit < 2:  # spela_sample gives the place of the maps away
+                for lost in (device.infer_early, device.features, device.infer):
+                    with pytest.raises(DeviceError) as told:
+                        lost(SAME_SAMPLE)
+                    assert told.value.status == Status.ERROR_ARGUMENT
+                with pytest.raises(DeviceError):
+                    device.learn(SAME_SAMPLE, 1)
+                assert device.counters().digest == reference.digest()
+                continue
+            assert device.infer_early(SAME_SAMPLE) == expected
+            with machine.counting("spela_backbone_run") as rest:
+                assert np.array_equal(device.features(SAME_SAMPLE), features)
+            assert len(runs) + len(rest) == len(ends)
+            reference.learn(inputs, expected.exit)
+            assert device.learn(SAME_SAMPLE, expected.exit).digest == reference.digest()
+            seen.add(expected.exit)
+        assert seen == ({2, 3} if is_placed else {0, 1, 2, 3})
+        device.features(test.samples[0])
+        with machine.counting("spela_backbone_run") as runs:
+            device.infer(SAME_SAMPLE)
+        assert not runs
+
+
+def test_features_are_recalled_after_a_sample_that_left_early(tmp_path):
+    prepared = prepare(write_model(tmp_path, network="  exits_at: [map2]\n"))
+    early = replace(
+        prepared, plan=with_thresholds(prepared.plan, [(3000, 0), (0, 0), (0, 0)])
+    )
+    built = early.deploy(tmp_path / "firmware")
+    test, reference = early.test_samples(12), early.network()
+    with UnicornSimulator().start(built) as machine:
+        device = Device(machine)
+        assert not device.features(SAME_SAMPLE).any()
+        for sample, inputs, features in zip(
+            test.samples, test.inputs, test.extracted.features, strict=True
+        ):
+            device.infer_early(sample)
+            device.recall(features)
+            with machine.counting("spela_backbone_run") as runs:
+                reference.learn(inputs, 2)
+                assert device.learn(SAME_SAMPLE, 2).digest == reference.digest()
+            assert not runs
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("inference_only", [False, True])
+def test_memory_is_known_before(prepared, batch, inference_only):
+    overrides = Overrides(batch=batch, start="trained" if inference_only else None)
+    again = prepare(prepared.path, overrides, inference_only=inference_only)
+    place = prepared.path.parent / f"memory{batch}{inference_only}"
+    built = again.deploy(place, inference_only=inference_only)
+    assert built.warnings == ""
+    assert built.ram_bytes == again.memory.ram
+    assert built.flash_bytes <= again.memory.flash
+    assert worst_case_stack(built.read_elf()).bytes + 256 <= again.memory.stack
+    if inference_only:
+        reference, sample = again.network(), again.test_samples(3)
+        with UnicornSimulator().start(built) as machine:
+            for values, inputs in zip(sample.samples, sample.inputs, strict=True):
+                found = Device(machine).infer(values)
+                for ours, theirs in zip(reference.infer(inputs), found, strict=True):
+                    assert np.array_equal(ours.scores, theirs.scores)
+
+
+# A directory and a file, right, wrong.
+FAULTS = [
+    ("spela/spela.c", "first += model->layers[i].inputs;", "first = model->layers[i].inputs;"),
+    ("backbone/spela_front.c", "writer_of(front->backbone, index, &end)->fill", "0"),
+    ("backbone/spela_front.c", "first += count;", "first = count;"),
+    ("backbone/spela_front.c", "? 0U : first + i", "? 0U : i"),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault[1])
+def test_a_planted_fault_is_found(prepared, build, fault):
+    name, right, wrong = fault
+    source = build.project.path / name
+    sound = source.read_text()
+    try:
+        plant(source, right, wrong)
+        faulty = build_project(build.project.path, find_compiler())
+    finally:
+        source.write_text(sound)
+    found = verify(prepared, faulty, UnicornSimulator(), learn_steps=0, samples=8)
+    assert not found.bit_exact
+
+
+def test_a_runtime_without_taps_refuses_the_model(build, monkeypatch):
+    monkeypatch.setattr("spela_mcu.firmware.project.TAPS_DEFINE", "SPELA_OTHERWISE")
+    with pytest.raises(UserError, match="spela_runtime_for_taps"):
+        build_project(build.project.path, find_compiler("gcc"))
+
+
+def test_leaving_at_a_tap_saves_the_rest_of_the_backbone(early):
+    plan, backbone = early.plan, early.dataset.backbone
+    steps = [step.operator.macs for step in backbone.steps]
+    taps = [tap.steps for tap in backbone.taps]
+    scored = [12 * 24 + 24 * 10] * 2
+    first = 48 * 24 + 24 * 10
+    assert exit_macs(plan) == (
+        sum(steps[: taps[0]]) + scored[0],
+        sum(steps[: taps[1]]) + sum(scored),
+        sum(steps) + sum(scored) + first,
+        sum(steps) + sum(scored) + first + 24 * 16 + 16 * 10,
+    )
+    bare = with_thresholds(plan, [(0, 0)] * 4)
+    assert exit_macs(bare)[-1] == bare.infer_macs == sum(steps) + 48 * 24 + 24 * 16 + 16 * 10
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        ("  exits_at: [map1]\n  bias: true\n", "have no bias"),
+        ("  exits_at: [map1, map1]\n", "names a tensor twice"),
+        ("  exits_at: [map1, map2, pooled]\n", "at most 2"),
+        ("  exits_at: [pooled]\n", "not computed on the way"),
+    ],
+)
+def test_what_exits_rule_out_is_told(tmp_path, network, reason):
+    with pytest.raises(UserError, match=reason) as told:
+        path = write_model(tmp_path, network=network)
+        load_dataset(load_spec(path), path)
+    assert told.value.key.startswith("network.")
+    assert told.value.mend
+
+
+def test_exits_need_a_backbone(tmp_path):
+    path = write_model(tmp_path, network="  exits_at: [map1]\n")
+    path.write_text(path.read_text().replace("  backbone: digits.tflite\n", ""))
+    with pytest.raises(UserError, match="no tensors to have exits"):
+        load_spec(path)

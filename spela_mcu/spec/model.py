@@ -380,8 +380,7 @@ class Network(Section):
     )
     exits_at: tuple[str, ...] = Field(
         (),
-        max_length=MAX_TAPS,
-        description="which of the backbone's tensors before the cut have an exit each, by name: a "
+        description=f"which {MAX_TAPS} or fewer of the backbone's tensors before the cut have an exit each, by name: a "
         "layer on the means of their channels, as wide as the first of layers",
     )
     classes: tuple[str, ...] | None = Field(
@@ -420,6 +419,12 @@ class Network(Section):
             raise impossible(
                 "without a backbone there are no tensors to have exits",
                 "remove exits_at, or name a .tflite as backbone",
+                "exits_at",
+            )
+        if len(self.exits_at) > MAX_TAPS:
+            raise impossible(
+                f"names {len(self.exits_at)} tensors, and at most {MAX_TAPS} can have exits",
+                "leave some out",
                 "exits_at",
             )
         if len(set(self.exits_at)) < len(self.exits_at):
