@@ -176,9 +176,7 @@ def test_a_sample_that_leaves_early_is_computed_that_far(early, is_placed):
 
 def test_features_are_recalled_after_a_sample_that_left_early(tmp_path):
     prepared = prepare(write_model(tmp_path, network="  exits_at: [map2]\n"))
-    early = replace(
-        prepared, plan=with_thresholds(prepared.plan, [(3000, 0), (0, 0), (0, 0)])
-    )
+    early = replace(prepared, plan=with_thresholds(prepared.plan, [(3000, 0), (0, 0), (0, 0)]))
     built = early.deploy(tmp_path / "firmware")
     test, reference = early.test_samples(12), early.network()
     with UnicornSimulator().start(built) as machine:

@@ -74,7 +74,9 @@ def test_each_tap_is_a_network_by_itself():
     weights = [state.weights for part in parts for state in part.layers]
     for state, expected in zip(whole.layers, weights, strict=True):
         assert np.array_equal(state.weights, expected)
-    assert any((state.weights != at).any() for state, at in zip(whole.layers, whole.initial))
+    assert any(
+        (state.weights != at).any() for state, at in zip(whole.layers, whole.initial, strict=True)
+    )
 
 
 @pytest.mark.parametrize("taps", [(4,), (4, 3)])

@@ -242,7 +242,7 @@ def bench(
         build=build,
         simulator=str(simulator),
         infer=cost(inferences),
-        backbone=cost_if_any(features),
+        backbone=_each(features, len(samples), build) if features else None,
         learn=cost_if_any(whole),
         learn_keeping=cost_if_any(keeping),
         learn_applying=cost_if_any(applying),
@@ -294,6 +294,17 @@ def _learn(
 def _applies(call: Call) -> bool:
     """Whether a learning step applied updates that had been kept."""
     return any(name.startswith("spela_apply_int") for name in call.functions)
+
+
+def _each(parts: Sequence[Call], samples: int, build: Build) -> Cost:
+    """The cost for each of some samples, which may be computed in several parts."""
+    cost, count = _mean(parts, build), len(parts) / samples
+    return Cost(
+        instructions=cost.instructions * count,
+        functions={name: one * count for name, one in cost.functions.items()},
+        cycles=None if cost.cycles is None else cost.cycles * count,
+        calls=samples,
+    )
 
 
 def _mean(kept: Sequence[Call], build: Build) -> Cost:

@@ -24,6 +24,7 @@ def backpropagated(spec: ModelSpec, dataset: Dataset, _: FloatNetwork | None) ->
     It has the epochs, batches and patience of the float reference, and likewise keeps the weights
     of the epoch with the best validation accuracy.
     """
+    dataset = dataset.behind_taps()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the same bits every time
     try:

@@ -33,6 +33,7 @@ NOTE = (
 def trained_in_keras(spec: ModelSpec, dataset: Dataset, _: FloatNetwork | None) -> Outcome:
     """The same layers with biases and a softmax head, trained in Keras, converted, and run."""
     keras = _keras()
+    dataset = dataset.behind_taps()
     keras.utils.set_random_seed(spec.training.seed)
     network, training = spec.network, spec.training
     model = keras.Sequential([keras.Input((dataset.inputs,))])
@@ -69,8 +70,9 @@ def of_spela_weights(spec: ModelSpec, dataset: Dataset, trained: FloatNetwork | 
     """
     assert trained is not None
     keras = _keras()
+    dataset = dataset.behind_taps()
     model = keras.Sequential([keras.Input((dataset.inputs,))])
-    for index, layer in enumerate(trained.layers):
+    for index, layer in enumerate(layer for layer in trained.layers if not layer.is_tap):
         has_bias = trained.bias and index == 0
         dense = keras.layers.Dense(len(layer.weight), use_bias=has_bias)
         model.add(dense)

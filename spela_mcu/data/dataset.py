@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -161,6 +161,26 @@ class Dataset:
         """How many of a sample's first values are those of each exit within the backbone."""
         taps = () if self.backbone is None else self.backbone.taps[:-1]
         return tuple(tap.activation.shape.size for tap in taps)
+
+    def behind_taps(self) -> Dataset:
+        """What the stated layers read, as a data set by itself, without the values of taps."""
+        first = sum(self.taps)
+        if first == 0:
+            return self
+
+        def part(split: Split) -> Split:
+            return Split(split.x[:, first:], split.y)
+
+        return replace(
+            self,
+            input_shape=(self.inputs - first,),
+            scaling=InputScaling(self.scaling.offset[first:], self.scaling.scale[first:]),
+            train=part(self.train),
+            validation=part(self.validation),
+            test=part(self.test),
+            columns=None,
+            backbone=None,
+        )
 
     @property
     def classes(self) -> int:

@@ -83,7 +83,8 @@ def _remedies(preflight: Preflight, board: Board) -> list[str]:
         )
     widest, units = _widest_that_fits(preflight, board)
     if units is not None:
-        remedies.append(f"give layer {widest} at most {units} units (network.layers[{widest}])")
+        stated = widest - preflight.plan.taps
+        remedies.append(f"give layer {stated} at most {units} units (network.layers[{stated}])")
     if not preflight.inference_only:
         fixed = dataclasses.replace(preflight, inference_only=True)
         if fixed.memory(board).fits:
@@ -108,7 +109,8 @@ def _largest_batch(preflight: Preflight, board: Board) -> int | None:
 def _widest_that_fits(preflight: Preflight, board: Board) -> tuple[int, int | None]:
     """The widest layer, and the most units that would fit; None if no width does."""
     layers = preflight.plan.layers
-    widest = max(range(len(layers)), key=lambda index: layers[index].units)
+    stated = range(preflight.plan.taps, len(layers))
+    widest = max(stated, key=lambda index: layers[index].units)
     # Most embeddings need this many dimensions to tell the classes apart.
     least = max(preflight.plan.classes - 1, 2)
     fitting, too_wide = least - 1, layers[widest].units
@@ -122,7 +124,9 @@ def _widest_that_fits(preflight: Preflight, board: Board) -> tuple[int, int | No
 
 
 def _with_units(preflight: Preflight, index: int, units: int) -> Preflight:
-    layers = list(preflight.plan.layers)
+    layers, taps = list(preflight.plan.layers), preflight.plan.taps
+    for tap in range(taps if index == taps else 0):  # as wide as the first layer that is stated
+        layers[tap] = dataclasses.replace(layers[tap], units=units)
     layers[index] = dataclasses.replace(layers[index], units=units)
     if index + 1 < len(layers):
         layers[index + 1] = dataclasses.replace(layers[index + 1], inputs=units)

@@ -87,7 +87,7 @@ class FixedPointPlan:
     @property
     def inputs(self) -> int:
         """Inputs of the network, without the constant of a bias."""
-        return self.slices[-1].stop - self.bias
+        return sum(layer.layer_inputs for layer in self.layers[: self.taps + 1]) - self.bias
 
     @property
     def has_convolutions(self) -> bool:

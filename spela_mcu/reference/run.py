@@ -92,6 +92,8 @@ def training_digest(
     version of spela-mcu.
     """
     sections = spec.model_dump(mode="json", include={"data", "network", "training"})
+    if not spec.network.exits_at:
+        del sections["network"]["exits_at"]  # as it was before there were any
     stamp = {"spela_mcu": __version__, "format": FORMAT_VERSION, **sections}
     canonical = json.dumps(stamp, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(canonical.encode())

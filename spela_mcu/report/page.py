@@ -15,6 +15,7 @@ from spela_mcu.commands.report import Measurements
 from spela_mcu.contenders.standings import KeptComparison
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
 from spela_mcu.fixed_point.early_exit import exit_macs
+from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.pictures.report import confusion_matrix
 from spela_mcu.pipeline import Prepared
 from spela_mcu.proof.accuracy import balanced_accuracy, majority_share
@@ -63,7 +64,7 @@ def report_page(
             spec=prepared.spec,
             plan=plan,
             data=data,
-            widths="-".join(map(str, (plan.inputs, *(layer.units for layer in plan.layers)))),
+            widths=_widths(plan),
             backbone=_backbone(prepared),
             drawn=prepared.drawn,
             test_count=len(y),
@@ -233,6 +234,12 @@ def _memory(found: Measurements) -> Table:
     return Table(("", "bytes", "of the board's"), tuple(rows))
 
 
+def _widths(plan: FixedPointPlan) -> str:
+    """Inputs and units of the layers behind one another; taps are named in `_backbone`."""
+    layers = plan.layers[plan.taps :]
+    return "-".join(map(str, (layers[0].layer_inputs - plan.bias, *(one.units for one in layers))))
+
+
 def _backbone(prepared: Prepared) -> str:
     """The frozen network in front of the layers, in words; empty if there is none."""
     file, plan = prepared.spec.network.backbone, prepared.dataset.backbone
@@ -242,8 +249,22 @@ def _backbone(prepared: Prepared) -> str:
     return (
         f"Its inputs are the {plan.features.shape.size} features that the frozen backbone "
         f"{file.name}, cut at {plan.cut}, makes of a sample of {shape} values, with {plan.macs:,} "
-        f"multiply-accumulates."
+        f"multiply-accumulates." + _taps(prepared)
     )
+
+
+def _taps(prepared: Prepared) -> str:
+    """The exits within it, in words; empty if there are none."""
+    plan, backbone = prepared.plan, prepared.dataset.backbone
+    if backbone is None or not plan.taps:
+        return ""
+    taps = zip(backbone.taps, plan.layers[: plan.taps], strict=False)
+    exits = " and ".join(
+        f"exit {number}, a layer of {layer.units} units, the means of the {layer.inputs} channels "
+        f"of {backbone.activations[backbone.steps[tap.steps - 1].sources[0]].name}"
+        for number, (tap, layer) in enumerate(taps)
+    )
+    return f" On its way it gives {exits}."
 
 
 def _of(part: int, whole: int) -> str:

@@ -380,8 +380,8 @@ class Network(Section):
     )
     exits_at: tuple[str, ...] = Field(
         (),
-        description=f"which {MAX_TAPS} or fewer of the backbone's tensors before the cut have an exit each, by name: a "
-        "layer on the means of their channels, as wide as the first of layers",
+        description=f"{MAX_TAPS} or fewer of the backbone's tensors before the cut that have an "
+        "exit each, by name: a layer on the means of their channels, as wide as the first of layers",
     )
     classes: tuple[str, ...] | None = Field(
         None, description="class names in label order; taken from the data when absent"
