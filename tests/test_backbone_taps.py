@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 from backbone_graphs import samples_for
 from host_process import plant
 from keyword_model import write_model
+from sklearn.datasets import load_digits
 from test_backbone_memory import first_overwritten
 from test_backbone_pipeline import PLACED
 from test_backbone_read import read, refusal, residual
@@ -14,7 +16,9 @@ from tflite_files import WINDOW, Layers, TfliteModel
 from toy import with_thresholds
 
 from spela_mcu.backbone.network import run, run_all
+from spela_mcu.commands.report import measure
 from spela_mcu.commands.verify import verify
+from spela_mcu.contenders.backprop import backpropagated
 from spela_mcu.data.load import load_dataset
 from spela_mcu.device.device import SAME_SAMPLE, Device
 from spela_mcu.device.protocol import DeviceError, Status
@@ -22,8 +26,19 @@ from spela_mcu.errors import UserError
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.stack import worst_case_stack
 from spela_mcu.firmware.toolchain import find_compiler
-from spela_mcu.fixed_point.early_exit import all_answers, exit_macs, infer_early
+from spela_mcu.fixed_point.early_exit import (
+    Answers,
+    all_answers,
+    exit_macs,
+    infer_early,
+    with_early_exits,
+)
+from spela_mcu.pictures.report import pictures
 from spela_mcu.pipeline import Overrides, prepare
+from spela_mcu.proof.stress import STRESSORS, run_stressed, stressed
+from spela_mcu.reference.network import FloatNetwork
+from spela_mcu.reference.storage import load_network, save_network
+from spela_mcu.report.page import report_page
 from spela_mcu.simulators.unicorn import UnicornSimulator
 from spela_mcu.spec.load import load_spec
 
@@ -280,3 +295,73 @@ def test_exits_need_a_backbone(tmp_path):
     path.write_text(path.read_text().replace("  backbone: digits.tflite\n", ""))
     with pytest.raises(UserError, match="no tensors to have exits"):
         load_spec(path)
+
+
+def test_calibration_counts_what_is_not_computed(prepared):
+    """A tap pays at which few leave, since they are spared most of the backbone."""
+    plan = prepared.plan
+    count = len(prepared.dataset.validation)
+    labels = np.zeros(count, np.int64)
+    margins = np.ones((4, count), np.int64)
+    margins[0, : count // 20] = 1000
+    wrong = np.zeros((4, count), np.int64)
+    wrong[0, count // 20 :] = 1
+    answers = Answers(wrong, margins, margins)
+    assert with_early_exits(plan, answers, labels, 0).layers[0].exit.exit_margin == 1000
+    bare = replace(plan, front=None)
+    assert with_early_exits(bare, answers, labels, 0).layers[0].exit.exit_margin == 0
+
+
+def test_the_float_reference_has_the_taps(prepared, tmp_path):
+    """Two taps and the layers behind them, each like a network of its own."""
+    network = prepared.float_twin()
+    x, y = prepared.dataset.train.x[:40], prepared.dataset.train.y[:40]
+    parts = [
+        FloatNetwork((replace(network.layers[0], is_tap=False),)).copy(),
+        FloatNetwork((replace(network.layers[1], is_tap=False),)).copy(),
+        FloatNetwork(network.layers[2:]).copy(),
+    ]
+    slices = (x[:, :12], x[:, 12:24], x[:, 24:])
+    network.learn(x, y, 0.2)
+    for part, values in zip(parts, slices, strict=True):
+        part.learn(values, y, 0.2)
+    for theirs, ours in zip(
+        (matrix for part in parts for matrix in part.matrices), network.matrices, strict=True
+    ):
+        assert np.array_equal(theirs, ours)
+    cosines = [one for part, at in zip(parts, slices, strict=True) for one in part.forward(at)]
+    assert all(map(np.array_equal, network.forward(x), cosines))
+    save_network(tmp_path / "network.npz", network)
+    assert load_network(tmp_path / "network.npz").has_form_of(network)
+
+
+def test_what_the_other_contenders_learn(prepared):
+    behind = prepared.dataset.behind_taps()
+    assert behind.inputs == prepared.plan.layers[2].inputs == 48
+    assert np.array_equal(behind.test.x, prepared.dataset.test.x[:, 24:])
+    (accuracy,) = backpropagated(prepared.spec, prepared.dataset, None).accuracy
+    assert accuracy > 0.5
+
+
+def test_a_stressed_model_has_no_taps(prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr("spela_mcu.proof.stress.STEPS_AT_MOST", 20)
+    model = stressed(prepared, STRESSORS[0])
+    assert model.plan.taps == 0
+    found = run_stressed(model, model.deploy(tmp_path / "stress"), UnicornSimulator())
+    assert found.difference is None
+
+
+def test_the_report_names_the_exits(tmp_path):
+    path = write_model(tmp_path, network="  exits_at: [map1, map2]\n")
+    spec = yaml.safe_load(path.read_text())
+    x, y = load_digits(return_X_y=True)
+    np.savez(tmp_path / "few.npz", x=x[:60], y=y[:60])
+    spec["data"] = {"source": "npz", "path": "few.npz"}
+    spec["learning"] |= {"epochs": 2}
+    spec["exits"] = {"early": True, "loss_points": 20}
+    path.write_text(yaml.safe_dump(spec))
+    found = measure(prepare(path, train=True), tmp_path / "report", device_steps=3)
+    page = " ".join(report_page(found, pictures(found), None, command="", versions={}).split())
+    assert "exit 0, a layer of 24 units, the means of the 12 channels of map1 and exit 1" in page
+    assert "48-24-16" in page
+    assert found.verification.bit_exact

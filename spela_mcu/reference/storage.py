@@ -51,8 +51,8 @@ def save_network(path: Path, network: FloatNetwork, training_digest: str = "") -
     Members: format_version, training_digest, loss, margin, normalize_inputs, bias,
     negative_slope [layers], and per layer k from 0 weight_k [units, inputs] and embedding_k
     [classes, units]; of a tap also tap_k, true; of a convolution, whose read-out these are, also
-    filters_k [filters, patch] and window_k: rows, columns and channels of its input map, filters, and kernel, stride, pool and
-    grid along rows and along columns.
+    filters_k [filters, patch] and window_k: rows, columns and channels of its input map, filters,
+    and kernel, stride, pool and grid along rows and along columns.
     """
     arrays: dict[str, NDArray[Any]] = {
         "format_version": np.array(FORMAT_VERSION),

@@ -381,7 +381,7 @@ class Network(Section):
     exits_at: tuple[str, ...] = Field(
         (),
         description=f"{MAX_TAPS} or fewer of the backbone's tensors before the cut that have an "
-        "exit each, by name: a layer on the means of their channels, as wide as the first of layers",
+        "exit each, by name: a layer on the means of their channels, as wide as the first one",
     )
     classes: tuple[str, ...] | None = Field(
         None, description="class names in label order; taken from the data when absent"
