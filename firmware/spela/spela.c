@@ -31,17 +31,15 @@ void spela_read_sample(const spela_t *network, uint32_t index, const int8_t *sam
     if (SPELA_IS_CONVOLUTION(&model->layers[0])) {
         return; /* it takes its input map as it is */
     }
-    int16_t *const wide = spela_wide(network, index);
     uint32_t first = 0U;
     uint32_t inputs = spela_layer_inputs(model);
-#ifdef SPELA_WITH_TAPS
-    for (uint32_t i = 0U; i < index; i++) {
-        first += model->layers[i].inputs;
-    }
     if (SPELA_IS_TAP(&model->layers[0])) { /* and so there is no bias */
+        for (uint32_t i = 0U; i < index; i++) {
+            first += model->layers[i].inputs;
+        }
         inputs = model->layers[index].inputs;
     }
-#endif
+    int16_t *const wide = spela_wide(network, SPELA_IS_TAP(&model->layers[0]) ? index : 0U);
     if (SPELA_HAS_FRONT(model)) {
         spela_read_features(network, index, first, inputs);
     } else {

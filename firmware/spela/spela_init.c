@@ -266,8 +266,8 @@ static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_s
         if (!SPELA_IS_CONVOLUTION(&model->layers[i]) && !SPELA_IS_READOUT(&model->layers[i])) {
             const uint32_t units = spela_padded(model->layers[i].units);
             const uint32_t read = spela_padded(model->layers[i].inputs);
-            const bool is_first = inputs == 0U || spela_reads_inputs(model, i);
-            inputs = is_first && read > inputs ? read : inputs;
+            const bool is_wider = i > 0U && SPELA_IS_TAP(&model->layers[i - 1U]) && read > inputs;
+            inputs = inputs == 0U || is_wider ? read : inputs;
             widest = units > widest ? units : widest;
         }
     }

@@ -110,6 +110,7 @@ static inline bool spela_has_flag(const spela_model_t *model, uint32_t flag) {
 
 /** Whether a layer reads inputs of the network, and not what the layer before hands on. */
 static inline bool spela_reads_inputs(const spela_model_t *model, uint32_t index) {
+    (void)model;
     return index == 0U || SPELA_IS_TAP(&model->layers[index - 1U]);
 }
 
