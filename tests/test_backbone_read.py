@@ -141,6 +141,20 @@ def test_two_tensors_of_one_name(tmp_path):
     assert "2 tensors are called 'map1'" in refusal(model, tmp_path, "map1")
 
 
+def test_a_tensor_may_be_named_by_the_first_of_its_joined_names(tmp_path):
+    model = residual()
+    change("map1", name="relu;bias;convolution1")(model)
+    change("map2", name="other;bias;convolution2")(model)
+    plan = read(model, tmp_path, "relu")
+    assert plan.features.name == plan.cut == "relu;bias;convolution1"
+    assert read(model, tmp_path, exits_at=("other",)).taps[0].activation.name.startswith("other;")
+    assert "choose 'relu'" in refusal(model, tmp_path, "relus")
+    change("other;bias;convolution2", name="relu;bias;convolution2")(model)
+    assert "2 tensors are called 'relu'" in refusal(model, tmp_path, "relu")
+    assert read(model, tmp_path, "relu;bias;convolution2").cut == "relu;bias;convolution2"
+    assert "'relu;bias;convolution2'" in refusal(model, tmp_path, "relus")
+
+
 def test_a_model_without_a_dense_layer(tmp_path):
     model = TfliteModel()
     layers = Layers(model, np.random.default_rng(7))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
-from spela_mcu.backbone.graph import ABSENT, Graph, Operator, Tensor
+from spela_mcu.backbone.graph import ABSENT, Graph, Operator, Tensor, short_name
 from spela_mcu.backbone.view import INTEGERS_ONLY
 from spela_mcu.errors import UserError
 
@@ -91,7 +92,7 @@ def _within(graph: Graph, operators: tuple[Operator, ...], name: str, key: str) 
     found = _named(graph, name, key)
     written = [index for one in operators[:-1] for index in one.outputs if index != ABSENT]
     if found not in written:
-        names = [graph.tensors[index].name for index in written]
+        names = _names(graph, written)
         raise UserError(
             f"{name!r} is not computed on the way to the features",
             mend="choose a tensor before the cut: " + ", ".join(map(repr, names[-12:])),
@@ -102,10 +103,9 @@ def _within(graph: Graph, operators: tuple[Operator, ...], name: str, key: str) 
 
 
 def _named(graph: Graph, name: str, key: str) -> int:
-    found = [
-        index
-        for index, tensor in enumerate(graph.tensors)
-        if tensor.name == name and _is_activation(tensor)
+    found = [index for index in _activations(graph) if graph.tensors[index].name == name]
+    found = found or [
+        index for index in _activations(graph) if short_name(graph.tensors[index].name) == name
     ]
     if len(found) == 1:
         return found[0]
@@ -116,15 +116,25 @@ def _named(graph: Graph, name: str, key: str) -> int:
             file=graph.file,
             key=key,
         )
-    names = [tensor.name for tensor in graph.tensors if _is_activation(tensor)]
-    names = [one for one in names if len(one) < LONGEST_NAME][-MOST_NAMES:]
-    close = get_close_matches(name, names, n=3, cutoff=0.3)
+    names = [one for one in _names(graph, _activations(graph)) if len(one) < LONGEST_NAME]
+    close = get_close_matches(name, names[-MOST_NAMES:], n=3, cutoff=0.3)
     raise UserError(
         f"has no feature map called {name!r}",
         mend=f"choose {', or '.join(map(repr, close))}" if close else _choices(graph),
         file=graph.file,
         key=key,
     )
+
+
+def _names(graph: Graph, indices: Sequence[int]) -> list[str]:
+    """What to call tensors in model.yaml: by their short names where no other has the same."""
+    count = Counter(short_name(graph.tensors[index].name) for index in _activations(graph))
+    names = [graph.tensors[index].name for index in indices]
+    return [short if count[short := short_name(name)] == 1 else name for name in names]
+
+
+def _activations(graph: Graph) -> list[int]:
+    return [index for index, tensor in enumerate(graph.tensors) if _is_activation(tensor)]
 
 
 def _is_activation(tensor: Tensor) -> bool:
@@ -134,7 +144,7 @@ def _is_activation(tensor: Tensor) -> bool:
 def _choices(graph: Graph, most: int = 12) -> str:
     """Names of feature maps, the last ones if there are many."""
     written = [index for one in graph.operators for index in one.outputs if index != ABSENT]
-    names = [graph.tensors[index].name for index in written if _is_activation(graph.tensors[index])]
+    names = _names(graph, [index for index in written if _is_activation(graph.tensors[index])])
     return ", ".join(map(repr, names[-most:])) or "it has no int8 feature map; " + INTEGERS_ONLY
 
 

@@ -68,6 +68,11 @@ class Tensor:
     data: NDArray[np.generic] | None
 
 
+def short_name(name: str) -> str:
+    """The first of the names that the converter joins where it fuses operators."""
+    return name.split(";", maxsplit=1)[0]
+
+
 @dataclass(frozen=True)
 class Operator:
     """A step of the graph.

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from spela_mcu import __version__
+from spela_mcu.backbone.graph import short_name
 from spela_mcu.commands.report import Measurements
 from spela_mcu.contenders.standings import KeptComparison
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
@@ -248,8 +249,8 @@ def _backbone(prepared: Prepared) -> str:
     shape = " x ".join(map(str, plan.sample.shape))
     return (
         f"Its inputs are the {plan.features.shape.size} features that the frozen backbone "
-        f"{file.name}, cut at {plan.cut}, makes of a sample of {shape} values, with {plan.macs:,} "
-        f"multiply-accumulates." + _taps(prepared)
+        f"{file.name}, cut at {short_name(plan.cut)}, makes of a sample of {shape} values, with "
+        f"{plan.macs:,} multiply-accumulates." + _taps(prepared)
     )
 
 
@@ -261,7 +262,7 @@ def _taps(prepared: Prepared) -> str:
     taps = zip(backbone.taps, plan.layers[: plan.taps], strict=False)
     exits = " and ".join(
         f"exit {number}, a layer of {layer.units} units, the means of the {layer.inputs} channels "
-        f"of {backbone.activations[backbone.steps[tap.steps - 1].sources[0]].name}"
+        f"of {short_name(tap.activation.name)}"
         for number, (tap, layer) in enumerate(taps)
     )
     return f" On its way it gives {exits}."
