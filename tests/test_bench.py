@@ -2,10 +2,12 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 from test_verify import write_model
+from toy import with_thresholds
 
 from spela_mcu.cli.bench import _latency, command
 from spela_mcu.commands.bench import bench, board_for, prepare_bench
@@ -54,6 +56,7 @@ def test_the_report_is_whole_and_consistent(found):
     assert 0 < report["stack_bytes"] <= report["stack_bound_bytes"]
     assert report["ram_beyond_weights_bytes"] == found[0].prepared.memory.buffers
     assert found[0].prepared.memory.pending == 0
+    assert report["infer_early_instructions"] is None
     assert report["longest_step_instructions"] > report["learn_instructions"]
     assert re.fullmatch(
         r"the longest learning step of those counted took [0-9,]+ instructions, an estimated "
@@ -67,6 +70,8 @@ def test_steps_that_keep_and_steps_that_apply(tmp_path):
         tmp_path, inputs=13, units=(17, 9), classes=3, samples=60, network={"loss": "cosine"}
     )
     prepared, simulator = prepare_bench(model, Overrides(batch=4), None, "unicorn")
+    # nearly all leave at the first exit
+    prepared = replace(prepared, plan=with_thresholds(prepared.plan, [(1, 0), (0, 0)]))
     done = bench(prepared, tmp_path / "build", simulator)
     report = done.to_json()
     assert report["batch"] == 4
@@ -78,6 +83,8 @@ def test_steps_that_keep_and_steps_that_apply(tmp_path):
     assert done.learn.instructions == pytest.approx(mean)
     assert report["longest_step_instructions"] >= report["learn_applying_instructions"] > mean
     assert report["ram_beyond_weights_bytes"] > prepared.memory.buffers
+    assert done.infer_early.calls == len(prepared.dataset.test)
+    assert 0.5 < report["infer_early_instructions"] / report["infer_instructions"] < 1
     assert "4 updates of a layer are summed and applied at once" in _latency(done)
 
 

@@ -30,6 +30,7 @@ from spela_mcu.simulators.choice import SimulatorChoice
 FUNCTIONS_SHOWN = 6
 TITLES = {
     "infer": "inference",
+    "infer_early": "inference that may leave early, mean of test samples",
     "backbone": "  of it, the backbone",
     "learn": "learning step, every layer updated",
     "learn_keeping": "  a step that keeps its updates for later",

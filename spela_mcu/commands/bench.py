@@ -30,10 +30,16 @@ COUNTED_FIRST, COUNTED_SECOND = 16, 200
 BATCHES_FIRST = 4
 """Batches counted at the start, where updates are summed."""
 
-CALLS = ("infer", "backbone", "learn", "learn_keeping", "learn_applying", "learn_average")
+CALLS = (
+    *("infer", "infer_early", "backbone"),
+    *("learn", "learn_keeping", "learn_applying", "learn_average"),
+)
 
 INFERENCES = 8
 """Test samples whose inference is counted: their cost hardly depends on the sample."""
+
+EARLY = 100
+"""Test samples that may leave early: their cost depends on the exit."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ class Bench:
 
     Attributes:
         infer: one spela_infer.
+        infer_early: one spela_infer_early, after the steps learned; None without thresholds.
         backbone: the part of it that computes features; None without a backbone. A learning step
             has it too, unless it learns the sample that was just classified.
         learn: one spela_learn that updates every layer; None if no counted step did. With updates
@@ -86,6 +93,7 @@ class Bench:
     build: Build
     simulator: str
     infer: Cost
+    infer_early: Cost | None
     backbone: Cost | None
     learn: Cost | None
     learn_keeping: Cost | None
@@ -226,6 +234,7 @@ def bench(
                 for sample in samples:
                     device.features(sample)
         steps, whole, second = _learn(prepared, machine, device, progress)
+        early = _leave_early(prepared, machine, device)
         stack_bytes = machine.stack_high_water_bytes()
 
     def cost(calls: Sequence[Call]) -> Cost:
@@ -242,6 +251,7 @@ def bench(
         build=build,
         simulator=str(simulator),
         infer=cost(inferences),
+        infer_early=cost_if_any(early),
         backbone=_each(features, len(samples), build) if features else None,
         learn=cost_if_any(whole),
         learn_keeping=cost_if_any(keeping),
@@ -289,6 +299,18 @@ def _learn(
             device.learn(sample, label, digest=False)
         progress("learning", step + 1, 2 * epoch)
     return counted_steps, whole, second
+
+
+def _leave_early(prepared: Prepared, machine: Machine, device: Device) -> list[Call]:
+    """Inferences that may leave early, counted; none if the model has no thresholds."""
+    if not any(layer.exit.exit_margin for layer in prepared.plan.layers):
+        return []
+    samples = prepared.test_samples(EARLY).samples
+    device.infer_last(samples[0])  # applies what is pending
+    with machine.counting("spela_infer_early") as calls:
+        for sample in samples:
+            device.infer_early(sample)
+    return calls
 
 
 def _applies(call: Call) -> bool:
