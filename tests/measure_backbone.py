@@ -27,6 +27,9 @@ FILES = {
 }
 """How the names of a part's files begin; all others are the front's."""
 
+RUN_TAPS = ("spela", "spela_init", "spela_learn")
+"""Sources of the network's runtime that SPELA_WITH_TAPS makes longer, besides the front's."""
+
 
 def part_of(path):
     return next((part for part, stem in FILES.items() if path.stem.startswith(stem)), "front")
@@ -47,6 +50,8 @@ def measure(directory):
     firmware = resource_directory("firmware")
     # spela_quantize, which scales features, is the front's as well
     sources = [*sorted((firmware / "backbone").glob("*.c")), firmware / "spela" / "spela_scaling.c"]
+    with_taps = [firmware / "backbone" / "spela_front.c"]
+    with_taps += [firmware / "spela" / f"{name}.c" for name in RUN_TAPS]
     largest = defaultdict(int)
     for board in map(load_board, ("microbit", "bluepill", "stm32f4_discovery", "mps3-an547")):
         for name in ("gcc", "zig"):
@@ -62,6 +67,11 @@ def measure(directory):
                 sizes = defaultdict(int)
                 for source in sources:
                     sizes[part_of(source)] += code_bytes(command, source, directory)
+                taps = [*command, "-DSPELA_WITH_TAPS"]
+                sizes["taps"] = sum(
+                    code_bytes(taps, source, directory) - code_bytes(command, source, directory)
+                    for source in with_taps
+                )
                 for part, size in sizes.items():
                     largest[part, level] = max(largest[part, level], size)
     return largest

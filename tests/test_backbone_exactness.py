@@ -44,10 +44,10 @@ def directory(tmp_path_factory):
 FOLDER = os.environ.get("SPELA_MLPERF_TINY", "")
 MODELS = {
     "kws_ref_model.tflite": 8544,
-    "pretrainedResnet_quant.tflite": 34080,
+    "pretrainedResnet_quant.tflite": 34016,
     "vww_96_int8.tflite": 42064,
-    "ad01_int8.tflite": 3712,
-    "str_ww_ref_model.tflite": 4256,
+    "ad01_int8.tflite": 1920,
+    "str_ww_ref_model.tflite": 3744,
 }
 
 EVERY = 20
