@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 
 from spela_mcu.pipeline import prepare
 
+FOLDER = os.environ.get("SPELA_MLPERF_TINY", "")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -41,6 +43,17 @@ def test_words_are_synthesised(tmp_path, monkeypatch):
     assert found.dataset.sample_shape == (49, 10, 1)
     assert (found.dataset.inputs, found.dataset.classes) == (64, 12)
     assert found.dataset.test.samples.std() > 20
+
+
+@pytest.mark.skipif(not FOLDER, reason="SPELA_MLPERF_TINY names no directory with the models")
+def test_words_may_leave_within_the_backbone(tmp_path, monkeypatch):
+    words = script("keywords", tmp_path, monkeypatch)
+    monkeypatch.setattr(sys, "argv", ["prepare.py", "--mlperf", FOLDER])
+    words.main()
+    shutil.copyfile(EXAMPLES / "keywords" / "early.yaml", tmp_path / "early.yaml")
+    plan = prepare(tmp_path / "early.yaml").plan
+    assert plan.taps == 2
+    assert any(layer.exit.exit_margin for layer in plan.layers[:2])
 
 
 def test_pictures_of_an_archive_are_unpacked(tmp_path, monkeypatch, capsys):
