@@ -20,6 +20,7 @@ from spela_mcu.files import cache_directory, check_directory
 from spela_mcu.firmware.board import Board, find_board
 from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.deploy import deploy
+from spela_mcu.firmware.guard import GuardSamples, make_guard
 from spela_mcu.firmware.memory import MemoryPlan
 from spela_mcu.firmware.model import ModelSource, model_source
 from spela_mcu.firmware.preflight import Preflight, check_fit
@@ -95,6 +96,7 @@ class Prepared:
         plan: formats of the integer network.
         initial: each layer's integer weights at the start, int64 [units, inputs].
         memory: what its firmware needs of the board's memory; it fits.
+        guard: what its guard works with; None: it has none.
     """
 
     path: Path
@@ -105,6 +107,7 @@ class Prepared:
     plan: FixedPointPlan
     initial: tuple[Int64, ...]
     memory: MemoryPlan
+    guard: GuardSamples | None
 
     @property
     def drawn(self) -> bool:
@@ -127,8 +130,16 @@ class Prepared:
             input_names=self.dataset.input_names,
         )
 
-    def deploy(self, directory: Path, *, inference_only: bool = False) -> Build:
+    def deploy(
+        self, directory: Path, *, inference_only: bool = False, guarded: bool = False
+    ) -> Build:
         """Generates the model's project into a directory and builds it there.
+
+        Args:
+            directory: of the project.
+            inference_only: leave the learning runtime out.
+            guarded: with the guard, if the model has one. Without, the device never goes back, and
+                a network of the same lessons equals it.
 
         Raises:
             UserError: the directory holds something else, there is no compiler, or it does not
@@ -140,6 +151,7 @@ class Prepared:
             self.board,
             optimization=target.optimization,
             inference_only=inference_only,
+            guard=self.guard if guarded else None,
         )
         return deploy(project, directory, target.compiler)
 
@@ -212,6 +224,8 @@ def prepare(
     dataset = load_dataset(spec, path, progress=progress)
     spec = scheduled(spec, dataset)
     starts_trained = spec.learning.start == "trained"
+    with _located(path):
+        guard = make_guard(spec.guard, dataset.validation, dataset.classes)
     memory = check_memory(spec, dataset, board, path, inference_only=inference_only)
     trained = None
     if train or starts_trained:
@@ -235,7 +249,9 @@ def prepare(
     )
     if spec.exits.calibrated:
         network = _with_exits(network, spec, dataset, progress=progress)
-    return Prepared(path, spec, dataset, board, trained, network.plan, network.initial, memory)
+    return Prepared(
+        path, spec, dataset, board, trained, network.plan, network.initial, memory, guard
+    )
 
 
 def front_plan(dataset: Dataset) -> FrontPlan | None:
@@ -272,6 +288,7 @@ def check_memory(
         inference_only=inference_only,
         compiler=spec.target.compiler,
         optimization=spec.target.optimization,
+        guard_samples=spec.guard.samples,
     )
     return check_fit(needs, board)
 

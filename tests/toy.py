@@ -77,6 +77,7 @@ def toy(
     name="toy",
     batch=1,
     store=True,
+    guard=None,
 ):
     """13-17-9 with 5 classes: no width is a multiple of four."""
     spec = toy_spec(layers, weights, bias=bias, name=name, batch=batch)
@@ -90,7 +91,7 @@ def toy(
     described = load_board(board)
     if not store:
         described = described.model_copy(update={"store": None})
-    project = generate_project(model, described, inference_only=inference_only)
+    project = generate_project(model, described, inference_only=inference_only, guard=guard)
     return Toy(spec, inputs, classes, project, thresholds)
 
 

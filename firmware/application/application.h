@@ -47,7 +47,7 @@ typedef struct {
     uint16_t since_look; /**< samples learned since the guard last looked */
     uint16_t times_back; /**< that the guard went back */
     uint8_t is_frozen;
-    uint8_t reserved;
+    uint8_t guard; /**< the guard that `baseline` is of; 0: none */
     uint8_t names[APPLICATION_CLASS_COUNT][NAME_BYTES];
 } kept_t;
 

@@ -72,11 +72,12 @@ uint32_t state_load(application_t *device, uint32_t store);
 
 /* guard.c */
 
-/** Makes what is right now the baseline, if none is known. */
+/** Makes what is right now the baseline, if none is known of this guard. */
 void guard_set_baseline(application_t *device);
 
-/** To be called for each sample learned; returns what LEARN says of the guard. */
-uint32_t guard_count(const application_t *device);
+/** To be called for each sample learned: looks when it is time, and may go back. Returns what LEARN
+ *  says of the guard. */
+uint32_t guard_count(application_t *device);
 
 /** GUARD; returns the status. */
 uint32_t guard_answer(application_t *device);

@@ -5,6 +5,7 @@
 /** Of INFO. */
 #define ABILITY_SAVE       1U
 #define ABILITY_CHECKPOINT 2U
+#define ABILITY_GUARD      4U
 #define ABILITY_FROZEN     8U
 
 uint32_t state_reset(application_t *device) {
@@ -30,7 +31,11 @@ static void start_network(application_t *device) {
 }
 
 static uint32_t common_abilities(const application_t *device) {
-    return device->kept.is_frozen != 0U ? ABILITY_FROZEN : 0U;
+    uint32_t abilities = device->kept.is_frozen != 0U ? ABILITY_FROZEN : 0U;
+#ifdef APPLICATION_GUARD_SAMPLES
+    abilities |= ABILITY_GUARD;
+#endif
+    return abilities;
 }
 
 #ifdef SPELA_INFERENCE_ONLY

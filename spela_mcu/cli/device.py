@@ -16,6 +16,7 @@ from spela_mcu.cli.device_options import PARTS, Line, line_options, sample_optio
 from spela_mcu.cli.device_view import (
     difference_summary,
     difference_view,
+    guard_text,
     info_summary,
     say,
     statistics_summary,
@@ -173,14 +174,23 @@ def _learn(*, line: Line, chosen: Chosen, save: bool, as_json: bool) -> None:
 def _stats(*, line: Line, as_json: bool) -> None:
     """Show the figures of learning.
 
-    Updates made and skipped, and what became of each layer and each class.
+    Updates made and skipped, and what became of each layer and each class. With a guard, how many
+    of its samples are right, which applies pending updates.
     """
     with line.open() as session:
         statistics, names = session.device.statistics(), session.class_names
+        guard = session.device.guard() if session.info.has_guard else None
     if as_json:
-        print_json(statistics_summary(statistics, names))
-    else:
-        stdout.print(statistics_view(statistics, names))
+        print_json(
+            {
+                **statistics_summary(statistics, names),
+                "guard": None if guard is None else asdict(guard),
+            }
+        )
+        return
+    stdout.print(statistics_view(statistics, names))
+    if guard is not None:
+        say(f"\n{guard_text(guard)}")
 
 
 def _state_command(name: str, help_text: str, done: str, act: Callable[[Device], Saved]) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 from spela_mcu.cli.console import stdout
 from spela_mcu.commands.device import Session
 from spela_mcu.commands.device_difference import Difference, Pair
-from spela_mcu.device.answers import Info, Statistics
+from spela_mcu.device.answers import GuardFigures, Info, Statistics
 
 BARS = "▁▂▃▄▅▆▇█"
 POINTS_SHOWN = 60
@@ -84,6 +84,16 @@ def statistics_view(statistics: Statistics, names: Sequence[str]) -> RenderableT
             "" if one.drift is None else f"{one.drift:+.3f}",
         )
     return Group(head, Text(), layers, Text(), classes)
+
+
+def guard_text(guard: GuardFigures) -> str:
+    """What the guard has seen, in a line."""
+    least = max(guard.baseline - guard.drop, 0)
+    return (
+        f"guard: {guard.right} of {guard.samples} samples right, {guard.baseline} at the "
+        f"checkpoint; below {least} it goes back, which it did {guard.times_back} times; it looks "
+        f"every {guard.interval} samples learned"
+    )
 
 
 def difference_summary(found: Difference) -> dict[str, object]:

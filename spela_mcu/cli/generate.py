@@ -50,6 +50,7 @@ def command(
         optimization=target.optimization,
         inference_only=inference_only,
         samples=(test.samples, test.y),
+        guard=prepared.guard,
     )
     write_project(project, directory)
     if as_json:

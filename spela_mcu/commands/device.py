@@ -89,7 +89,7 @@ class Known:
 
         prepared = self.prepared()
         with stderr.status("building ..."):
-            return prepared.deploy(scratch_directory(self.model, "device"))
+            return prepared.deploy(scratch_directory(self.model, "device"), guarded=True)
 
 
 class Session:

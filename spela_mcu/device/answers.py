@@ -220,7 +220,7 @@ class GuardFigures:
     Attributes:
         samples: that it has; 0: the model has no guard.
         right: of them, now.
-        baseline: that were right at the last checkpoint.
+        baseline: that were right at the last checkpoint, or as it started without one.
         drop: by which it goes back.
         interval: samples learned between two looks.
         times_back: how often it went back.

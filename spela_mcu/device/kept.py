@@ -34,6 +34,7 @@ class Kept:
         rates, thresholds: of each layer.
         unknown: samples answered as unknown.
         baseline: of the guard.
+        guard: the guard that it is of, `GuardSamples.tag`; 0: none.
         since_look: samples learned since the guard last looked.
         times_back: that the guard went back.
         names: of each class, NAME_BYTES filled up with zeros.
@@ -48,6 +49,7 @@ class Kept:
     since_look: int = 0
     times_back: int = 0
     is_frozen: bool = field(default=False)
+    guard: int = 0
 
     @classmethod
     def of(cls, plan: FixedPointPlan) -> Self:
@@ -99,7 +101,12 @@ class Kept:
     def to_bytes(self) -> bytes:
         """As it is saved with a state."""
         rest = _REST.pack(
-            self.unknown, self.baseline, self.since_look, self.times_back, self.is_frozen, 0
+            self.unknown,
+            self.baseline,
+            self.since_look,
+            self.times_back,
+            self.is_frozen,
+            self.guard,
         )
         content = (
             b"".join(_CLASS.pack(*astuple(one)) for one in self.classes)
@@ -135,9 +142,9 @@ class Kept:
             kept.rates[index] = Rate(mantissa, shift)
             kept.thresholds[index] = Thresholds(margin, cosine)
             at += _LAYER.size
-        unknown, baseline, since, back, frozen, _ = _REST.unpack_from(content, at)
+        unknown, baseline, since, back, frozen, guard = _REST.unpack_from(content, at)
         kept.unknown, kept.baseline, kept.since_look = unknown, baseline, since
-        kept.times_back, kept.is_frozen = back, bool(frozen)
+        kept.times_back, kept.is_frozen, kept.guard = back, bool(frozen), guard
         at += _REST.size
         for index in range(plan.classes):
             kept.names[index] = content[at : at + NAME_BYTES]

@@ -27,6 +27,7 @@ from spela_mcu.device.protocol import (
     encode_frame,
 )
 from spela_mcu.errors import UserError
+from spela_mcu.firmware.guard import GuardSamples
 from spela_mcu.firmware.model import ModelSource
 from spela_mcu.firmware.store import STATES
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
@@ -45,7 +46,8 @@ from spela_mcu.store.payload import (
 from spela_mcu.store.slots import overhead_bytes
 
 DATA_BYTES_MIN = 64
-LABEL_MAX = 0xFFFF
+NOT_LOOKED, WENT_BACK = 0xFFFF, 0x8000
+"""What LEARN says if the guard did not look, and what it adds if the guard went back."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class Twin:
         source: the model's facts, as the firmware has them.
         inference_only: whether its firmware can learn.
         flash: the states that its board keeps; None: it keeps none. It goes on with what is there.
+        guard: what its guard works with; None: it has none.
     """
 
     def __init__(
@@ -115,6 +118,7 @@ class Twin:
         *,
         inference_only: bool = False,
         flash: Flash | None = None,
+        guard: GuardSamples | None = None,
     ) -> None:
         self.network = network
         self.kept = Kept.of(network.plan)
@@ -122,6 +126,7 @@ class Twin:
         self._source = source
         self._inference_only = inference_only
         self._flash = flash
+        self._guard = None if inference_only else guard
         self._import: _Import | None = None
         self._received = b""
         self._last: tuple[int, int, bytes | None] | None = None
@@ -130,6 +135,7 @@ class Twin:
         self._found = StoreStatus.EMPTY
         if flash is not None:
             self._found = self._start()
+        self._set_baseline()
 
     @property
     def data_bytes(self) -> int:
@@ -197,7 +203,7 @@ class Twin:
             Command.FREEZE: self._freeze,
             Command.RATE: self._rate,
             Command.THRESHOLDS: self._thresholds,
-            Command.GUARD: self._guard,
+            Command.GUARD: self._answer_guard,
         }
         if asked.command not in commands:
             raise _RefusedError(Status.UNKNOWN)
@@ -262,7 +268,7 @@ class Twin:
         said = self.network.learn_answering(sample, asked.argument)
         self.kept.count_learned(asked.argument, is_right=said.label == asked.argument)
         self._count(said.label, said.margin)
-        body = struct.pack("<HhhH", said.label, said.cosine, said.margin, LABEL_MAX)
+        body = struct.pack("<HhhH", said.label, said.cosine, said.margin, self._count_for_guard())
         if asked.flags & LEARN_FLAG_DIGEST:
             body += struct.pack("<I", self.network.digest())
         return body
@@ -311,12 +317,16 @@ class Twin:
         if self._flash is not None and self._flash.states[0].payload is not None:
             status = StoreStatus.OK
             self._take(self._flash.states[0].payload)
-        self._set_baseline()
         return status
 
     def _abilities(self) -> int:
         states = 0 if self._flash is None else len(self._flash.states)
-        return (states >= 1) | 2 * (states >= 2) | 8 * self.kept.is_frozen
+        return (
+            (states >= 1)
+            | 2 * (states >= 2)
+            | 4 * (self._guard is not None)
+            | 8 * self.kept.is_frozen
+        )
 
     def _keep(self, kept: Kept) -> None:
         self.kept = kept
@@ -324,8 +334,9 @@ class Twin:
         self._set_baseline()
 
     def _set_baseline(self) -> None:
-        if self.kept.baseline == NO_BASELINE:
-            self.kept.baseline = 0
+        tag = 0 if self._guard is None else self._guard.tag
+        if self.kept.baseline == NO_BASELINE or self.kept.guard != tag:
+            self.kept.baseline, self.kept.guard = self._look(), tag
 
     def _payload(self) -> bytes:
         state = replace(learned_state(self.network), counters=self.counters)
@@ -514,8 +525,46 @@ class Twin:
             self.network.plan = self.kept.applied(self._factory)
         return struct.pack("<hh", *astuple(self.kept.thresholds[index]))
 
-    def _guard(self, asked: _Request) -> bytes:
-        return bytes(12)
+    # -------------------------------------------------------------------------- guard
+
+    def _look(self) -> int:
+        """How many of the guard's samples the network gets right."""
+        if self._guard is None:
+            return 0
+        pairs = zip(self._guard.samples, self._guard.labels.tolist(), strict=True)
+        return sum(self.network.infer(sample)[-1].label == label for sample, label in pairs)
+
+    def _count_for_guard(self) -> int:
+        if self._guard is None:
+            return NOT_LOOKED
+        self.kept.since_look += 1
+        if self.kept.since_look < self._guard.interval:
+            return NOT_LOOKED
+        self.kept.since_look = 0
+        right = self._look()
+        if right + self._guard.drop >= self.kept.baseline:
+            return right
+        self._go_back()
+        return right | WENT_BACK
+
+    def _go_back(self) -> None:
+        times = self.kept.times_back
+        states = () if self._flash is None else self._flash.states
+        if len(states) > 1 and states[1].payload is not None:
+            self._take(states[1].payload)
+        else:
+            self.network.reset()
+            self._before = Counters()
+            self.kept.baseline = self._look()
+        self.kept.times_back = min(times + 1, NOT_LOOKED)
+        self.kept.since_look = 0
+
+    def _answer_guard(self, asked: _Request) -> bytes:
+        if self._guard is None:
+            return bytes(12)
+        guard, kept = self._guard, self.kept
+        told = (guard.count, self._look(), kept.baseline, guard.drop, guard.interval)
+        return struct.pack("<6H", *told, kept.times_back)
 
 
 def _answer(command: int, status: Status, number: int, body: bytes = b"") -> bytes:

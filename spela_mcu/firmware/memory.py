@@ -14,6 +14,7 @@ import numpy as np
 from spela_mcu.cores import CORES, CodeSize, CompilerName
 from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.boot import boot_bytes
+from spela_mcu.firmware.guard import guard_bytes
 from spela_mcu.firmware.store import StorePlan, plan_store
 from spela_mcu.firmware.toolchain import CompilerChoice, Optimization
 from spela_mcu.fixed_point.arena import arena_bytes, buffer_bytes, pending_bytes
@@ -94,6 +95,12 @@ CONVOLUTION_CODE_BYTES: dict[Optimization, int] = {
     "O0": 9500, "O1": 10000, "O2": 10000, "O3": 12000, "Os": 5500,
 }  # fmt: skip
 """Upper bounds of what convolutions add, on any core: measured on a Cortex-M0, where it is longest,
+with headroom."""
+
+GUARD_CODE_BYTES: dict[Optimization, int] = {
+    "O0": 600, "O1": 600, "O2": 600, "O3": 900, "Os": 400,
+}  # fmt: skip
+"""Added by a guard, its samples apart, by any compiler on any core: measured on a Cortex-M0 and M4,
 with headroom."""
 
 BACKBONE_CODE_BYTES: dict[str, dict[Optimization, int]] = {
@@ -245,6 +252,7 @@ def plan_memory(
     compiler: CompilerChoice = "auto",
     optimization: Optimization = "O2",
     inference_only: bool = False,
+    guard_samples: int = 0,
 ) -> MemoryPlan:
     """Plans flash and RAM of a project.
 
@@ -253,8 +261,10 @@ def plan_memory(
         board: the board whose memory is used.
         compiler: with ``auto``, the bound holds for all.
         optimization: the optimisation level.
-        inference_only: the learning runtime is left out.
+        inference_only: the learning runtime is left out, and the guard with it.
+        guard_samples: of the guard; 0: there is none.
     """
+    has_guard = guard_samples > 0 and not inference_only
     sums_updates = network.pending_bytes > 0
     names: tuple[CompilerName, ...] = ("gcc", "zig") if compiler == "auto" else (compiler,)
     bounds = CODE_BYTES[CORES[board.core].code_size]
@@ -275,8 +285,10 @@ def plan_memory(
         + (CONVOLUTION_CODE_BYTES[optimization] if network.has_convolutions else 0)
         + (INT16_CODE_BYTES[optimization] if network.has_int16_weights else 0)
         + (STORE_CODE_BYTES[optimization] if store is not None else 0)
+        + (GUARD_CODE_BYTES[optimization] if has_guard else 0)
         + backbone_code_bytes(network.backbone_parts, optimization),
-        tables=network.table_bytes,
+        tables=network.table_bytes
+        + (guard_bytes(guard_samples, network.inputs) if has_guard else 0),
         weights=network.arena_bytes - network.buffer_bytes - network.pending_bytes,
         buffers=network.buffer_bytes,
         pending=network.pending_bytes,

@@ -21,6 +21,7 @@ class Preflight:
         weights_in_flash: whether its initial weights are tables, not drawn by the chip.
         inference_only: whether weights stay in flash and the learning runtime is left out.
         compiler, optimization: how it will be built.
+        guard_samples: that its guard keeps.
     """
 
     plan: FixedPointPlan
@@ -28,6 +29,7 @@ class Preflight:
     inference_only: bool
     compiler: CompilerChoice
     optimization: Optimization
+    guard_samples: int = 0
 
     def memory(self, board: Board) -> MemoryPlan:
         """The memory that it needs on a board."""
@@ -42,6 +44,7 @@ class Preflight:
             compiler=self.compiler,
             optimization=self.optimization,
             inference_only=self.inference_only,
+            guard_samples=self.guard_samples,
         )
 
 
@@ -75,6 +78,10 @@ def _remedies(preflight: Preflight, board: Board) -> list[str]:
     int8 = dataclasses.replace(preflight, plan=dataclasses.replace(preflight.plan, weights="int8"))
     if preflight.plan.weights == "int16" and int8.memory(board).fits:
         remedies.append("set fixed_point.weights: int8")
+    if preflight.guard_samples:
+        unguarded = dataclasses.replace(preflight, guard_samples=0)
+        if unguarded.memory(board).fits:
+            remedies.append("leave the guard out (guard.samples: 0), or give it fewer samples")
     batch = _largest_batch(preflight, board)
     if batch is not None:
         kept, whole = preflight.plan.batch, preflight.memory(board).pending

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spela_mcu import __version__
 from spela_mcu.backbone.tables import TAPS
 from spela_mcu.firmware.board import Board
+from spela_mcu.firmware.guard import GuardSamples
 from spela_mcu.firmware.manifest import GENERATOR, MANIFEST, Manifest, ModelFacts
 from spela_mcu.firmware.memory import (
     application_bytes,
@@ -28,6 +29,7 @@ from spela_mcu.resources import licence, resource_directory
 
 SAMPLES = "samples.csv"
 LICENCE = "LICENSE"
+GUARD_SAMPLES = "application/guard_samples.c"
 
 BACKBONE_DIRECTORY = "backbone"
 CONVOLUTION_DIRECTORY = "convolution"
@@ -99,6 +101,7 @@ class _View:
     convolution_sources: tuple[str, ...]
     application_sources: tuple[str, ...]
     has_samples: bool
+    guard: GuardSamples | None
 
     @property
     def banner(self) -> str:
@@ -235,6 +238,7 @@ def generate_project(
     optimization: Optimization = "O2",
     inference_only: bool = False,
     samples: tuple[NDArray[np.int8], NDArray[np.int64]] | None = None,
+    guard: GuardSamples | None = None,
 ) -> FirmwareProject:
     """Generates a project; equal arguments give equal bytes.
 
@@ -244,6 +248,7 @@ def generate_project(
         optimization: the compiler's default optimisation level.
         inference_only: leave the learning runtime out.
         samples: samples int8 [n, inputs] and labels [n] to try the firmware on.
+        guard: what the application's guard works with, if it has one and anything is learned.
     """
     files = {f"model/{file}": text for file, text in model.files.items()}
     files |= _copied(board, _folders(model, inference_only=inference_only))
@@ -254,7 +259,10 @@ def generate_project(
     files[LICENCE] = licence()
     if samples is not None:
         files[SAMPLES] = samples_text(*samples)
-    sources = sorted(path for path in files if path.endswith(".c"))
+    rendered = dict(_RENDERED)
+    if guard is not None and not inference_only:
+        rendered[GUARD_SAMPLES] = "guard_samples.c.j2"
+    sources = sorted(path for path in (*files, *rendered) if path.endswith(".c"))
     view = _View(
         model=model,
         board=board,
@@ -266,8 +274,9 @@ def generate_project(
         convolution_sources=tuple(p for p in sources if p.startswith(f"{CONVOLUTION_DIRECTORY}/")),
         application_sources=tuple(p for p in sources if p.startswith(("application/", "port/"))),
         has_samples=samples is not None,
+        guard=None if inference_only else guard,
     )
-    files |= {path: render(template, project=view) for path, template in _RENDERED.items()}
+    files |= {path: render(template, project=view) for path, template in rendered.items()}
     if board.simulators.renode is not None:
         platform = resource_directory("sim") / "renode" / board.simulators.renode.platform
         files["board.repl"] = platform.read_text(encoding="utf-8")

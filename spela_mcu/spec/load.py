@@ -155,6 +155,31 @@ def _unused_keys(spec: ModelSpec) -> list[UserError]:
                 key="exits.early",
             )
         )
+    if not spec.guard.samples and spec.guard.model_fields_set - {"samples"}:
+        faults.append(
+            UserError(
+                "without samples there is no guard",
+                mend="set samples, to a few of each class, or remove the section",
+                key="guard",
+            )
+        )
+    if spec.guard.samples and spec.guard.drop >= spec.guard.samples:
+        faults.append(
+            UserError(
+                f"of {spec.guard.samples} samples never more than {spec.guard.drop} can be lost",
+                mend=f"set drop below {spec.guard.samples}",
+                key="guard.drop",
+            )
+        )
+    if spec.guard.samples and network.backbone is not None:
+        faults.append(
+            UserError(
+                "a model with a backbone cannot have a guard: a look would replace the features of "
+                "the sample before",
+                mend="remove guard",
+                key="guard.samples",
+            )
+        )
     if "cut" in network.model_fields_set and network.backbone is None:
         faults.append(
             UserError(

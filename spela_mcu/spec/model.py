@@ -23,6 +23,10 @@ UINT32_MAX = 2**32 - 1
 BATCH_MAX = 64
 """Limit of seeds and sample counts: the chip holds them in 32 bits."""
 
+GUARD_SAMPLES_MAX = 4096
+GUARD_INTERVAL_MAX = 65535
+"""Limits of the guard: the chip counts in 16 bits, one of which tells that it went back."""
+
 FLOAT32_MAX = 3.4028234663852886e38
 """Limit of raw inputs, which are scaled in float32."""
 
@@ -608,6 +612,30 @@ class Exits(Section):
         return self.early or self.unknown_share > 0
 
 
+class Guard(Section):
+    """Samples of the validation part that a device keeps, to notice when learning goes wrong."""
+
+    samples: int = Field(
+        0,
+        ge=0,
+        le=GUARD_SAMPLES_MAX,
+        description="number of samples, as many of each class as can be; 0: no guard",
+    )
+    drop: int = Field(
+        2,
+        ge=0,
+        le=GUARD_SAMPLES_MAX,
+        description="the device goes back to its checkpoint when more samples than this are "
+        "answered wrongly that were not at the checkpoint",
+    )
+    interval: int = Field(
+        64,
+        ge=1,
+        le=GUARD_INTERVAL_MAX,
+        description="samples learned between two looks, each of which infers all samples",
+    )
+
+
 class Target(Section):
     """Where the firmware runs and how it is built."""
 
@@ -647,5 +675,6 @@ class ModelSpec(Section):
     fixed_point: FixedPoint = Field(FixedPoint(), description="number formats on the chip")
     learning: Learning = Field(Learning(), description="learning on the device")
     exits: Exits = Field(Exits(), description="early exit and rejection")
+    guard: Guard = Field(Guard(), description="a way back when learning goes wrong")
     target: Target = Field(Target(), description="board and compiler")
     verify: Verify = Field(Verify(), description="what verify accepts")
