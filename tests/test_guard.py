@@ -5,7 +5,8 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
-from host_process import HostProcess, build_application, sanitizing_compilers
+from beside_twin import differing, flash_of, twin_of
+from host_process import build_application, sanitizing_compilers
 from toy import build_toy, toy
 
 from spela_mcu.cli.device_view import guard_text
@@ -13,12 +14,11 @@ from spela_mcu.data.dataset import Split
 from spela_mcu.device.answers import GuardFigures, Rate
 from spela_mcu.device.device import Device
 from spela_mcu.device.protocol import Command, decode_frame, encode_frame, request
-from spela_mcu.device.twin import Flash, State, Twin
+from spela_mcu.device.twin import Twin
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.guard import GuardSamples, guard_bytes, make_guard
-from spela_mcu.firmware.memory import FAULT_STACK_BYTES, GUARD_CODE_BYTES, kept_bytes, stack_bytes
+from spela_mcu.firmware.memory import FAULT_STACK_BYTES, GUARD_CODE_BYTES, stack_bytes
 from spela_mcu.firmware.stack import worst_case_stack
-from spela_mcu.firmware.store import plan_store
 from spela_mcu.pipeline import prepare
 from spela_mcu.simulators.unicorn import UnicornSimulator
 from spela_mcu.spec.load import load_spec
@@ -46,24 +46,10 @@ CASES = {
 CASE = toy(guard=GUARD)
 
 
-def flash_of(project):
-    """Erased flash, as the project's board has it; None: it keeps nothing."""
-    model, board = project.model, project.board
-    if board.store is None:
-        return None
-    store = plan_store(board, model.state_bytes, kept_bytes(model.classes, model.layers))
-    states = tuple(State() for _ in store.slots)
-    return Flash(states, store.slots[0][0].bytes, board.store.unit_bytes)
-
-
 def fast_rates():
     """Of each layer: 32 times the model's, so that few samples suffice."""
     learners = [layer.learner for layer in CASE.network().plan.layers]
     return [Rate(one.rate_mantissa, one.rate_shift - 5) for one in learners]
-
-
-def twin_of(case, guard=GUARD):
-    return Twin(case.network(), case.project.model, flash=flash_of(case.project), guard=guard)
 
 
 def conversation():
@@ -101,17 +87,6 @@ def conversation():
     ]
 
 
-def differing(case, program):
-    """The first frame that device and twin answer differently; None: there is none."""
-    twin = twin_of(case)
-    with HostProcess(program) as process:
-        for frame in conversation():
-            answer = decode_frame(process.exchange(frame)[:-1])
-            if answer != twin.answer(frame[:-1]):
-                return frame
-    return None
-
-
 @pytest.fixture(scope="module")
 def compiler():
     found = sanitizing_compilers()
@@ -123,7 +98,8 @@ def compiler():
 @pytest.mark.parametrize("name", CASES)
 def test_the_device_answers_as_the_twin(name, compiler, tmp_path):
     case = toy(**CASES[name])
-    assert differing(case, build_application(case.project, tmp_path / "p", compiler)) is None
+    program = build_application(case.project, tmp_path / "p", compiler)
+    assert differing(twin_of(case, GUARD), program, conversation()) is None
 
 
 FAULTS = {
@@ -137,7 +113,7 @@ FAULTS = {
 def test_a_planted_fault_is_found(name, compiler, tmp_path):
     change = ("application/guard.c", *FAULTS[name])
     program = build_application(CASE.project, tmp_path / "p", compiler, change=change)
-    assert differing(CASE, program) is not None
+    assert differing(twin_of(CASE, GUARD), program, conversation()) is not None
 
 
 def teach(device, n, seed, turned=0):
@@ -150,7 +126,7 @@ def teach(device, n, seed, turned=0):
 
 def test_a_poisoning_stream_makes_it_go_back():
     """Labels that are wrong undo what was learned; the guard brings it back in time."""
-    device = Device(twin_of(CASE))
+    device = Device(twin_of(CASE, GUARD))
     assert device.info().has_guard
     assert teach(device, 200, 2) == 0
     device.checkpoint()
@@ -161,7 +137,7 @@ def test_a_poisoning_stream_makes_it_go_back():
     device.rollback()
     assert device.counters().digest == before
 
-    free = Device(twin_of(CASE, None))  # the same without a guard forgets
+    free = Device(twin_of(CASE))  # the same without a guard forgets
     teach(free, 200, 2)
     teach(free, 12 * INTERVAL, 3, turned=1)
     labels = [free.infer_last(sample).label for sample in HELD_OUT[0]]
@@ -169,7 +145,7 @@ def test_a_poisoning_stream_makes_it_go_back():
 
 
 def test_going_back_restores_the_checkpoint():
-    device = Device(twin_of(CASE))
+    device = Device(twin_of(CASE, GUARD))
     teach(device, 200, 2)
     device.checkpoint()
     before = device.counters().digest
@@ -267,7 +243,7 @@ def test_the_firmware_goes_back_and_takes_the_bytes_planned(tmp_path):
     assert build.ram_bytes == plain.ram_bytes
     reserved = stack_bytes(CASE.project.board, learns=True, sums_updates=False)
     assert worst_case_stack(build.read_elf()).bytes + FAULT_STACK_BYTES <= reserved
-    twin = twin_of(CASE)
+    twin = twin_of(CASE, GUARD)
     with UnicornSimulator().start(build) as machine:
         for frame in conversation():
             assert decode_frame(machine.exchange(frame)[:-1]) == twin.answer(frame[:-1])

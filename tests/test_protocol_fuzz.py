@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
+from beside_twin import twin_of
 from cobs import cobs
 from host_process import HostProcess, HostProcessError, build_application, sanitizing_compilers
 from hypothesis import example, given, settings
@@ -17,9 +18,6 @@ from spela_mcu.device.protocol import (
     encode_frame,
     request,
 )
-from spela_mcu.device.twin import Flash, State, Twin
-from spela_mcu.firmware.memory import kept_bytes
-from spela_mcu.firmware.store import plan_store
 
 COMPILERS = sanitizing_compilers()
 
@@ -29,24 +27,6 @@ if not COMPILERS:
 LEARNING = toy(thresholds=((2500, 4000), (0, 5000)))  # about half of the samples pass each
 INFERENCE_ONLY = toy(inputs=300, weights="int16", drawn=False, inference_only=True)
 CLASSES, LAYERS = 5, 2
-
-
-# ---------------------------------------------------------- what the document promises
-
-
-def twin(case):
-    """The device as docs/protocol.md has it."""
-    source, inference_only = case.project.model, case.project.inference_only
-    flash = None if inference_only else fresh_flash(case.project)
-    return Twin(case.network(), source, inference_only=inference_only, flash=flash)
-
-
-def fresh_flash(project):
-    """Erased flash, as the project's board has it."""
-    model, board = project.model, project.board
-    store = plan_store(board, model.state_bytes, kept_bytes(model.classes, model.layers))
-    states = tuple(State() for _ in store.slots)
-    return Flash(states, store.slots[0][0].bytes, board.store.unit_bytes)
 
 
 _number = iter(range(1, 2**16))
@@ -171,7 +151,7 @@ class Line:
         """The payloads of all answers."""
         try:
             if self._process is None:
-                self._process, self.twin = HostProcess(self._program), twin(self.case)
+                self._process, self.twin = HostProcess(self._program), twin_of(self.case)
             answers = self._process.exchange(data)
         except HostProcessError:
             self._process = None

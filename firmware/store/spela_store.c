@@ -312,6 +312,10 @@ static spela_store_status_t read_state(const spela_store_t *store, const spela_t
     walk_t walk = walk_of(store, network, way);
     walk.stream = spela_slot_open(store, payload->slot, payload->bytes);
     walk_state(&walk);
+    if (way == WALK_CHECK && walk.status == SPELA_STORE_OK && walk.stream.failed &&
+        walk.stream.bytes == 0U) {
+        return SPELA_STORE_CORRUPT; /* it ends within its last section */
+    }
     if (walk.status == SPELA_STORE_OK && (walk.stream.failed || ~walk.stream.crc != payload->crc)) {
         return SPELA_STORE_ERROR_FLASH;
     }

@@ -36,6 +36,7 @@ from spela_mcu.fixed_point.network import COUNTER_MAX, IntegerNetwork
 from spela_mcu.store.payload import (
     COMPANION,
     Counters,
+    OtherFormatError,
     Section,
     learned_state,
     read_companion,
@@ -455,6 +456,8 @@ class Twin:
             raise _RefusedError(Status.STORE_CORRUPT)
         try:
             read_payload(self._factory, coming.payload)
+        except OtherFormatError as error:
+            raise _RefusedError(Status.STORE_OTHER_FORMAT) from error
         except UserError as error:
             raise _RefusedError(Status.STORE_CORRUPT) from error
         self._replace(state, coming.payload)

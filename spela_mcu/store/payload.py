@@ -28,6 +28,10 @@ _NETWORK = struct.Struct("<6I")
 _LAYER = struct.Struct("<3I")
 
 
+class OtherFormatError(UserError):
+    """A payload has other sections than this version writes of this model."""
+
+
 @dataclass(frozen=True)
 class Counters:
     """spela_counters_t: what has happened since the network's start."""
@@ -158,16 +162,52 @@ def read_payload(plan: FixedPointPlan, payload: bytes) -> LearnedState:
     """The state in a payload.
 
     Raises:
-        UserError: the payload is not one of this plan's networks in this format, or has values
-            that a network cannot have.
+        OtherFormatError: its sections are not those of this plan's networks.
+        UserError: it ends within a section, or has values that a network cannot have.
     """
-    sections = [part for part in split_sections(payload) if not part.tag & OPTIONAL]
-    found = iter(sections)
-    dither_state, *counters = _NETWORK.unpack(_next(found, NETWORK, 0, _NETWORK.size))
-    layers = tuple(_read_layer(plan, index, found) for index in range(len(plan.matrices)))
-    if next(found, None) is not None:
-        _refuse("has more sections than this version knows")
+    reader = _Reader(payload)
+    dither_state, *counters = _NETWORK.unpack(reader.section(NETWORK, 0, _NETWORK.size))
+    layers = tuple(_read_layer(plan, index, reader) for index in range(len(plan.matrices)))
+    reader.end()
     return LearnedState(dither_state, Counters(*counters), layers)
+
+
+class _Reader:
+    """Takes a payload's sections in their order, as the C does: behind its end there are zeros."""
+
+    def __init__(self, payload: bytes) -> None:
+        self._payload = payload
+        self._at = 0
+
+    @property
+    def _has_failed(self) -> bool:
+        return self._at > len(self._payload)
+
+    def _take(self, count: int) -> bytes:
+        taken = self._payload[self._at : self._at + count]
+        self._at += count
+        return taken.ljust(count, b"\0")
+
+    def section(self, tag: int, index: int, size: int) -> bytes:
+        """The content of the next section that may not be skipped: it must be this one."""
+        while (found := _HEAD.unpack(self._take(_HEAD.size))) != (tag, index, size):
+            if self._has_failed or not found[0] & OPTIONAL:
+                _refuse(
+                    f"has no section {tag} of layer {index} with {size} bytes where it should be",
+                    OtherFormatError,
+                )
+            self._at += found[2]
+        return self._take(size)
+
+    def end(self) -> None:
+        """What is left must be sections that may be skipped."""
+        while self._at < len(self._payload):
+            tag, _, size = _HEAD.unpack(self._take(_HEAD.size))
+            if not tag & OPTIONAL:
+                _refuse("has more sections than this version knows", OtherFormatError)
+            self._at += size
+        if self._has_failed:
+            _refuse("ends within a section")
 
 
 def split_sections(payload: bytes) -> Iterator[Section]:
@@ -188,16 +228,9 @@ def split_sections(payload: bytes) -> Iterator[Section]:
         at += size
 
 
-def _next(found: Iterator[Section], tag: int, index: int, size: int) -> bytes:
-    section = next(found, None)
-    if section is None or (section.tag, section.index, len(section.content)) != (tag, index, size):
-        _refuse(f"has no section {tag} of layer {index} with {size} bytes where it should be")
-    return section.content
-
-
-def _read_layer(plan: FixedPointPlan, index: int, found: Iterator[Section]) -> LayerState:
+def _read_layer(plan: FixedPointPlan, index: int, reader: _Reader) -> LayerState:
     layer = plan.matrices[index]
-    updates, halvings, pending = _LAYER.unpack(_next(found, LAYER, index, _LAYER.size))
+    updates, halvings, pending = _LAYER.unpack(reader.section(LAYER, index, _LAYER.size))
     if (
         updates >= SCAN_INTERVAL
         or pending >= plan.batch
@@ -205,7 +238,7 @@ def _read_layer(plan: FixedPointPlan, index: int, found: Iterator[Section]) -> L
     ):
         _refuse(f"has counts in layer {index} that no network can have")
     width = np.dtype(plan.type_of(layer)).itemsize
-    packed = _next(found, WEIGHTS, index, padded(layer.units) * padded(layer.inputs) * width)
+    packed = reader.section(WEIGHTS, index, padded(layer.units) * padded(layer.inputs) * width)
     weights = unpack(packed, layer.units, layer.inputs, plan.type_of(layer))
     if (
         pack(weights, plan.type_of(layer)) != packed
@@ -215,7 +248,7 @@ def _read_layer(plan: FixedPointPlan, index: int, found: Iterator[Section]) -> L
         _refuse(f"has weights in layer {index} that no network can have")
     kept: list[PendingUpdate] = []
     if pending:
-        content = _next(found, PENDING, index, pending * _update_bytes(layer))
+        content = reader.section(PENDING, index, pending * _update_bytes(layer))
         kept = [_read_update(layer, content, k) for k in range(pending)]
     return LayerState(weights, updates, halvings, kept)
 
@@ -231,7 +264,5 @@ def _read_update(layer: MatrixPlan, content: bytes, index: int) -> PendingUpdate
     return PendingUpdate(inputs.astype(np.int64), factors.astype(np.int64))
 
 
-def _refuse(what: str) -> NoReturn:
-    raise UserError(
-        f"the stored state {what}", mend="read it with the version and model that wrote it"
-    )
+def _refuse(what: str, error: type[UserError] = UserError) -> NoReturn:
+    raise error(f"the stored state {what}", mend="read it with the version and model that wrote it")
