@@ -17,18 +17,27 @@ from spela_mcu.simulators.unicorn import UnicornSimulator
 from spela_mcu.store.payload import learned_state, write_payload
 
 CASE = toy()
-BATCH = toy(batch=4)
+BATCH = toy("nrf52840dk", batch=4)
 X, Y = toy_samples(CASE, 40)
 
 
 @pytest.fixture(scope="module")
-def build(tmp_path_factory):
-    return build_toy(CASE, tmp_path_factory.mktemp("store") / "p")
+def built(tmp_path_factory):
+    """Builds a case, once for all tests: no two are of the same board."""
+    made = {}
+
+    def build(case):
+        board = case.project.board.id
+        if board not in made:
+            made[board] = build_toy(case, tmp_path_factory.mktemp("store") / "p")
+        return made[board]
+
+    return build
 
 
 @pytest.fixture
-def device(build):
-    with UnicornSimulator().start(build) as machine:
+def device(built):
+    with UnicornSimulator().start(built(CASE)) as machine:
         yield Device(machine)
 
 
@@ -44,23 +53,23 @@ def ask(device, command, flags=0, argument=0, data=b""):
 
 # one board of each driver, and each simulator that can program its flash
 @pytest.mark.parametrize(
-    ("board", "simulator"),
+    ("case", "simulator"),
     [
-        ("mps2-an386", "unicorn"),
-        ("mps2-an386", "qemu"),
-        ("mps2-an385", "renode"),
-        ("nrf52840dk", "unicorn"),
-        ("microbit", "qemu"),
-        ("stm32f4_discovery", "unicorn"),
-        ("stm32f4_discovery", "renode"),
+        (CASE, "unicorn"),
+        (CASE, "qemu"),
+        (BATCH, "unicorn"),
+        (toy("microbit"), "qemu"),
+        (toy("stm32f4_discovery"), "unicorn"),
+        (toy("stm32f4_discovery"), "renode"),
     ],
+    ids=lambda value: value if isinstance(value, str) else value.project.board.id,
 )
-def test_what_was_saved_outlives_the_power(board, simulator, tmp_path):
+def test_what_was_saved_outlives_the_power(case, simulator, built, tmp_path):
     tool = simulator_named(simulator)
     if not tool.is_installed():
         pytest.skip(f"{simulator} is not installed")
-    case, flash = toy(board), tmp_path / "flash.bin"
-    reference, made = case.network(), build_toy(case, tmp_path / "p")
+    flash = tmp_path / "flash.bin"
+    reference, made = case.network(), built(case)
     with powered(tool, made, flash) as one:
         device = Device(one)
         assert (device.info().can_save, device.info().start) == (True, StoreStatus.EMPTY)
@@ -129,9 +138,9 @@ def twin_after(network, sample, label):
     return network.digest()
 
 
-def test_pending_updates_are_exported_and_imported(tmp_path):
+def test_pending_updates_are_exported_and_imported(built):
     x, y = toy_samples(BATCH, 7)
-    with UnicornSimulator().start(build_toy(BATCH, tmp_path / "p")) as machine:
+    with UnicornSimulator().start(built(BATCH)) as machine:
         device, reference = Device(machine), BATCH.network()
         device.partial_fit(x, y)
         reference.partial_fit(x, y)
@@ -195,9 +204,9 @@ def test_another_model_is_told(device):
             call(other)
 
 
-def test_a_board_without_a_store_exports_and_says_so(tmp_path):
+def test_a_board_without_a_store_exports_and_says_so(built):
     case = toy("bluepill")
-    with UnicornSimulator().start(build_toy(case, tmp_path / "p")) as machine:
+    with UnicornSimulator().start(built(case)) as machine:
         device, reference = Device(machine), case.network()
         device.partial_fit(X, Y)
         reference.partial_fit(X, Y)
