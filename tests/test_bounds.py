@@ -23,7 +23,14 @@ from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.spec.fields import sections
 from spela_mcu.spec.load import load_spec
-from spela_mcu.spec.model import FLOAT32_MAX, MAX_INPUTS, UINT32_MAX, ModelSpec, TestedData
+from spela_mcu.spec.model import (
+    FLOAT32_MAX,
+    GUARD_SAMPLES_MAX,
+    MAX_INPUTS,
+    UINT32_MAX,
+    ModelSpec,
+    TestedData,
+)
 
 SOURCES = {
     "sklearn": {},
@@ -41,6 +48,8 @@ TOUCHED = {
     "network.layers[].negative_slope": {"network": {"layers": [{"activation": "leaky_relu"}]}},
     "learning.rate_halvings": {"learning": {"halve_rate_every": 9}},
     "exits.loss_points": {"exits": {"early": True}},
+    "guard.drop": {"guard": {"samples": GUARD_SAMPLES_MAX}},
+    "guard.interval": {"guard": {"samples": 30}},
 }
 """What else a key needs to have an effect."""
 

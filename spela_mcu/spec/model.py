@@ -624,7 +624,7 @@ class Guard(Section):
     drop: int = Field(
         2,
         ge=0,
-        le=GUARD_SAMPLES_MAX,
+        le=GUARD_SAMPLES_MAX - 1,
         description="the device goes back to its checkpoint when more samples than this are "
         "answered wrongly that were not at the checkpoint",
     )
