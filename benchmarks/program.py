@@ -202,6 +202,7 @@ def _project(
         batch=1,
         backbone_parts=(),
         has_convolutions=False,
+        front_end_parts=(),
         files={},
     )
 

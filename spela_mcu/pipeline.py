@@ -160,7 +160,8 @@ class Prepared:
         train = self.dataset.train
         samples, inputs = train.samples, train.inputs
         for index in learning_stream(len(train), steps, self.spec.network.seed).tolist():
-            yield Lesson(samples[index], inputs[index], int(train.y[index]))
+            readings = None if train.readings is None else train.readings[index]
+            yield Lesson(samples[index], inputs[index], int(train.y[index]), readings)
 
     def trained_in_full(self) -> FloatNetwork | None:
         """The trained float network: this run's, or an earlier run's if still valid."""
@@ -241,7 +242,7 @@ def prepare(
     weights = trained.matrices if trained is not None and starts_trained else None
     with _located(path):
         plan = make_plan(spec, dataset.inputs, dataset.classes, weights, dataset.taps)
-    plan = replace(plan, front=front_plan(dataset))
+    plan = replace(plan, front=front_plan(dataset), front_end=dataset.front_end)
     network = (
         IntegerNetwork.untrained(plan)
         if weights is None
@@ -281,7 +282,7 @@ def check_memory(
     """
     with _located(path):
         plan = sizing_plan(spec, dataset.inputs, dataset.classes, dataset.taps)
-    plan = replace(plan, front=front_plan(dataset))
+    plan = replace(plan, front=front_plan(dataset), front_end=dataset.front_end)
     needs = Preflight(
         plan=plan,
         weights_in_flash=spec.learning.start == "trained",

@@ -147,6 +147,19 @@ static void answer_features(application_t *device, const request_t *request) {
 }
 #endif
 
+#ifdef SPELA_WITH_FRONT_END
+static void answer_sample(application_t *device, const request_t *request) {
+    const int8_t *const sample = spela_sample_take(&APPLICATION_FRONT_END);
+    if (sample == NULL) {
+        answer_status(device, request, PROTOCOL_NOT_READY);
+        return;
+    }
+    answer_start(device, request, (uint32_t)SPELA_OK);
+    frame_write_bytes(&device->writer, (const uint8_t *)sample, APPLICATION_INPUT_COUNT);
+    frame_write_end(&device->writer);
+}
+#endif
+
 /* Offset and length. */
 #define STATE_DATA_BYTES 8U
 
@@ -231,6 +244,36 @@ static uint32_t learn(application_t *device, const request_t *request) {
 #endif
 }
 
+#ifdef SPELA_WITH_FRONT_END
+#define PUSH_RESTARTS 1U
+
+/** Takes readings as an interrupt would, and does after each what the main loop would. */
+static uint32_t push(application_t *device, const request_t *request) {
+    const uint32_t reading_bytes = APPLICATION_AXES * (uint32_t)sizeof(application_reading_t);
+    if (request->data_bytes % reading_bytes != 0U) {
+        return PROTOCOL_LENGTH;
+    }
+    if (request->argument > PUSH_RESTARTS) {
+        return (uint32_t)SPELA_ERROR_ARGUMENT;
+    }
+    if (request->argument == PUSH_RESTARTS) {
+        spela_front_end_restart(&APPLICATION_FRONT_END);
+    }
+    const application_reading_t *const values =
+        (const application_reading_t *)(const void *)request->data;
+    const uint32_t count = request->data_bytes / (uint32_t)sizeof(application_reading_t);
+    uint32_t taken = 0U;
+    bool is_ready = spela_sample_ready(&APPLICATION_FRONT_END);
+    for (uint32_t at = 0U; at < count; at += APPLICATION_AXES) {
+        taken += APPLICATION_PUSH(&values[at]) ? 1U : 0U;
+        is_ready = spela_sample_ready(&APPLICATION_FRONT_END);
+    }
+    keep_u16(device, taken);
+    keep_u16(device, is_ready ? 1U : 0U);
+    return (uint32_t)SPELA_OK;
+}
+#endif
+
 /** Does what a request asks; returns the status. The body of the answer is kept. */
 static uint32_t change(application_t *device, const request_t *request) {
     switch (request->command) {
@@ -242,6 +285,10 @@ static uint32_t change(application_t *device, const request_t *request) {
         return (uint32_t)spela_flush(device->network);
     case COMMAND_GUARD:
         return guard_answer(device);
+#ifdef SPELA_WITH_FRONT_END
+    case COMMAND_PUSH:
+        return push(device, request);
+#endif
     case COMMAND_NAME:
     case COMMAND_FREEZE:
     case COMMAND_RATE:
@@ -271,6 +318,9 @@ static bool changes(uint8_t command) {
     case COMMAND_RATE:
     case COMMAND_THRESHOLDS:
     case COMMAND_GUARD:
+#ifdef SPELA_WITH_FRONT_END
+    case COMMAND_PUSH:
+#endif
         return true;
     default:
         return false;
@@ -315,6 +365,23 @@ static void answer_change(application_t *device, const request_t *request) {
     answer_kept(device, request);
 }
 
+#ifdef SPELA_WITH_FRONT_END
+static bool takes_sample(uint8_t command) {
+    return command == COMMAND_INFER || command == COMMAND_INFER_LAST ||
+           command == COMMAND_INFER_EARLY || command == COMMAND_LEARN;
+}
+
+/** Puts the front end's sample in the place of one of no values; returns whether there is one. */
+static bool find_sample(request_t *request) {
+    if (!takes_sample(request->command) || request->data_bytes > 0U) {
+        return true;
+    }
+    request->data = (const uint8_t *)spela_sample_take(&APPLICATION_FRONT_END);
+    request->data_bytes = APPLICATION_INPUT_COUNT;
+    return request->data != NULL;
+}
+#endif
+
 static void dispatch(application_t *device, const request_t *request) {
     if (device->network == NULL) {
         answer_status(device, request, (uint32_t)SPELA_ERROR_MODEL);
@@ -349,6 +416,11 @@ static void dispatch(application_t *device, const request_t *request) {
         answer_status(
             device, request,
             (uint32_t)spela_recall(device->network, sample_of(request), request->data_bytes));
+        break;
+#endif
+#ifdef SPELA_WITH_FRONT_END
+    case COMMAND_SAMPLE:
+        answer_sample(device, request);
         break;
 #endif
     case COMMAND_STATE:
@@ -401,6 +473,12 @@ void protocol_answer(application_t *device, uint32_t payload_bytes) {
     last->is_kept = false;
     last->number = request.number;
     last->crc = crc;
+#ifdef SPELA_WITH_FRONT_END
+    if (!find_sample(&request)) {
+        answer_status(device, &request, PROTOCOL_NOT_READY);
+        return;
+    }
+#endif
     dispatch(device, &request);
 }
 

@@ -36,6 +36,8 @@ typedef enum {
     COMMAND_THRESHOLDS = 25,   /**< a layer's thresholds of early exit and rejection */
     COMMAND_GUARD = 26,        /**< how many of the guard's samples are right */
     COMMAND_RECALL = 27,       /**< features, by spela_recall: if there is a frozen network */
+    COMMAND_PUSH = 28,         /**< raw readings: if there is a front end */
+    COMMAND_SAMPLE = 29,       /**< the sample that became of them */
     COMMAND_FAULT = 127,       /**< sent by the device alone: the core took a fault */
 } command_t;
 
@@ -51,6 +53,7 @@ typedef enum {
     PROTOCOL_FROZEN = 135,      /**< learning is frozen */
     PROTOCOL_UNSUPPORTED = 136, /**< the command is reserved */
     PROTOCOL_ORDER = 137,       /**< no import was started, or this part is not the next */
+    PROTOCOL_NOT_READY = 138,   /**< the front end has no complete sample */
     /* from here on, PROTOCOL_OF_STORE and a spela_store_status_t */
     PROTOCOL_STORE_EMPTY = 145,
     PROTOCOL_STORE_CORRUPT = 146,

@@ -55,7 +55,8 @@ def command(
     write_project(project, directory)
     if as_json:
         memory = prepared.memory
-        parts = ("code", "tables", "weights", "buffers", "pending", "application", "stack")
+        parts = ["code", "tables", "weights", "buffers", "pending", "application", "stack"]
+        parts += ["front_end"] if memory.front_end else []
         print_json(
             {
                 "directory": str(directory),
@@ -122,7 +123,7 @@ def memory_table(memory: MemoryPlan) -> Table:
     table.add_column("bytes", justify="right")
     table.add_column("share", justify="right")
     flash, ram = memory.board.flash.bytes, memory.board.ram.bytes
-    items = (
+    items = [
         ("flash", memory.flash, flash, "at most"),
         ("  code", memory.code, flash, "at most"),
         ("  tables", memory.tables, flash, ""),
@@ -132,7 +133,9 @@ def memory_table(memory: MemoryPlan) -> Table:
         ("  pending updates", memory.pending, ram, ""),
         ("  application", memory.application, ram, ""),
         ("  stack", memory.stack, ram, ""),
-    )
+    ]
+    if memory.front_end:
+        items.insert(-2, ("  front end", memory.front_end, ram, ""))
     for name, size, available, note in items:
         share = f"{100 * size / available:.1f} %"
         style = None if name.startswith(" ") else "bold"

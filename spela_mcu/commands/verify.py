@@ -95,7 +95,9 @@ class Verification:
     def bit_exact(self) -> bool:
         """Whether no difference was found."""
         under_stress = self.stress is not None and self.stress.difference is not None
-        answers = self.inference.score_mismatches + self.inference.feature_mismatches
+        inference = self.inference
+        answers = inference.score_mismatches + inference.feature_mismatches
+        answers += inference.sample_mismatches
         return self.learning.mismatches + answers == 0 and not under_stress
 
     @property
@@ -166,6 +168,7 @@ class Verification:
             "bit_exact": self.bit_exact,
             "passed": self.passed,
             "samples": self.samples,
+            "sample_mismatches": self.inference.sample_mismatches,
             "feature_mismatches": self.inference.feature_mismatches,
             "score_mismatches": self.inference.score_mismatches,
             "learn_steps": self.learning.steps,

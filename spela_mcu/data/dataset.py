@@ -12,6 +12,7 @@ from spela_mcu.notice import Notice
 
 if TYPE_CHECKING:
     from spela_mcu.backbone.plan import BackbonePlan
+    from spela_mcu.front_end.plan import FrontEndPlan
 
 INPUT_MAX = 127
 """Largest magnitude of an int8 input: symmetric, so that -x is always representable."""
@@ -43,11 +44,13 @@ class Split:
             training part are clipped by `quantize_inputs`, not here). With a backbone, features.
         y: int64 [n], labels 0 .. classes-1.
         extracted: the samples and their features, if there is a backbone.
+        readings: the raw readings of which a front end made the samples [n, readings, axes].
     """
 
     x: NDArray[np.float32]
     y: NDArray[np.int64]
     extracted: Extracted | None = None
+    readings: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -65,7 +68,8 @@ class Split:
     def take(self, rows: slice | NDArray[Any]) -> Split:
         """Some of the samples, by their indices or a mask."""
         extracted = None if self.extracted is None else self.extracted.take(rows)
-        return Split(self.x[rows], self.y[rows], extracted)
+        readings = None if self.readings is None else self.readings[rows]
+        return Split(self.x[rows], self.y[rows], extracted, readings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +80,13 @@ class Lesson:
         sample: what a device takes, int8 [sample's inputs].
         inputs: what the first layer makes of it, int8 [inputs].
         label: its class.
+        readings: what a front end makes the sample of, if there is one [readings, axes].
     """
 
     sample: NDArray[np.int8]
     inputs: NDArray[np.int8]
     label: int
+    readings: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ class Origin:
     left_out: tuple[str, ...]
     low: float
     high: float
-    scaling: Literal["global", "centred", "per_feature"]
+    scaling: Literal["global", "centred", "per_feature", "front_end"]
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,7 @@ class Dataset:
         columns: the name of each input, if the data have names; see `input_names`.
         backbone: the frozen network that stands before the layers, if there is one; then
             `input_shape` is that of its features, as a vector.
+        front_end: what makes samples of raw readings, if there is one.
         notices: oddities of the data, for commands to show.
         origin: what it was made from, if it was read by `load_dataset`.
     """
@@ -131,6 +138,7 @@ class Dataset:
     test: Split
     columns: tuple[str, ...] | None = None
     backbone: BackbonePlan | None = None
+    front_end: FrontEndPlan | None = None
     notices: tuple[Notice, ...] = ()
     origin: Origin | None = None
 

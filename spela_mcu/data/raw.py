@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spela_mcu.data.recording import Recording
 from spela_mcu.errors import UserError
 from spela_mcu.notice import Notice
 
@@ -43,6 +44,7 @@ class RawData:
         columns: the name of each feature, if the source has them.
         notices: oddities that the source found.
         left_out: what part of the data is not among the samples, in words.
+        recordings: what samples were cut from, if they are windows of series.
     """
 
     samples: RawPart
@@ -54,6 +56,7 @@ class RawData:
     columns: tuple[str, ...] | None = None
     notices: tuple[Notice, ...] = ()
     left_out: tuple[str, ...] = ()
+    recordings: tuple[Recording, ...] | None = None
 
 
 def sample_error(

@@ -7,7 +7,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from functools import cached_property
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -64,7 +64,8 @@ from spela_mcu.fixed_point.structures import model_digests
 from spela_mcu.store.payload import learned_state, read_payload, restore, write_payload
 
 SAME_SAMPLE: Final = np.empty(0, np.int8)
-"""To a device with a backbone: the sample before, whose features are not computed again."""
+"""To a device with a backbone: the sample before, whose features are not computed again; to one
+with a front end: the sample that it has made."""
 
 ATTEMPTS = 3
 """Times that a request is sent before its answer is given up."""
@@ -131,6 +132,32 @@ class Device:
     def features(self, sample: NDArray[np.int8]) -> NDArray[np.int8]:
         """What the frozen backbone makes of a sample: its features, int8 [features]."""
         return np.frombuffer(self._ask(Command.FEATURES, data=_bytes(sample)), np.int8)
+
+    def push(self, readings: NDArray[Any], *, restart: bool = False) -> bool:
+        """Gives a front end raw readings, one after the other; says whether a sample is complete.
+
+        Args:
+            readings: [n, axes], of the type that its sensor gives.
+            restart: forget all readings before.
+
+        Raises:
+            DeviceError: it has no front end.
+            ProtocolError: it had no room for a reading.
+        """
+        part = max(self._info.data_bytes // max(readings[0].nbytes, 1), 1) if len(readings) else 1
+        is_ready = False
+        for at in range(0, max(len(readings), 1), part):
+            some = np.ascontiguousarray(readings[at : at + part])
+            answer = self._ask(Command.PUSH, argument=int(restart and at == 0), data=some.tobytes())
+            taken, ready = unpack("<HH", answer)
+            if taken != len(some):
+                raise ProtocolError(f"the device took {taken} of {len(some)} readings")
+            is_ready = bool(ready)
+        return is_ready
+
+    def sample(self) -> NDArray[np.int8]:
+        """The sample that a front end has made [inputs]."""
+        return np.frombuffer(self._ask(Command.SAMPLE), np.int8)
 
     def recall(self, features: NDArray[np.int8]) -> None:
         """Takes features, as it computed them before, for those of `SAME_SAMPLE`."""

@@ -54,6 +54,8 @@ class Command(IntEnum):
     THRESHOLDS = 25
     GUARD = 26
     RECALL = 27
+    PUSH = 28
+    SAMPLE = 29
     FAULT = 127
 
 
@@ -78,6 +80,7 @@ class Status(IntEnum):
     FROZEN = 135
     UNSUPPORTED = 136
     ORDER = 137
+    NOT_READY = 138
     STORE_EMPTY = 145
     STORE_CORRUPT = 146
     STORE_FOREIGN = 147
@@ -94,6 +97,7 @@ CHANGES = frozenset(
         *(Command.SAVE, Command.LOAD, Command.CHECKPOINT, Command.ROLLBACK),
         *(Command.IMPORT_START, Command.IMPORT_PART, Command.IMPORT_END),
         *(Command.NAME, Command.FREEZE, Command.RATE, Command.THRESHOLDS, Command.GUARD),
+        Command.PUSH,
     }
 )
 """Commands that change something: a device keeps their last answer and does not do them twice."""
@@ -125,6 +129,7 @@ _MEANING = {
     Status.FROZEN: "learning is frozen",
     Status.UNSUPPORTED: "its firmware cannot do that",
     Status.ORDER: "no import was started, or this part is not the next",
+    Status.NOT_READY: "the front end has no complete sample",
     Status.STORE_EMPTY: "nothing was saved",
     Status.STORE_CORRUPT: "it is not a whole state",
     Status.STORE_FOREIGN: "another model has learned that state",

@@ -153,6 +153,7 @@ class _Job:
         folders = include_directories(
             project.backbone_parts,
             has_convolutions=project.has_convolutions,
+            front_end_parts=project.front_end_parts,
             inference_only=project.inference_only,
         )
         self.sources = sorted(
@@ -171,6 +172,7 @@ class _Job:
             project.batch,
             project.backbone_parts,
             has_convolutions=project.has_convolutions,
+            front_end_parts=project.front_end_parts,
             inference_only=project.inference_only,
         )
         self._compile = (

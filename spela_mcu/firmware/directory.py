@@ -37,6 +37,7 @@ class ProjectDirectory:
     batch: int
     backbone_parts: tuple[str, ...]
     has_convolutions: bool
+    front_end_parts: tuple[str, ...]
     inputs: int
     classes: int
     class_names: tuple[str, ...]
@@ -72,6 +73,7 @@ def read_project(directory: Path) -> ProjectDirectory:
         batch=manifest.model.batch,
         backbone_parts=manifest.model.backbone_parts,
         has_convolutions=manifest.model.has_convolutions,
+        front_end_parts=manifest.model.front_end_parts,
         inputs=manifest.model.inputs,
         classes=manifest.model.classes,
         class_names=manifest.model.class_names,

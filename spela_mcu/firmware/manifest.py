@@ -46,6 +46,8 @@ class ModelFacts(_Part):
     batch: int = Field(ge=1, le=64)
     backbone_parts: tuple[Annotated[str, Field(pattern=r"^[a-z]+$")], ...] = ()
     has_convolutions: bool = False
+    front_end_parts: tuple[Annotated[str, Field(pattern=r"^[a-z]+$")], ...] = ()
+    front_end_bytes: Count = 0
     inputs: int = Field(ge=1, lt=2**16)
     classes: int = Field(ge=1, lt=2**16)
     class_names: tuple[str, ...]

@@ -21,6 +21,7 @@ from spela_mcu.fixed_point.arena import arena_bytes, buffer_bytes, pending_bytes
 from spela_mcu.fixed_point.layout import rounded_up
 from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.fixed_point.structures import LAYER_BYTES, MODEL_BYTES, table_bytes
+from spela_mcu.front_end.structures import front_end_structure
 from spela_mcu.store.payload import payload_bytes
 
 FAULT_STACK_BYTES = 256
@@ -115,8 +116,18 @@ BACKBONE_CODE_BYTES: dict[str, dict[Optimization, int]] = {
 """Added by a backbone: for any, and for each part of its runtime that it needs; by any compiler on
 any core; measured alike."""
 
+FRONT_END_CODE_BYTES: dict[str, dict[Optimization, int]] = {
+    "ring": {"O0": 3000, "O1": 4500, "O2": 4500, "O3": 4800, "Os": 1900},
+    "statistics": {"O0": 1000, "O1": 1400, "O2": 1400, "O3": 1500, "Os": 600},
+    "spectrum": {"O0": 4200, "O1": 3700, "O2": 3700, "O3": 4000, "Os": 2000},
+}
+"""Added by a front end: for any, and for each part of its runtime that it needs."""
+
 STATE_STACK_BYTES = 384
 """Added if there is a learned state, for saving, loading and exporting it."""
+
+FRONT_END_STACK_BYTES = 256
+"""Added if there is a front end."""
 
 BACKBONE_STACK_BYTES = 640
 """Added if there is a backbone."""
@@ -158,6 +169,8 @@ class NetworkMemory:
         state_bytes: the learned state in flash, at most.
         backbone_parts: of the runtime, that a backbone needs; empty without one.
         has_convolutions: whether some of the layers are convolutions.
+        front_end_parts: of the runtime, that a front end needs; empty without one.
+        front_end_bytes: RAM of the front end.
     """
 
     inputs: int
@@ -171,6 +184,8 @@ class NetworkMemory:
     state_bytes: int
     backbone_parts: tuple[str, ...] = ()
     has_convolutions: bool = False
+    front_end_parts: tuple[str, ...] = ()
+    front_end_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -179,7 +194,7 @@ class MemoryPlan:
 
     Attributes:
         code: upper bound, a chip's own boot included.
-        tables, weights, buffers, pending, stack: exact.
+        tables, weights, buffers, pending, front_end, stack: exact.
         application: exact, including the port's driver.
         store: where the board keeps states; None: nowhere.
     """
@@ -190,6 +205,7 @@ class MemoryPlan:
     weights: int
     buffers: int
     pending: int
+    front_end: int
     application: int
     stack: int
     store: StorePlan | None
@@ -202,7 +218,8 @@ class MemoryPlan:
     @property
     def ram(self) -> int:
         """RAM needed, exactly."""
-        return self.weights + self.buffers + self.pending + self.application + self.stack
+        network = self.weights + self.buffers + self.pending
+        return network + self.front_end + self.application + self.stack
 
     @property
     def flash_lacking(self) -> int:
@@ -230,6 +247,7 @@ def network_memory(
         weights_in_flash: the initial weights are tables, not drawn by the chip.
         inference_only: weights stay in flash.
     """
+    sensing = None if plan.front_end is None else front_end_structure(plan.front_end)
     return NetworkMemory(
         inputs=plan.sample_inputs,
         arena_bytes=arena_bytes(plan, inference_only=inference_only),
@@ -242,6 +260,8 @@ def network_memory(
         state_bytes=payload_bytes(plan),
         backbone_parts=() if plan.front is None else plan.front.parts,
         has_convolutions=plan.has_convolutions,
+        front_end_parts=() if sensing is None else sensing.parts,
+        front_end_bytes=0 if sensing is None else sensing.ram_bytes,
     )
 
 
@@ -286,12 +306,14 @@ def plan_memory(
         + (INT16_CODE_BYTES[optimization] if network.has_int16_weights else 0)
         + (STORE_CODE_BYTES[optimization] if store is not None else 0)
         + (GUARD_CODE_BYTES[optimization] if has_guard else 0)
-        + backbone_code_bytes(network.backbone_parts, optimization),
+        + backbone_code_bytes(network.backbone_parts, optimization)
+        + sum(FRONT_END_CODE_BYTES[part][optimization] for part in network.front_end_parts),
         tables=network.table_bytes
         + (guard_bytes(guard_samples, network.inputs) if has_guard else 0),
         weights=network.arena_bytes - network.buffer_bytes - network.pending_bytes,
         buffers=network.buffer_bytes,
         pending=network.pending_bytes,
+        front_end=network.front_end_bytes,
         application=whole - network.arena_bytes + PORT_BYTES.get(board.uart.driver, 0),
         stack=stack_bytes(
             board,
@@ -299,6 +321,7 @@ def plan_memory(
             sums_updates=sums_updates,
             has_backbone=bool(network.backbone_parts),
             has_convolutions=network.has_convolutions,
+            has_front_end=bool(network.front_end_parts),
         ),
         store=store,
     )
@@ -317,6 +340,7 @@ def stack_bytes(
     sums_updates: bool,
     has_backbone: bool = False,
     has_convolutions: bool = False,
+    has_front_end: bool = False,
 ) -> int:
     """What the linker script reserves for the stack."""
     return (
@@ -326,6 +350,7 @@ def stack_bytes(
         + (BATCH_STACK_BYTES if sums_updates else 0)
         + (BACKBONE_STACK_BYTES if has_backbone else 0)
         + (CONVOLUTION_STACK_BYTES if has_convolutions else 0)
+        + (FRONT_END_STACK_BYTES if has_front_end else 0)
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from spela_mcu import __version__
 from spela_mcu.data.dataset import InputScaling, numbered_names
 from spela_mcu.firmware.backbone import BackboneView
+from spela_mcu.firmware.front_end import front_end_files
 from spela_mcu.firmware.literals import c_string, literal
 from spela_mcu.firmware.quantizer import quantizer_files
 from spela_mcu.firmware.selftest import SelfTest, make_selftest
@@ -27,6 +28,7 @@ from spela_mcu.fixed_point.structures import (
     model_structure,
     table_bytes,
 )
+from spela_mcu.front_end.structures import front_end_structure
 from spela_mcu.store.payload import payload_bytes
 
 
@@ -38,6 +40,9 @@ class ModelSource:
         header, source, selftest: the texts of three files.
         backbone: that of the frozen network in front of the layers, if there is one.
         backbone_parts: the parts of the runtime that such a network needs.
+        front_end: texts of the files that make samples of raw readings, by name.
+        front_end_parts: the parts of the runtime that these need.
+        front_end_bytes: RAM of the front end.
         quantizer: texts of the files that turn raw values into inputs, by name.
         weights: their width, ``int8`` or ``int16``.
         batch: updates of a layer that are summed before the sum is rounded.
@@ -59,6 +64,9 @@ class ModelSource:
     backbone: str | None
     backbone_parts: tuple[str, ...]
     has_convolutions: bool
+    front_end: dict[str, str]
+    front_end_parts: tuple[str, ...]
+    front_end_bytes: int
     quantizer: dict[str, str]
     weights: str
     batch: int
@@ -81,6 +89,7 @@ class ModelSource:
             f"{self.name}_model.c": self.source,
             f"{self.name}_model_selftest.c": self.selftest,
             **({} if self.backbone is None else {f"{self.name}_backbone.c": self.backbone}),
+            **self.front_end,
             **self.quantizer,
         }
 
@@ -143,8 +152,8 @@ def model_source(
 ) -> ModelSource:
     """Generates the model's C source.
 
-    With a backbone there is no quantiser: a sample becomes int8 by the scale and the zero point
-    that the header tells.
+    With a front end there is no quantiser, since it makes samples of raw readings; nor is there
+    with a backbone: a sample becomes int8 by the scale and the zero point that the header tells.
 
     Args:
         name: a C identifier in lower case.
@@ -162,6 +171,7 @@ def model_source(
     )
     digest = made.scalars["digest"]
     arena = arena_bytes(plan, inference_only=inference_only)
+    sensing = None if plan.front_end is None else front_end_structure(plan.front_end)
     backbone = None if plan.front is None else BackboneView.of(plan.front)
     view = ModelView(
         name=name,
@@ -200,9 +210,12 @@ def model_source(
         selftest=render("model_selftest.c.j2", m=view),
         quantizer=(
             quantizer_files(name, scaling, input_names or numbered_names(plan.inputs))
-            if backbone is None
+            if backbone is None and plan.front_end is None
             else {}
         ),
+        front_end=({} if plan.front_end is None else front_end_files(name, digest, plan.front_end)),
+        front_end_parts=() if sensing is None else sensing.parts,
+        front_end_bytes=0 if sensing is None else sensing.ram_bytes,
         weights=plan.weights,
         batch=plan.batch,
         backbone=None if backbone is None else render("backbone.c.j2", m=view, b=backbone),

@@ -33,6 +33,7 @@ GUARD_SAMPLES = "application/guard_samples.c"
 
 BACKBONE_DIRECTORY = "backbone"
 CONVOLUTION_DIRECTORY = "convolution"
+FRONT_END_DIRECTORY = "front_end"
 INFERENCE_ONLY_DEFINE = "SPELA_INFERENCE_ONLY"
 SINGLE_UPDATES_DEFINE = "SPELA_SINGLE_UPDATES"
 WIDTH_DEFINES = {"int8": "SPELA_INT8_ONLY", "int16": "SPELA_INT16_ONLY"}
@@ -49,6 +50,10 @@ PART_DEFINES = {
     "padding": "SPELA_NO_PAD",
 }
 """Macros that leave out kinds of a backbone's operators, by the part of the runtime."""
+
+FRONT_END_DEFINE = "SPELA_WITH_FRONT_END"
+FRONT_END_DEFINES = {"statistics": "SPELA_NO_STATISTICS", "spectrum": "SPELA_NO_SPECTRUM"}
+"""Macros that leave out kinds of a front end's rows, by the part of the runtime."""
 
 _RENDERED = {
     "README.md": "README.md.j2",
@@ -99,6 +104,7 @@ class _View:
     store_sources: tuple[str, ...]
     backbone_sources: tuple[str, ...]
     convolution_sources: tuple[str, ...]
+    front_end_sources: tuple[str, ...]
     application_sources: tuple[str, ...]
     has_samples: bool
     guard: GuardSamples | None
@@ -142,6 +148,7 @@ class _View:
             sums_updates=sums_updates,
             has_backbone=bool(self.model.backbone_parts),
             has_convolutions=self.model.has_convolutions,
+            has_front_end=bool(self.model.front_end_parts),
         )
 
     @property
@@ -152,8 +159,13 @@ class _View:
             model.batch,
             model.backbone_parts,
             has_convolutions=model.has_convolutions,
+            front_end_parts=model.front_end_parts,
             inference_only=self.inference_only,
         )
+
+    @property
+    def front_end_defines(self) -> dict[str, str]:
+        return FRONT_END_DEFINES
 
     @property
     def part_defines(self) -> dict[str, str]:
@@ -180,7 +192,11 @@ class _View:
 
 
 def include_directories(
-    backbone_parts: Sequence[str] = (), *, inference_only: bool, has_convolutions: bool = False
+    backbone_parts: Sequence[str] = (),
+    *,
+    inference_only: bool,
+    has_convolutions: bool = False,
+    front_end_parts: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """The directories of a project that hold C.
 
@@ -188,6 +204,7 @@ def include_directories(
         backbone_parts: see `runtime_defines`.
         inference_only: nothing is learned, and so nothing is kept in flash.
         has_convolutions: see `runtime_defines`.
+        front_end_parts: see `runtime_defines`.
     """
     return (
         "model",
@@ -195,6 +212,7 @@ def include_directories(
         *(() if inference_only else ("store",)),
         *((BACKBONE_DIRECTORY,) if backbone_parts else ()),
         *((CONVOLUTION_DIRECTORY,) if has_convolutions else ()),
+        *((FRONT_END_DIRECTORY,) if front_end_parts else ()),
         "application",
         "port",
     )
@@ -206,6 +224,7 @@ def runtime_defines(
     backbone_parts: Sequence[str] = (),
     *,
     has_convolutions: bool = False,
+    front_end_parts: Sequence[str] = (),
     inference_only: bool,
 ) -> tuple[str, ...]:
     """Macros for compiling the runtime and everything that includes its headers.
@@ -215,6 +234,7 @@ def runtime_defines(
         batch: updates of a layer that the model sums; for 1, sums are left out.
         backbone_parts: of the runtime, that a backbone needs; without any there is none.
         has_convolutions: whether some of the layers that learn are convolutions.
+        front_end_parts: of the runtime, that a front end needs; without any there is none.
         inference_only: the learning runtime is left out.
     """
     defines = [WIDTH_DEFINES[weights]]
@@ -228,6 +248,11 @@ def runtime_defines(
         defines.append(BACKBONE_DEFINE)
         defines += [TAPS_DEFINE] if TAPS in backbone_parts else []
         defines += [macro for part, macro in PART_DEFINES.items() if part not in backbone_parts]
+    if front_end_parts:
+        defines.append(FRONT_END_DEFINE)
+        defines += [
+            macro for part, macro in FRONT_END_DEFINES.items() if part not in front_end_parts
+        ]
     return tuple(defines)
 
 
@@ -272,6 +297,7 @@ def generate_project(
         store_sources=tuple(p for p in sources if p.startswith("store/spela_")),
         backbone_sources=tuple(p for p in sources if p.startswith(f"{BACKBONE_DIRECTORY}/")),
         convolution_sources=tuple(p for p in sources if p.startswith(f"{CONVOLUTION_DIRECTORY}/")),
+        front_end_sources=tuple(p for p in sources if p.startswith(f"{FRONT_END_DIRECTORY}/")),
         application_sources=tuple(p for p in sources if p.startswith(("application/", "port/"))),
         has_samples=samples is not None,
         guard=None if inference_only else guard,
@@ -301,7 +327,8 @@ def _folders(model: ModelSource, *, inference_only: bool) -> tuple[str, ...]:
     store = () if inference_only else ("store", "store/drivers")
     backbone = (BACKBONE_DIRECTORY,) if model.backbone_parts else ()
     convolution = (CONVOLUTION_DIRECTORY,) if model.has_convolutions else ()
-    return ("spela", *store, *backbone, *convolution, "application")
+    front_end = (FRONT_END_DIRECTORY,) if model.front_end_parts else ()
+    return ("spela", *store, *backbone, *convolution, *front_end, "application")
 
 
 def _copied(board: Board, folders: tuple[str, ...]) -> dict[str, str]:
@@ -342,6 +369,8 @@ def _manifest(view: _View, files: dict[str, str]) -> str:
             batch=model.batch,
             backbone_parts=model.backbone_parts,
             has_convolutions=model.has_convolutions,
+            front_end_parts=model.front_end_parts,
+            front_end_bytes=model.front_end_bytes,
             inputs=model.inputs,
             classes=model.classes,
             class_names=model.class_names,

@@ -27,6 +27,7 @@ from spela_mcu.spec.model import MAX_INPUTS, Convolution, Layer, ModelSpec
 
 if TYPE_CHECKING:
     from spela_mcu.fixed_point.front import FrontPlan
+    from spela_mcu.front_end.plan import FrontEndPlan
 
 SUM_BITS = 30
 """Weighted sums stay within +-2^30, so that rounding them cannot overflow int32."""
@@ -47,6 +48,7 @@ class FixedPointPlan:
         weight_decay: halving a layer's weights does not adjust its integer rate.
         bias: the first layer's last input is not the sample's but the constant `INPUT_MAX`.
         batch: updates of a layer that are summed before the sum is rounded.
+        front_end: makes a sample of raw readings; None: nothing does.
         front: makes the first layer's inputs of a sample; None: the sample is these.
     """
 
@@ -63,6 +65,7 @@ class FixedPointPlan:
     weight_decay: bool = False
     batch: int = 1
     front: FrontPlan | None = None
+    front_end: FrontEndPlan | None = None
 
     @property
     def taps(self) -> int:

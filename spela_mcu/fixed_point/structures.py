@@ -22,6 +22,7 @@ from spela_mcu.fixed_point.layer import ConvolutionPlan, LayerPlan, MatrixPlan
 from spela_mcu.fixed_point.layout import pack, padded
 from spela_mcu.fixed_point.maps import Window
 from spela_mcu.fixed_point.plan import FixedPointPlan
+from spela_mcu.front_end.structures import front_end_structure
 
 LOSS_NUMBERS: dict[str, int] = {"cosine": 0, "log_cosine": 1, "margin": 2}
 """spela_loss_t."""
@@ -94,7 +95,8 @@ def table_bytes(plan: FixedPointPlan, *, weights_in_flash: bool) -> int:
     front = 0 if plan.front is None else front_structure(plan.front).flash_bytes
     windows = WINDOW_BYTES * (len(plan.matrices) - len(plan.layers))
     structures = MODEL_BYTES + len(plan.matrices) * LAYER_BYTES + windows
-    return structures + embeddings + weights + front
+    front_end = 0 if plan.front_end is None else front_end_structure(plan.front_end).flash_bytes
+    return structures + embeddings + weights + front + front_end
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,10 @@ def model_structure(
         "batch": plan.batch,
     }
     front = None if plan.front is None else front_structure(plan.front)
-    return ModelStructure({"digest": _digest(scalars, layers, front)} | scalars, layers, front)
+    before = b"" if front is None else front.content
+    if plan.front_end is not None:
+        before += front_end_structure(plan.front_end).content
+    return ModelStructure({"digest": _digest(scalars, layers, before)} | scalars, layers, front)
 
 
 def model_digests(plan: FixedPointPlan, initial: Sequence[NDArray[np.int64]]) -> tuple[int, ...]:
@@ -196,9 +201,7 @@ def _window(window: Window) -> dict[str, int]:
     return {**shape, "channels": window.map.channels, **sides}
 
 
-def _digest(
-    scalars: Mapping[str, int], layers: Sequence[LayerStructure], front: FrontStructure | None
-) -> int:
+def _digest(scalars: Mapping[str, int], layers: Sequence[LayerStructure], before: bytes) -> int:
     """CRC-32 over the format's number, all scalars, and all tables after their lengths.
 
     What stands in front of the layers comes last, if there is anything.
@@ -211,4 +214,4 @@ def _digest(
             crc = zlib.crc32(number(len(content), "uint32") + content, crc)
         if layer.window is not None:
             crc = zlib.crc32(packed(WINDOW_FIELDS, layer.window), crc)
-    return crc if front is None else zlib.crc32(front.content, crc)
+    return zlib.crc32(before, crc)

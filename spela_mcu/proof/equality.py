@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,17 +77,19 @@ class Probes:
         samples: what a device takes, int8 [n, sample's inputs].
         inputs: what the first layer makes of them, int8 [n, inputs].
         features: what a backbone makes of them, if there is one, int8 [n, features].
+        readings: what a front end makes the samples of, if there is one [n, readings, axes].
     """
 
     samples: NDArray[np.int8]
     inputs: NDArray[np.int8]
     features: NDArray[np.int8] | None = None
+    readings: NDArray[Any] | None = None
 
     @classmethod
     def of(cls, split: Split) -> Self:
         """The samples of a split."""
         features = None if split.extracted is None else split.extracted.features
-        return cls(split.samples, split.inputs, features)
+        return cls(split.samples, split.inputs, features, split.readings)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -122,12 +124,14 @@ class InferenceComparison:
         score_mismatches: scores, cosines and labels that differ, over all samples, exits and early
             exit, and the learned state at the end.
         feature_mismatches: features of a backbone that differ, over all samples.
+        sample_mismatches: values of samples by a front end that differ, over all samples.
     """
 
     labels: NDArray[np.int64]
     reference_labels: NDArray[np.int64]
     score_mismatches: int
     feature_mismatches: int
+    sample_mismatches: int
     difference: Difference | None
 
 
@@ -138,11 +142,20 @@ def compare_learning(
     on_step: Callable[[int], None] = lambda step: None,
     interruptions: Interruptions | None = None,
 ) -> LearningComparison:
-    """Has both learn the same samples; stops at the first difference."""
+    """Has both learn the same samples; stops at the first difference.
+
+    A device with a front end gets the raw readings of each.
+    """
     steps = made = 0
     for step, lesson in enumerate(stream):
+        sample = lesson.sample
+        if lesson.readings is not None:
+            differing = _sample_differences(step, sample, lesson.readings, device, LEARNING)
+            if differing:
+                return LearningComparison(step + 1, made, 1, differing[0])
+            sample = SAME_SAMPLE
         expected = reference.learn(lesson.inputs, lesson.label)
-        answer = device.learn(lesson.sample, lesson.label)
+        answer = device.learn(sample, lesson.label)
         if answer.digest != reference.digest():
             state = find_state_difference(reference, device, step)
             return LearningComparison(step + 1, made, 1, state)
@@ -254,7 +267,7 @@ def compare_inference(
     exits = len(reference.layers)
     labels = np.empty((exits, len(probes)), np.int64)
     expected_labels = np.empty_like(labels)
-    mismatches = feature_mismatches = 0
+    mismatches = feature_mismatches = sample_mismatches = 0
     first: Difference | None = None
     for n, (sample, values) in enumerate(zip(probes.samples, probes.inputs, strict=True)):
         if probes.features is not None:
@@ -262,6 +275,11 @@ def compare_inference(
             feature_mismatches += len(other)
             first = first or next(iter(other), None)
         again = sample if probes.features is None else SAME_SAMPLE
+        if probes.readings is not None:
+            differing = _sample_differences(n, sample, probes.readings[n], device, INFERENCE)
+            sample_mismatches += len(differing)
+            first = first or next(iter(differing), None)
+            again = SAME_SAMPLE
         answers, expected = device.infer(again), reference.infer(values)
         for index, (ours, theirs) in enumerate(zip(expected, answers, strict=True)):
             labels[index, n], expected_labels[index, n] = theirs.label, ours.label
@@ -275,7 +293,24 @@ def compare_inference(
     if reference.digest() != device.counters().digest:
         mismatches += 1
         first = first or find_state_difference(reference, device, len(probes), INFERENCE)
-    return InferenceComparison(labels, expected_labels, mismatches, feature_mismatches, first)
+    return InferenceComparison(
+        labels, expected_labels, mismatches, feature_mismatches, sample_mismatches, first
+    )
+
+
+def _sample_differences(
+    step: int, ours: NDArray[np.int8], readings: NDArray[Any], device: Device, phase: str
+) -> list[Difference]:
+    """Has a device make a sample of readings, and compares it."""
+    if not device.push(readings, restart=True):
+        raise ProtocolError("the device has no complete sample after all its readings")
+    theirs = device.sample()
+    if len(theirs) != len(ours):
+        raise ProtocolError(f"the device has {len(theirs)} values of a sample, not {len(ours)}")
+    return [
+        Difference(phase, step, None, "sample", (at,), int(ours[at]), int(theirs[at]))
+        for at in np.flatnonzero(ours != theirs).tolist()
+    ]
 
 
 def _feature_differences(

@@ -232,6 +232,9 @@ def _memory(found: Measurements) -> Table:
         ("RAM: stack reserved", f"{memory.stack:,}", _of(memory.stack, board.ram.bytes)),
         ("stack used at most", f"{found.verification.stack_bytes:,}", ""),
     ]
+    if memory.front_end:
+        size = f"{memory.front_end:,}"
+        rows.insert(5, ("RAM: front end", size, _of(memory.front_end, board.ram.bytes)))
     return Table(("", "bytes", "of the board's"), tuple(rows))
 
 

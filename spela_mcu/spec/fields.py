@@ -10,7 +10,8 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from spela_mcu.spec.document import KeyPath
-from spela_mcu.spec.model import Data, ModelSpec, Section
+from spela_mcu.spec.model import Data, ModelSpec
+from spela_mcu.spec.section import Section
 
 _WORDS: dict[object, str] = {
     bool: "true or false",
@@ -45,7 +46,8 @@ def sections() -> dict[str, type[Section]]:
             for inner, inner_field in section.model_fields.items():
                 item = _section_of(inner_field.annotation)
                 if item is not None:
-                    found[f"{name}.{inner}[]"] = item
+                    listed = get_origin(inner_field.annotation) is tuple
+                    found[f"{name}.{inner}{'[]' if listed else ''}"] = item
     return found
 
 
@@ -100,20 +102,29 @@ def wanted(field: FieldInfo) -> str:
     annotation = _without_none(field.annotation)
     if get_origin(annotation) is tuple:
         item, *rest = get_args(annotation)
-        plural = _PLURALS.get(item, "mappings")
+        plural = _plural(item)
         if rest != [...]:
             return f"a list of {len(rest) + 1} {plural}"
         return f"a list of {plural}" + (", one or more" if _limit(field, "min_length") else "")
     if get_origin(annotation) in (types.UnionType, Union):
-        return " or ".join(dict.fromkeys(map(_alternative, get_args(annotation))))
+        ways = [way for way in get_args(annotation) if way is not type(None)]
+        return " or ".join(dict.fromkeys(map(_alternative, ways)))
     if _limit(field, "max_length") == 1:
         return "one character"
     return _WORDS.get(annotation, "a mapping") + _bounds(field, whole=annotation is int)
 
 
+def _plural(item: object) -> str:
+    if get_origin(item) is Literal:
+        return ", ".join(get_args(item))
+    return _PLURALS.get(item, "mappings")
+
+
 def _alternative(annotation: object) -> str:
     if get_origin(annotation) is Literal:
         return one_of(get_args(annotation))
+    if get_origin(annotation) is tuple:
+        return f"a list of {_PLURALS[get_args(annotation)[0]]}"
     if get_origin(annotation) is Annotated:
         inner, bounds, *_ = get_args(annotation)
         return _WORDS[inner] + _bounds(bounds, whole=inner is int)
@@ -162,6 +173,7 @@ def _without_none(annotation: object) -> Any:  # noqa: ANN401
 
 def _section_of(annotation: object) -> type[Section] | None:
     """The section that a field holds, by itself or as the items of a list."""
+    annotation = _without_none(annotation)
     inner = get_args(annotation)
     holder = inner[0] if get_origin(annotation) is tuple else annotation
     return holder if isinstance(holder, type) and issubclass(holder, Section) else None

@@ -197,12 +197,36 @@ def _unused_keys(spec: ModelSpec) -> list[UserError]:
                 key="data.input_range",
             )
         )
+    if spec.front_end is not None:
+        faults += _front_end_faults(spec)
     if "test_fraction" in spec.data.model_fields_set and isinstance(spec.data, TestedData):
         faults.append(
             UserError(
                 f"{spec.data.source} data bring their own test part",
                 mend="remove test_fraction; test_limit makes the test part smaller",
                 key="data.test_fraction",
+            )
+        )
+    return faults
+
+
+def _front_end_faults(spec: ModelSpec) -> list[UserError]:
+    """What a front end makes superfluous or cannot do."""
+    faults = [
+        UserError(
+            f"the front end's own scale brings features to int8, so {name} has no effect",
+            mend=f"remove {name}; front_end.scale says how",
+            key=f"data.{name}",
+        )
+        for name in ("scaling", "input_range")
+        if name in spec.data.model_fields_set
+    ]
+    if spec.network.backbone is not None:
+        faults.append(
+            UserError(
+                "a front end cannot stand before a backbone",
+                mend="remove one of the two",
+                key="front_end",
             )
         )
     return faults

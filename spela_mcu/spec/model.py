@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from spela_mcu.spec.front_end import FrontEnd
 from spela_mcu.spec.rules import impossible
+from spela_mcu.spec.section import Section
 
 MAX_CLASSES = 256
 MAX_UNITS = 4096
@@ -43,12 +46,6 @@ FEATURES = "features"
 Loss = Literal["margin", "cosine", "log_cosine"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 """The local losses. spela.h numbers them as SPELA_LOSS_<NAME>."""
-
-
-class Section(BaseModel):
-    """A mapping in model.yaml: immutable, and strict about unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 # ---------------------------------------------------------------------------- data
@@ -312,6 +309,87 @@ class PythonData(DataSection):
     )
 
 
+class SeriesData(DataSection):
+    """Recordings of a sensor, CSV or WAV, that are cut into windows."""
+
+    source: Literal["series"]
+    path: Path = Field(strict=False, description="a file, or a directory of them, .csv or .wav")
+    rate: float = Field(gt=0, le=1_000_000, description="readings a second")
+    window: int = Field(ge=2, le=2**20, description="readings of one sample")
+    step: int | None = Field(
+        None,
+        ge=1,
+        le=2**20,
+        description="readings from one sample to the next; when absent the window",
+    )
+    axes: tuple[str, ...] = Field(
+        min_length=1,
+        max_length=16,
+        description="names of a reading's values, in the order in which the chip gives them: "
+        "columns of a CSV, channels of a WAV",
+    )
+    file_names: str | None = Field(
+        None,
+        description="a regular expression for names of files without their suffix, with groups "
+        "called label, group or both, such as (?P<label>[^_]+)_(?P<group>[^_]+)_.*",
+    )
+    label_column: str | None = Field(
+        None,
+        description="the column that holds the label; when absent file_names tells it, else "
+        "the folder that a file is in",
+    )
+    group_column: str | None = Field(
+        None,
+        description="the column that holds the group; recordings of a group stay on one side of "
+        "the split; when absent file_names tells it, else each recording is a group",
+    )
+    recording_column: str | None = Field(
+        None, description="the column that tells the recordings of a file apart"
+    )
+    time_column: str | None = Field(
+        None, description="the column of timestamps: they are compared with the rate"
+    )
+    time_unit: Literal["s", "ms", "us"] = Field("ms", description="of timestamps")
+    delimiter: str = Field(
+        ",", min_length=1, max_length=1, description="what stands between the cells of a CSV"
+    )
+    fill: bool = Field(
+        False,
+        description="put recordings shorter than a window into the middle of one, between zeros; "
+        "else they are left out",
+    )
+
+    @field_validator("axes", mode="before")
+    @classmethod
+    def _tuple_from_list(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("axes")
+    @classmethod
+    def _axes_differ(cls, axes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(axes)) < len(axes):
+            raise impossible("names an axis twice", "name each column once")
+        return axes
+
+    @field_validator("file_names")
+    @classmethod
+    def _has_groups(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            names = set(re.compile(pattern).groupindex)
+        except re.error as error:
+            raise impossible(
+                f"is no regular expression: {error}", "write one as Python takes it"
+            ) from error
+        if not names & {"label", "group"}:
+            raise impossible(
+                "has no group called label or group",
+                "mark what tells the label, such as (?P<label>[^_]+)_.*",
+            )
+        return pattern
+
+
 Data = Annotated[
     SklearnData
     | MlxtendData
@@ -321,6 +399,7 @@ Data = Annotated[
     | ImagesData
     | CsvData
     | NpzData
+    | SeriesData
     | PythonData,
     Field(discriminator="source"),
 ]
@@ -670,6 +749,9 @@ class ModelSpec(Section):
         description="a C identifier in lower case, 31 letters at most; generated names begin so",
     )
     data: Data = Field(description="where samples and labels come from")
+    front_end: FrontEnd | None = Field(
+        None, description="from a sensor's raw readings to the samples, on the chip as in training"
+    )
     network: Network = Field(description="the network's shape and loss")
     training: Training = Field(Training(), description="training of the float reference")
     fixed_point: FixedPoint = Field(FixedPoint(), description="number formats on the chip")
