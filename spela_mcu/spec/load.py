@@ -197,8 +197,7 @@ def _unused_keys(spec: ModelSpec) -> list[UserError]:
                 key="data.input_range",
             )
         )
-    if spec.front_end is not None:
-        faults += _front_end_faults(spec)
+    faults += _front_end_faults(spec)
     if "test_fraction" in spec.data.model_fields_set and isinstance(spec.data, TestedData):
         faults.append(
             UserError(
@@ -211,7 +210,9 @@ def _unused_keys(spec: ModelSpec) -> list[UserError]:
 
 
 def _front_end_faults(spec: ModelSpec) -> list[UserError]:
-    """What a front end makes superfluous or cannot do."""
+    """What a front end, if there is one, makes superfluous or cannot do."""
+    if spec.front_end is None:
+        return []
     faults = [
         UserError(
             f"the front end's own scale brings features to int8, so {name} has no effect",
