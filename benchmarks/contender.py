@@ -21,7 +21,7 @@ from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan, make_plan
 from spela_mcu.resources import resource_directory
 from spela_mcu.simulators.base import Machine
-from spela_mcu.spec.model import Layer, ModelSpec, Network, SklearnData
+from spela_mcu.spec.model import Dense, ModelSpec, Network, SklearnData
 
 CLASSES = 10
 WEIGHT_SEED, SAMPLE_SEED = 2, 1
@@ -63,7 +63,7 @@ class Shape:
 
     def plan(self) -> FixedPointPlan:
         """Our network of this shape; with the cosine loss, every step updates every layer."""
-        layers = (Layer(units=self.hidden), Layer(units=self.outputs))
+        layers = (Dense(units=self.hidden), Dense(units=self.outputs))
         spec = ModelSpec(
             name="benchmark",
             data=SklearnData(source="sklearn"),

@@ -33,7 +33,7 @@ from spela_mcu.firmware.toolchain import Optimization, find_compiler
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan, make_plan
 from spela_mcu.progress import progress_bars
-from spela_mcu.spec.model import Exits, FixedPoint, Layer, ModelSpec, Network, SklearnData
+from spela_mcu.spec.model import Dense, Exits, FixedPoint, ModelSpec, Network, SklearnData
 
 BOARDS = ("nucleo-g071rb", "bluepill", "nrf52840dk", "mps3-an547")
 """One for each set of kernels: a Cortex-M0+, M3, M4 and M55."""
@@ -61,7 +61,7 @@ class Model:
 
     def plan(self) -> FixedPointPlan:
         """Its formats."""
-        layers = (Layer(units=self.shape.hidden), Layer(units=self.shape.outputs))
+        layers = (Dense(units=self.shape.hidden), Dense(units=self.shape.outputs))
         spec = ModelSpec(
             name="benchmark",
             data=SklearnData(source="sklearn"),

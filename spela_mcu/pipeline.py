@@ -223,7 +223,7 @@ def prepare(
         spec = Overrides(start="trained").apply(spec)
     board = target_board(spec, path, overrides)
     dataset = load_dataset(spec, path, progress=progress)
-    spec = scheduled(spec, dataset)
+    spec = completed(spec, dataset)
     starts_trained = spec.learning.start == "trained"
     with _located(path):
         guard = make_guard(spec.guard, dataset.validation, dataset.classes)
@@ -262,9 +262,17 @@ def front_plan(dataset: Dataset) -> FrontPlan | None:
     return FrontPlan(dataset.backbone, dataset.scaling)
 
 
-def scheduled(spec: ModelSpec, dataset: Dataset) -> ModelSpec:
-    """The spec with the learning rate's halvings placed in the stream."""
-    return spec.model_copy(update={"learning": spec.learning.for_samples(len(dataset.train))})
+def completed(spec: ModelSpec, dataset: Dataset) -> ModelSpec:
+    """The spec with what only the data tell.
+
+    These are the places of the learning rate's halvings in the stream, and the shape of a sample
+    for those layers that depend on it, which are convolutions.
+    """
+    network = spec.network
+    if network.has_convolutions:
+        network = network.model_copy(update={"input_shape": dataset.input_shape})
+    learning = spec.learning.for_samples(len(dataset.train))
+    return spec.model_copy(update={"network": network, "learning": learning})
 
 
 def check_memory(

@@ -5,22 +5,17 @@ import convolution_by_the_book
 import numpy as np
 
 from spela_mcu.fixed_point.plan import make_plan
-from spela_mcu.spec.model import Convolution, Layer, ModelSpec
+from spela_mcu.spec.model import ModelSpec
 
 CLASSES = 3
 
 
 def spec_of(shape, layers, **sections):
     """A model of such layers: mappings as in model.yaml."""
-    network = {"layers": [{"units": 8}], "input_shape": list(shape), **sections.pop("network", {})}
-    spec = ModelSpec.model_validate(
+    network = {"layers": layers, "input_shape": list(shape), **sections.pop("network", {})}
+    return ModelSpec.model_validate(
         {"name": "small", "data": {"source": "sklearn"}, "network": network, **sections}
     )
-    made = tuple(
-        (Convolution if layer.get("kind") == "convolution" else Layer).model_validate(layer)
-        for layer in layers
-    )
-    return spec.model_copy(update={"network": spec.network.model_copy(update={"layers": made})})
 
 
 def plan_of(shape, layers, **sections):

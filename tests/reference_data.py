@@ -5,7 +5,7 @@ from sklearn.datasets import load_digits
 
 from spela_mcu.data.dataset import Dataset, InputScaling, Split
 from spela_mcu.embedding import class_embeddings
-from spela_mcu.spec.model import Layer, ModelSpec, Network, SklearnData, Training
+from spela_mcu.spec.model import Dense, ModelSpec, Network, SklearnData, Training
 
 
 def dataset_of(x, y, classes, sizes):
@@ -42,7 +42,7 @@ def model(units=(8,), training=None, **network):
     return ModelSpec(
         name="test",
         data=SklearnData(source="sklearn"),
-        network=Network(layers=tuple(Layer(units=width) for width in units), **network),
+        network=Network(layers=tuple(Dense(units=width) for width in units), **network),
         training=Training(**(training or {})),
     )
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spela_mcu.reference.network import FloatLayer, FloatNetwork
-from spela_mcu.spec.model import LOSSES, Layer, Network
+from spela_mcu.spec.model import LOSSES, Dense, Network
 
 SLOPES = (0.0, 2.0**-7)
 
@@ -282,7 +282,7 @@ def test_a_copy_learns_by_itself():
 
 def test_untrained_weights_are_seeded_and_uniform():
     section = Network(
-        layers=(Layer(units=64), Layer(units=40, activation="leaky_relu", negative_slope=0.25)),
+        layers=(Dense(units=64), Dense(units=40, activation="leaky_relu", negative_slope=0.25)),
         loss="cosine",
         margin=0.7,
         normalize_inputs=True,
@@ -327,7 +327,7 @@ def test_what_does_not_fit_is_refused_and_changes_nothing():
         lambda: FloatLayer(np.zeros((4, 3)), np.zeros((2, 5))),
         lambda: FloatLayer(np.zeros((4, 3)), np.zeros((2, 4), np.float32)),
         lambda: FloatLayer(np.zeros(4), np.zeros((2, 4))),
-        lambda: FloatNetwork.untrained(Network(layers=(Layer(units=4),)), 3, 2, []),
+        lambda: FloatNetwork.untrained(Network(layers=(Dense(units=4),)), 3, 2, []),
     ]
     for call in refused:
         with pytest.raises(ValueError, match=r"."):

@@ -25,7 +25,7 @@ from spela_mcu.proof.stress import (
     stressed,
 )
 from spela_mcu.simulators.unicorn import UnicornSimulator
-from spela_mcu.spec.model import FixedPoint, Layer, ModelSpec, Network, SklearnData
+from spela_mcu.spec.model import Dense, FixedPoint, ModelSpec, Network, SklearnData
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def of_shape(prepared, inputs, units, classes, weights, rounding):
         name="shape",
         data=SklearnData(source="sklearn"),
         network=Network(
-            layers=tuple(Layer(units=width) for width in units), embedding="random", bias=False
+            layers=tuple(Dense(units=width) for width in units), embedding="random", bias=False
         ),
         fixed_point=FixedPoint(weights=weights, rounding=rounding),
     )

@@ -15,7 +15,7 @@ from spela_mcu.firmware.project import FirmwareProject, generate_project
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
-from spela_mcu.spec.model import FixedPoint, Layer, Learning, ModelSpec, Network, SklearnData
+from spela_mcu.spec.model import Dense, FixedPoint, Learning, ModelSpec, Network, SklearnData
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def toy_spec(layers=(17, 9), weights="int8", *, bias=False, name="toy", batch=1)
     return ModelSpec(
         name=name,
         data=SklearnData(source="sklearn"),
-        network=Network(layers=tuple(Layer(units=units) for units in layers), bias=bias),
+        network=Network(layers=tuple(Dense(units=units) for units in layers), bias=bias),
         fixed_point=FixedPoint(weights=weights),
         learning=Learning(batch=batch),
     )

@@ -12,7 +12,7 @@ from spela_mcu.cli.data import data_summary, show_data, show_notices
 from spela_mcu.cli.options import SEED, json_option, model_argument, output_directory
 from spela_mcu.data.load import load_dataset
 from spela_mcu.fixed_point.plan import float_embeddings
-from spela_mcu.pipeline import Overrides
+from spela_mcu.pipeline import Overrides, completed
 from spela_mcu.proof.accuracy import (
     balanced_accuracy,
     commonest_class,
@@ -44,6 +44,7 @@ def command(model: Path, output: Path | None, seed: int | None, as_json: bool) -
         show_notices(dataset.notices)
     else:
         show_data(dataset)
+    spec = completed(spec, dataset)
     run = trained(
         spec,
         dataset,

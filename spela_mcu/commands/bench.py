@@ -16,7 +16,7 @@ from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, load_boards
 from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.elf import runtime_text_bytes
-from spela_mcu.firmware.project import BACKBONE_DIRECTORY
+from spela_mcu.firmware.project import BACKBONE_DIRECTORY, CONVOLUTION_DIRECTORY
 from spela_mcu.firmware.stack import worst_case_stack
 from spela_mcu.pipeline import Overrides, Prepared, learning_stream, prepare, target_board
 from spela_mcu.progress import Progress, silent
@@ -82,7 +82,8 @@ class Bench:
         learn_applying: of these, one that applies the updates of a layer or more.
         learn_average: one spela_learn, over the stream's second epoch.
         longest_step: the longest of all those counted.
-        text_bytes: code of the runtime (spela/), inference and learning, without a backbone's.
+        text_bytes: code of the runtime (spela/, and convolution/ if there are convolutions),
+            inference and learning, without a backbone's.
         backbone_text_bytes: code of the backbone's runtime; 0 without one.
         text_bytes_inference_only: the same for a project that only infers.
         ram_beyond_weights_bytes: the part of the arena that is not weights.
@@ -258,13 +259,19 @@ def bench(
         learn_applying=cost_if_any(applying),
         learn_average=cost(second),
         longest_step=cost([max(steps, key=lambda call: call.instructions)]),
-        text_bytes=runtime_text_bytes(build.elf),
+        text_bytes=_text_bytes(build),
         backbone_text_bytes=runtime_text_bytes(build.elf, BACKBONE_DIRECTORY),
-        text_bytes_inference_only=runtime_text_bytes(inference_only.elf),
+        text_bytes_inference_only=_text_bytes(inference_only),
         ram_beyond_weights_bytes=prepared.memory.buffers + prepared.memory.pending,
         stack_bytes=stack_bytes,
         stack_bound_bytes=worst_case_stack(elf).bytes,
     )
+
+
+def _text_bytes(build: Build) -> int:
+    """Code of the runtime of what learns."""
+    convolution = runtime_text_bytes(build.elf, CONVOLUTION_DIRECTORY)
+    return runtime_text_bytes(build.elf) + convolution
 
 
 def _learn(
@@ -280,7 +287,7 @@ def _learn(
     counted = {*range(min(max(COUNTED_FIRST, BATCHES_FIRST * batch), epoch))}
     starts = np.linspace(epoch, 2 * epoch - batch, -(-COUNTED_SECOND // batch), dtype=int)
     counted |= {step for start in starts.tolist() for step in range(start, start + batch)}
-    layers = len(prepared.plan.layers)
+    layers = len(prepared.plan.matrices)
     counted_steps: list[Call] = []
     whole: list[Call] = []
     second: list[Call] = []

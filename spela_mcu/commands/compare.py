@@ -28,7 +28,7 @@ from spela_mcu.contenders.workers import workers
 from spela_mcu.data.dataset import Dataset
 from spela_mcu.firmware.board import Board
 from spela_mcu.fixed_point.plan import float_embeddings
-from spela_mcu.pipeline import Overrides, check_memory, scheduled, target_board
+from spela_mcu.pipeline import Overrides, check_memory, completed, target_board
 from spela_mcu.progress import Progress, silent
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.reference.run import training_digest
@@ -100,7 +100,7 @@ def compare(
             no scheduler answers at the address; or a contender's own error.
     """
     board = target_board(spec, model, Overrides())
-    spec = scheduled(spec, dataset)
+    spec = completed(spec, dataset)
     check_memory(spec, dataset, board, model)
     able, skipped = _able(contenders(spec))
     if spec.network.backbone is not None:

@@ -31,7 +31,7 @@ class Kept:
 
     Attributes:
         classes: figures of each class.
-        rates, thresholds: of each layer.
+        rates, thresholds: of each layer as the chip numbers them; filters have no thresholds.
         unknown: samples answered as unknown.
         baseline: of the guard.
         guard: the guard that it is of, `GuardSamples.tag`; 0: none.
@@ -54,21 +54,27 @@ class Kept:
     @classmethod
     def of(cls, plan: FixedPointPlan) -> Self:
         """What leaves the factory."""
+        thresholds = [Thresholds(0, 0)] * len(plan.matrices)
+        for index, layer in enumerate(plan.layers):
+            own = Thresholds(layer.exit.exit_margin, layer.exit.reject_cosine)
+            thresholds[plan.matrix_index(index)] = own
         return cls(
             [ClassFigures(0, 0, 0, 0, 0)] * plan.classes,
-            [Rate(one.learner.rate_mantissa, one.learner.rate_shift) for one in plan.layers],
-            [Thresholds(one.exit.exit_margin, one.exit.reject_cosine) for one in plan.layers],
+            [Rate(one.learner.rate_mantissa, one.learner.rate_shift) for one in plan.matrices],
+            thresholds,
             [bytes(NAME_BYTES)] * plan.classes,
         )
 
     def applied(self, plan: FixedPointPlan) -> FixedPointPlan:
         """The plan with these rates and thresholds: a network of it computes as the device."""
+        plan = plan.with_learners(
+            replace(matrix.learner, rate_mantissa=rate.mantissa, rate_shift=rate.shift)
+            for matrix, rate in zip(plan.matrices, self.rates, strict=True)
+        )
+        limits = [self.thresholds[plan.matrix_index(index)] for index in range(len(plan.layers))]
         layers = tuple(
-            replace(
-                layer,
-                learner=replace(layer.learner, rate_mantissa=rate.mantissa, rate_shift=rate.shift),
-            ).with_thresholds(exit_margin=limit.exit_margin, reject_cosine=limit.reject_cosine)
-            for layer, rate, limit in zip(plan.layers, self.rates, self.thresholds, strict=True)
+            layer.with_thresholds(exit_margin=limit.exit_margin, reject_cosine=limit.reject_cosine)
+            for layer, limit in zip(plan.layers, limits, strict=True)
         )
         return replace(plan, layers=layers)
 
@@ -137,7 +143,7 @@ class Kept:
         for index in range(plan.classes):
             kept.classes[index] = ClassFigures(*_CLASS.unpack_from(content, at))
             at += _CLASS.size
-        for index in range(len(plan.layers)):
+        for index in range(len(plan.matrices)):
             mantissa, shift, margin, cosine = _LAYER.unpack_from(content, at)
             kept.rates[index] = Rate(mantissa, shift)
             kept.thresholds[index] = Thresholds(margin, cosine)

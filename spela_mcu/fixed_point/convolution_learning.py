@@ -70,14 +70,11 @@ def factors(
     """
     convolution = layer.convolution
     assert convolution is not None
-    projection = reading.output.activation.shift
-    above = 27 + projection - towards.inverse.exponent
+    above = 27 + reading.output.activation.shift - towards.inverse.exponent
     own = scaled(towards.tangent * towards.rate(layer.learner), above + readout_rate_shift)
-    error = weights.T @ towards.tangent  # |.| < 2^30: at most 64 units
-    narrowed = max(0, int(np.abs(error).max()).bit_length() - ERROR_BITS)
-    steps = shift_right_rounded(error, narrowed) * towards.rate(convolution.learner)
-    above += reading.cells.shift + map.block.shift + convolution.sum_shift - narrowed
-    below = scaled(steps, above + filters_rate_shift)
+    errors = cell_errors(layer, map, reading, towards, weights)
+    steps = errors.values * towards.rate(convolution.learner)
+    below = scaled(steps, errors.shift + filters_rate_shift)
     most = factor_limit(convolution.window.pooled.positions)
     of_readout = np.clip(own, MULTIPLIER_MIN, MULTIPLIER_MAX)
     of_filters = np.clip(below, -most, most)
@@ -87,6 +84,31 @@ def factors(
         int(np.count_nonzero(of_readout != own)),
         int(np.count_nonzero(of_filters != below)),
     )
+
+
+@dataclass(frozen=True)
+class CellErrors:
+    """How the read-out's inputs should change.
+
+    Attributes:
+        values: int64 [cells * filters], |.| <= 2^`ERROR_BITS`.
+        shift: of their product with the rate, but for the rate's own.
+    """
+
+    values: Int64
+    shift: int
+
+
+def cell_errors(
+    layer: LayerPlan, map: Map, reading: Reading, towards: Direction, weights: Int64
+) -> CellErrors:
+    """The error of the cells; see `factors`."""
+    assert layer.convolution is not None
+    error = weights.T @ towards.tangent  # |.| < 2^30: at most 64 units
+    narrowed = max(0, int(np.abs(error).max()).bit_length() - ERROR_BITS)
+    above = 27 + reading.output.activation.shift - towards.inverse.exponent
+    above += reading.cells.shift + map.block.shift + layer.convolution.sum_shift - narrowed
+    return CellErrors(shift_right_rounded(error, narrowed), above)
 
 
 def filter_sums(plan: ConvolutionPlan, map: Map, factors_: Int64) -> Int64:

@@ -113,8 +113,8 @@ def answer_early(plan: FixedPointPlan, answers: Answers) -> EarlyAnswers:
 def exit_macs(plan: FixedPointPlan) -> tuple[int, ...]:
     """Multiply-accumulates of a sample that leaves at each exit, a backbone's among them.
 
-    An exit at which samples may leave computes the product with the embeddings also for those that
-    then stay: the price of early exit.
+    An exit at which samples may leave computes the product with the embeddings, and a convolution's
+    its read-out, also for those that then stay: the price of early exit.
     """
     spent, found = 0, []
     for layer, features in zip(plan.layers, feature_macs(plan), strict=True):

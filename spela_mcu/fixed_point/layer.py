@@ -148,6 +148,11 @@ class LayerPlan(MatrixPlan):
         """Multiply-accumulates that its answer takes besides."""
         return self.exit.macs + self.macs * (self.is_tap or self.convolution is not None)
 
+    @property
+    def matrices(self) -> tuple[MatrixPlan, ...]:
+        """Its filters, if it has some, and its own matrix."""
+        return (self,) if self.convolution is None else (self.convolution, self)
+
     def with_thresholds(
         self, *, exit_margin: int | None = None, reject_cosine: int | None = None
     ) -> LayerPlan:

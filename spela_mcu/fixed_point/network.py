@@ -195,7 +195,8 @@ class IntegerNetwork(Classifier):
     def _weights(self, index: int) -> Int64:
         return self.layers[self.plan.matrix_index(index)].weights
 
-    def _convolve(self, index: int, values: Int64) -> tuple[Map, Reading]:
+    def convolve(self, index: int, values: Int64) -> tuple[Map, Reading]:
+        """What a convolution makes of its inputs [map], and what its read-out makes of that."""
         layer, own = self.plan.layers[index], self.plan.matrix_index(index)
         assert layer.convolution is not None
         map = convolve(layer.convolution, self.layers[own - 1].weights, values)
@@ -206,7 +207,7 @@ class IntegerNetwork(Classifier):
         if self.plan.layers[index].convolution is None:
             output = self._dense(index, values)
             return output, output.activation.values
-        map, reading = self._convolve(index, values)
+        map, reading = self.convolve(index, values)
         return reading.output, map.values
 
     def _infer(self, sample: NDArray[np.int8]) -> tuple[ExitAnswer, ...]:
@@ -257,7 +258,7 @@ class IntegerNetwork(Classifier):
                 self._learn_layer(index, values, output, label)
                 values = output.activation.values  # as it was before the update
             else:
-                map, reading = self._convolve(index, values)
+                map, reading = self.convolve(index, values)
                 self._learn_convolution(index, map, reading, label)
                 output, values = reading.output, map.values
         self.samples = min(self.samples + 1, COUNTER_MAX)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import frexp, log2, sqrt
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from spela_mcu.fixed_point.layer import (
     LearnerPlan,
     MatrixPlan,
 )
-from spela_mcu.spec.model import MAX_INPUTS, Convolution, Layer, ModelSpec
+from spela_mcu.spec.model import MAX_INPUTS, Convolution, Dense, ModelSpec, answering_units
 
 if TYPE_CHECKING:
     from spela_mcu.fixed_point.front import FrontPlan
@@ -100,12 +100,21 @@ class FixedPointPlan:
     @property
     def matrices(self) -> tuple[MatrixPlan, ...]:
         """All matrices of weights in the order of the learned state."""
-        pairs = ((layer.convolution, layer) for layer in self.layers)
-        return tuple(matrix for pair in pairs for matrix in pair if matrix is not None)
+        return tuple(matrix for layer in self.layers for matrix in layer.matrices)
 
     def matrix_index(self, layer: int) -> int:
         """Where a layer's own matrix is among all; its filters, if it has some, are just before."""
         return layer + sum(one.convolution is not None for one in self.layers[: layer + 1])
+
+    def with_learners(self, learners: Iterable[LearnerPlan]) -> FixedPointPlan:
+        """The plan with other rates, one for each matrix."""
+        left, layers = iter(learners), []
+        for layer in self.layers:
+            filters = layer.convolution
+            if filters is not None:
+                filters = replace(filters, learner=next(left))
+            layers.append(replace(layer, convolution=filters, learner=next(left)))
+        return replace(self, layers=tuple(layers))
 
     @property
     def sample_inputs(self) -> int:
@@ -160,15 +169,12 @@ def derived_seed(seed: int, purpose: int) -> int:
     return int(np.random.SeedSequence([seed, purpose + 1]).generate_state(1)[0])
 
 
-def answering_units(spec: ModelSpec) -> list[int]:
-    """How many units of each layer answer: all of a dense layer's, a convolution's read-out's.
+def exit_units(spec: ModelSpec) -> list[int]:
+    """How many units of each layer answer.
 
     Taps, which have as many as the first layer that is stated, come before it.
     """
-    units = [
-        layer.readout if isinstance(layer, Convolution) else layer.units
-        for layer in spec.network.layers
-    ]
+    units = [answering_units(layer) for layer in spec.network.layers]
     return units[:1] * len(spec.network.exits_at) + units
 
 
@@ -186,9 +192,12 @@ def float_embeddings(spec: ModelSpec, classes: int) -> list[NDArray[np.float64]]
     """Each layer's class embeddings [classes, units], float64: float and integer share them."""
     return [
         class_embeddings(
-            spec.network.embedding, classes, units, derived_seed(spec.network.seed, place)
+            spec.network.embedding,
+            classes,
+            units,
+            derived_seed(spec.network.seed, place),
         )
-        for units, place in zip(answering_units(spec), matrix_places(spec), strict=True)
+        for units, place in zip(exit_units(spec), matrix_places(spec), strict=True)
     ]
 
 
@@ -239,7 +248,7 @@ def sizing_plan(
     Raises:
         UserError: the learning rate cannot be expressed.
     """
-    alike = [np.eye(1, units).repeat(classes, axis=0) for units in answering_units(spec)]
+    alike = [np.eye(1, units).repeat(classes, axis=0) for units in exit_units(spec)]
     return _plan(spec, inputs, alike, None, taps)
 
 
@@ -264,6 +273,7 @@ def _plan(
     map = None
     for size, place, embedding in zip(taps, places, embeddings, strict=False):
         first = spec.network.layers[0]
+        assert isinstance(first, Dense)  # behind a backbone there are no convolutions
         own = _matrix(spec, format_, size, first.units, place=place, trained=weights)
         exit_ = ExitPlan(*scale_embeddings(embedding))
         layers.append(LayerPlan(*own, _leak_shift(first), exit_, LAYER_TAP))
@@ -344,5 +354,5 @@ def _matrix(
     return inputs, units, bits, scale, derived_seed(spec.network.seed, place), learner
 
 
-def _leak_shift(layer: Layer) -> int:
+def _leak_shift(layer: Dense) -> int:
     return 0 if layer.activation == "relu" else -int(log2(layer.negative_slope))

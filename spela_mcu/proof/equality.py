@@ -30,7 +30,8 @@ class Difference:
     Attributes:
         phase: `LEARNING`, `INTERRUPTED` or `INFERENCE`; of a state, flushed or not.
         step: index of the learning step or sample, from 0.
-        layer: the layer, from 0; None if the difference is in no layer.
+        layer: the layer as the chip numbers them, from 0: of an answer, the one whose exit it is.
+            None if the difference is in no layer.
         what: the quantity.
         index: its position, such as [unit, input] of a weight or the class of a score.
     """
@@ -161,7 +162,7 @@ def compare_learning(
             return LearningComparison(step + 1, made, 1, state)
         prediction = answer.prediction.label
         if prediction != expected:
-            last = len(reference.layers) - 1
+            last = len(reference.plan.matrices) - 1
             difference = Difference(LEARNING, step, last, "prediction", (), expected, prediction)
             return LearningComparison(step + 1, made, 1, difference)
         steps = step + 1
@@ -179,19 +180,21 @@ def _interrupt(
     reference: IntegerNetwork, device: Device, asked: Interruptions, step: int, number: int
 ) -> Difference | None:
     """Has both infer or flush after a learning step; the kinds take turns."""
-    which, last = number % len(asked.probes), len(reference.layers) - 1
+    which, plan = number % len(asked.probes), reference.plan
     sample, inputs = asked.probes.samples[which], asked.probes.inputs[which]
     found: list[Difference] = []
     match number % 4:
         case 0:
             pairs = zip(reference.infer(inputs), device.infer(sample), strict=True)
             for index, (ours, theirs) in enumerate(pairs):
-                found += _answer_differences(step, index, ours, theirs, INTERRUPTED)
+                layer = plan.matrix_index(index)
+                found += _answer_differences(step, layer, ours, theirs, INTERRUPTED)
         case 1:
             early = infer_early(reference, inputs), device.infer_early(sample)
             found += _early_differences(step, *early, INTERRUPTED)
         case 2:
             answer = reference.infer(inputs)[-1], device.infer_last(sample)
+            last = len(plan.matrices) - 1
             found += _prediction_differences(step, last, *answer, INTERRUPTED)
         case _:
             reference.flush()
@@ -230,13 +233,12 @@ def _weight_difference(
     reference: IntegerNetwork, device: Device, step: int, phase: str
 ) -> Difference | None:
     """Compares weights, updates and halvings of every layer."""
-    for index, (layer, state) in enumerate(
-        zip(reference.plan.layers, reference.layers, strict=True)
-    ):
+    plan = reference.plan
+    for index, (matrix, state) in enumerate(zip(plan.matrices, reference.layers, strict=True)):
         theirs, weights = device.layer_part(index, 0, 0), device.weights(index)
         ours = reference.packed_weights(index)
         if weights != ours:
-            at, mine, other = _first_weight(ours, weights, layer.inputs, reference.plan.weight_type)
+            at, mine, other = _first_weight(ours, weights, matrix.inputs, plan.type_of(matrix))
             return Difference(phase, step, index, "weight", at, mine, other)
         for what in ("updates", "halvings"):
             mine, other = getattr(state, what), getattr(theirs, what)
@@ -264,7 +266,7 @@ def compare_inference(
 
     At the end, the learned state: inference applies what is pending, and changes nothing else.
     """
-    exits = len(reference.layers)
+    exits = len(reference.plan.layers)
     labels = np.empty((exits, len(probes)), np.int64)
     expected_labels = np.empty_like(labels)
     mismatches = feature_mismatches = sample_mismatches = 0
@@ -283,7 +285,8 @@ def compare_inference(
         answers, expected = device.infer(again), reference.infer(values)
         for index, (ours, theirs) in enumerate(zip(expected, answers, strict=True)):
             labels[index, n], expected_labels[index, n] = theirs.label, ours.label
-            differing = _answer_differences(n, index, ours, theirs)
+            layer = reference.plan.matrix_index(index)
+            differing = _answer_differences(n, layer, ours, theirs)
             mismatches += len(differing)
             first = first or next(iter(differing), None)
         early = _early_differences(n, infer_early(reference, values), device.infer_early(again))

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from spela_mcu.data.dataset import Lesson
 from spela_mcu.device.device import Device
 from spela_mcu.firmware.build import Build
-from spela_mcu.fixed_point.arithmetic import Int64, activate, inverse_norm
 from spela_mcu.fixed_point.early_exit import all_answers
 from spela_mcu.fixed_point.layer import LayerPlan
-from spela_mcu.fixed_point.network import IntegerNetwork, LayerQuantization, first_inputs
+from spela_mcu.fixed_point.network import IntegerNetwork, LayerQuantization
 from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.pipeline import Overrides, Prepared
 from spela_mcu.progress import Progress, silent
@@ -32,6 +31,7 @@ from spela_mcu.proof.equality import (
     compare_inference,
     compare_learning,
 )
+from spela_mcu.proof.stress_rates import clipping_learners
 from spela_mcu.simulators.base import Simulator
 from spela_mcu.spec.model import Loss
 
@@ -51,9 +51,9 @@ class Stressor:
     """How a stressed model differs from the user's.
 
     Attributes:
-        leak_shift: of every layer.
+        leak_shift: of every dense layer.
         rounds_otherwise: nearest where the model rounds stochastically, and the other way round.
-        clipping: by how many bits the first updates exceed 16 bits.
+        clipping: by how many bits the first multipliers exceed their range.
         intervals: number of intervals for which the rate is held, and then halved, over the run; 0:
             it is constant.
     """
@@ -264,10 +264,8 @@ def stressed(prepared: Prepared, stressor: Stressor) -> Prepared:
     steps = steps_for(prepared.plan)
     other = {"stochastic": "nearest", "nearest": "stochastic"}
     rounding = prepared.plan.rounding
-    layers = tuple(
-        replace(layer, leak_shift=stressor.leak_shift, seed=layer.seed ^ SEED)
-        for layer in prepared.plan.layers[prepared.plan.taps :]
-    )
+    stated = prepared.plan.layers[prepared.plan.taps :]
+    layers = tuple(_reseeded(layer, stressor.leak_shift) for layer in stated)
     plan = replace(
         prepared.plan,
         layers=layers,
@@ -278,34 +276,22 @@ def stressed(prepared: Prepared, stressor: Stressor) -> Prepared:
         rate_halvings=stressor.intervals,
     )
     network = IntegerNetwork.untrained(plan)
-    plan = replace(plan, layers=_with_rates(network, stressor.clipping))
+    plan = plan.with_learners(clipping_learners(network, _samples(plan), stressor.clipping))
     plan = _with_thresholds(IntegerNetwork(plan, network.initial))
     spec = Overrides(start="untrained").apply(prepared.spec)
     return replace(prepared, spec=spec, plan=plan, initial=network.initial)
 
 
-def _with_rates(network: IntegerNetwork, clipping: int) -> tuple[LayerPlan, ...]:
-    """Learning rates at which some of the first multipliers do not fit 16 bits."""
-    plan = network.plan
-    values: Int64 = first_inputs(plan, hard_samples(plan.inputs, SAMPLES, SEED))
-    layers = []
-    for layer, weights in zip(plan.layers, network.initial, strict=True):
-        outputs = [activate(sums, layer.leak_shift) for sums in values @ weights.T]
-        values = np.stack([output.values for output in outputs])
-        usual = np.median(
-            [
-                output.shift - inverse_norm(output.squared_norm).exponent
-                for output in outputs
-                if output.squared_norm
-            ]
-            or [0]
-        )
-        # |tangent * rate| is about 2^28 / sqrt(units); its shift is 27 + rate_shift + usual
-        bits = 28 - np.log2(layer.units) / 2 - 15 - clipping
-        shift = int(np.floor(bits - 27 - usual))
-        learner = replace(layer.learner, rate_mantissa=0xB504, rate_shift=shift)
-        layers.append(replace(layer, learner=learner))
-    return tuple(layers)
+def _reseeded(layer: LayerPlan, leak_shift: int) -> LayerPlan:
+    """The layer with other initial weights and, if it is dense, another slope."""
+    if layer.convolution is None:
+        return replace(layer, leak_shift=leak_shift, seed=layer.seed ^ SEED)
+    filters = replace(layer.convolution, seed=layer.convolution.seed ^ SEED)
+    return replace(layer, convolution=filters, seed=layer.seed ^ SEED)
+
+
+def _samples(plan: FixedPointPlan) -> NDArray[np.int8]:
+    return hard_samples(plan.inputs, SAMPLES, SEED)
 
 
 def _with_thresholds(network: IntegerNetwork) -> FixedPointPlan:

@@ -22,7 +22,7 @@ from spela_mcu.fixed_point.geometry import windows
 from spela_mcu.fixed_point.maps import Window
 from spela_mcu.reference.filters import FloatFilters, FloatMap
 from spela_mcu.reference.local_loss import Direction, Loss, ascent, direction
-from spela_mcu.spec.model import Convolution, Layer, Network
+from spela_mcu.spec.model import Convolution, Dense, Network, answering_units
 
 ROWS_AT_ONCE = 4096
 """Samples per forward pass: bounds the memory for activations; the result does not depend on it."""
@@ -163,10 +163,8 @@ class FloatNetwork:
         Raises:
             ValueError: the embeddings do not fit the layers.
         """
-        shapes = [
-            (classes, layer.readout if isinstance(layer, Convolution) else layer.units)
-            for layer in (*network.layers[:1] * len(taps), *network.layers)
-        ]
+        stated = (*network.layers[:1] * len(taps), *network.layers)
+        shapes = [(classes, answering_units(layer)) for layer in stated]
         if [embedding.shape for embedding in embeddings] != shapes:
             raise ValueError(f"embeddings must have the shapes {shapes}")
         generator = torch.Generator().manual_seed(network.seed)
@@ -181,6 +179,7 @@ class FloatNetwork:
         geometry = iter(windows(network))
         for size, embedding in zip(taps, embeddings, strict=False):
             first = network.layers[0]
+            assert isinstance(first, Dense)  # behind a backbone there are no convolutions
             weight, vectors = drawn(first.units, size), embedding.astype(np.float32)
             layers.append(FloatLayer(weight, vectors, _slope(first), is_tap=True))
             inputs -= size
@@ -400,7 +399,7 @@ def _learned(steps: list[list[tuple[Tensor, Tensor]]]) -> Learned:
     return Learned(predictions.numpy(), updated.numpy())
 
 
-def _slope(layer: Layer) -> float:
+def _slope(layer: Dense) -> float:
     return 0.0 if layer.activation == "relu" else layer.negative_slope
 
 

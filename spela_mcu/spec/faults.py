@@ -14,6 +14,8 @@ from spela_mcu.errors import UserError, UserErrors
 from spela_mcu.spec.document import Document, KeyPath, dotted, quoted
 from spela_mcu.spec.fields import (
     DATA_SECTIONS,
+    LAYER_SECTIONS,
+    LAYERS,
     choices,
     default_text,
     field_at,
@@ -24,6 +26,7 @@ from spela_mcu.spec.fields import (
 )
 
 _SOURCE = ("data", "source")
+_KIND = "kind"
 _SHOWN_ERRORS = 8  # more would not fit on one screen
 
 
@@ -65,8 +68,10 @@ def _path_of(finding: ErrorDetails) -> KeyPath:
             path = path[:3]
     if path[:2] == ("learning", "halve_rate_every"):
         path = path[:2]  # here the branches of whole number | auto
+    if path[:2] == LAYERS and len(path) > 3:
+        path = (*path[:3], *path[4:])  # pydantic names the kind there
     if finding["type"].startswith("union_tag"):
-        path = (*path, "source")
+        path = (*path, _KIND if path[:2] == LAYERS else "source")
     if finding["type"] == "missing" and path and isinstance(path[-1], int):
         path = path[:-1]  # an item too few: the list is at fault
     if finding["type"] == "impossible" and finding["ctx"]["key"]:
@@ -79,7 +84,7 @@ def _translate(document: Document, path: KeyPath, finding: ErrorDetails) -> User
     value = finding["input"]
     kind = finding["type"]
     if kind.startswith("union_tag"):
-        value = value.get("source") if isinstance(value, Mapping) else None
+        value = value.get(path[-1]) if isinstance(value, Mapping) else None
         kind = "missing" if kind == "union_tag_not_found" else "literal_error"
     if kind == "impossible":
         reason, mend = finding["ctx"]["reason"], finding["ctx"]["mend"]
@@ -88,7 +93,9 @@ def _translate(document: Document, path: KeyPath, finding: ErrorDetails) -> User
     elif kind == "missing" and not isinstance(finding["loc"][-1], int):
         reason, mend = "this key is missing", _request(path, field)
     elif kind == "literal_error" and path != ("learning", "halve_rate_every"):
-        names = tuple(DATA_SECTIONS) if path == _SOURCE or field is None else choices(field)
+        names = () if field is None else choices(field)
+        if path == _SOURCE or field is None:
+            names = tuple(LAYER_SECTIONS if path[-1] == _KIND else DATA_SECTIONS)
         reason, mend = _unknown_choice(path, names, value)
     elif kind == "string_pattern_mismatch":
         reason = f"{_shown(value)} does not fit"

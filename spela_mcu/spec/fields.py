@@ -10,7 +10,7 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from spela_mcu.spec.document import KeyPath
-from spela_mcu.spec.model import Data, ModelSpec
+from spela_mcu.spec.model import Data, Layer, ModelSpec
 from spela_mcu.spec.section import Section
 
 _WORDS: dict[object, str] = {
@@ -33,6 +33,13 @@ DATA_SECTIONS: dict[str, type[Section]] = {
 }
 """The section of each data source, by the name of the source."""
 
+LAYER_SECTIONS: dict[str, type[Section]] = {
+    get_args(tag)[1].tag: get_args(tag)[0] for tag in get_args(get_args(Layer)[0])
+}
+"""The section of each kind of layer, by its name."""
+
+LAYERS: KeyPath = ("network", "layers")
+
 
 def sections() -> dict[str, type[Section]]:
     """The sections of a model.yaml by their dotted key, data's sources as ``data (csv)``."""
@@ -44,8 +51,9 @@ def sections() -> dict[str, type[Section]]:
         elif section is not None:
             found[name] = section
             for inner, inner_field in section.model_fields.items():
-                item = _section_of(inner_field.annotation)
-                if item is not None:
+                if (name, inner) == LAYERS:
+                    found |= {f"{name}.{inner}[] ({k})": one for k, one in LAYER_SECTIONS.items()}
+                elif (item := _section_of(inner_field.annotation)) is not None:
                     listed = get_origin(inner_field.annotation) is tuple
                     found[f"{name}.{inner}{'[]' if listed else ''}"] = item
     return found
@@ -56,12 +64,15 @@ def section_at(path: KeyPath, data: Any) -> type[Section] | None:  # noqa: ANN40
 
     Args:
         path: the path of the mapping.
-        data: the file's plain values, which determine the source whose keys `data` takes.
+        data: the file's plain values, which determine the source whose keys `data` takes, and the
+            kinds of layers.
     """
     section: type[Section] | None = ModelSpec
-    for part in path:
-        if isinstance(part, int):  # list items: `section` is already theirs
-            continue
+    for at, part in enumerate(path):
+        if isinstance(part, int):
+            if path[:at] == LAYERS:
+                section = _layer_section(data["network"]["layers"][part])
+            continue  # items of other lists: `section` is already theirs
         if section is None or part not in section.model_fields:
             return None
         annotation = section.model_fields[part].annotation
@@ -71,6 +82,11 @@ def section_at(path: KeyPath, data: Any) -> type[Section] | None:  # noqa: ANN40
         else:
             section = _section_of(annotation)
     return section
+
+
+def _layer_section(layer: Any) -> type[Section] | None:  # noqa: ANN401
+    kind = layer.get("kind", "dense") if isinstance(layer, dict) else "dense"
+    return LAYER_SECTIONS.get(kind) if isinstance(kind, str) else None
 
 
 def field_at(path: KeyPath, data: Any) -> FieldInfo | None:  # noqa: ANN401
@@ -84,9 +100,9 @@ def field_at(path: KeyPath, data: Any) -> FieldInfo | None:  # noqa: ANN401
 
 
 def choices(field: FieldInfo) -> tuple[str, ...]:
-    """The values of a field that takes a fixed set of texts, else ()."""
+    """The values of a field that takes a fixed set of texts or numbers, else ()."""
     annotation = _without_none(field.annotation)
-    return get_args(annotation) if get_origin(annotation) is Literal else ()
+    return tuple(map(str, get_args(annotation))) if get_origin(annotation) is Literal else ()
 
 
 def one_of(names: tuple[str, ...]) -> str:

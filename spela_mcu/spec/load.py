@@ -9,9 +9,21 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from spela_mcu.errors import UserError, UserErrors
+from spela_mcu.spec.convolutions import convolution_faults
 from spela_mcu.spec.document import Document, key_path, read_document
 from spela_mcu.spec.faults import user_error
-from spela_mcu.spec.model import UINT32_MAX, Data, ModelSpec, PythonData, TestedData
+from spela_mcu.spec.model import (
+    MAX_READOUT,
+    UINT32_MAX,
+    Convolution,
+    Data,
+    Dense,
+    Layer,
+    ModelSpec,
+    PythonData,
+    TestedData,
+    answering_units,
+)
 
 
 class LabelledData(Protocol):
@@ -45,7 +57,7 @@ def load_spec(path: Path) -> ModelSpec:
         spec = ModelSpec.model_validate(document.data)
     except ValidationError as error:
         raise user_error(document, error) from error
-    faults = _unused_keys(spec)
+    faults = _unused_keys(spec) + convolution_faults(spec)
     if spec.network.classes is not None:
         faults += _narrow_layers(spec, len(spec.network.classes))
     _raise(faults, document)
@@ -66,10 +78,10 @@ def check_against_data(spec: ModelSpec, dataset: LabelledData, path: Path | None
         path: the model.yaml, so that errors can name lines.
 
     Raises:
-        UserError: a layer is too narrow for its embeddings, or more is to be learned than the chip
-            can count.
+        UserError: a layer is too narrow for its embeddings, more is to be learned than the chip
+            can count, or a command line asks for what convolutions cannot do.
     """
-    faults = _narrow_layers(spec, dataset.classes)
+    faults = _narrow_layers(spec, dataset.classes) + convolution_faults(spec)
     samples = spec.learning.epochs * len(dataset.train)
     if samples > UINT32_MAX:
         faults.append(
@@ -123,7 +135,11 @@ def _unused_keys(spec: ModelSpec) -> list[UserError]:
             )
         )
     for index, layer in enumerate(network.layers):
-        if "negative_slope" in layer.model_fields_set and layer.activation == "relu":
+        if (
+            isinstance(layer, Dense)
+            and "negative_slope" in layer.model_fields_set
+            and layer.activation == "relu"
+        ):
             faults.append(
                 UserError(
                     "activation: relu has no negative_slope",
@@ -238,14 +254,23 @@ def _narrow_layers(spec: ModelSpec, classes: int) -> list[UserError]:
     # A regular simplex of C points spans C - 1 dimensions, C orthogonal vectors span C.
     least = {"simplex": classes - 1, "orthogonal": classes, "random": 1}[kind]
     return [
-        UserError(
-            f"{layer.units} units are too few for the {kind} embedding of {classes} classes",
-            mend=f"give the layer {least} units or more, or set embedding: random",
-            key=f"network.layers[{index}].units",
-        )
+        _narrow(layer, f"network.layers[{index}]", f"the {kind} embedding of {classes}", least)
         for index, layer in enumerate(spec.network.layers)
-        if layer.units < least
+        if answering_units(layer) < least
     ]
+
+
+def _narrow(layer: Layer, key: str, what: str, least: int) -> UserError:
+    units, answering = answering_units(layer), "units"
+    mend = f"give the layer {least} units or more, or set embedding: random"
+    if isinstance(layer, Convolution):
+        answering = "readout"
+        mend = "set embedding: random"
+        if least <= MAX_READOUT:
+            mend = f"give its read-out {least} units or more, or set embedding: random"
+    return UserError(
+        f"{units} units are too few for {what} classes", mend=mend, key=f"{key}.{answering}"
+    )
 
 
 def _raise(faults: list[UserError], document: Document | None) -> None:

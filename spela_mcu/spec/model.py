@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from spela_mcu.spec.front_end import FrontEnd
 from spela_mcu.spec.rules import impossible
@@ -15,6 +15,7 @@ from spela_mcu.spec.section import Section
 
 MAX_CLASSES = 256
 MAX_UNITS = 4096
+MAX_READOUT = 64
 MAX_INPUTS = 65535
 NARROW_INPUTS = 8
 """Samples of fewer inputs get a bias unless model.yaml says otherwise (docs/accuracy.md)."""
@@ -408,9 +409,11 @@ Data = Annotated[
 # ------------------------------------------------------------------------- network
 
 
-class Layer(Section):
+class Dense(Section):
     """A dense layer; it is an exit as well, since it predicts by itself."""
 
+    # Not in dumps, so that digests of models of dense layers alone are what they always were.
+    kind: Literal["dense"] = Field("dense", exclude=True, description="what the layer is")
     units: int = Field(ge=2, le=MAX_UNITS, description="width of the layer")
     activation: Literal["relu", "leaky_relu"] = Field("relu", description="what follows W x")
     negative_slope: float = Field(
@@ -430,9 +433,9 @@ class Layer(Section):
 
 
 class Convolution(Section):
-    """A convolution with a read-out of its own, which makes it an exit."""
+    """A convolution with a read-out of its own, which makes it an exit. Before all dense layers."""
 
-    kind: Literal["convolution"]
+    kind: Literal["convolution"] = Field(description="what the layer is")
     filters: int = Field(ge=2, le=MAX_UNITS, description="channels of its map")
     kernel: Literal[1, 3, 5, 7] = Field(3, description="side of what a filter sees at once")
     stride: int = Field(1, ge=1, le=4, description="from one position to the next")
@@ -440,7 +443,26 @@ class Convolution(Section):
     grid: int = Field(
         4, ge=1, le=8, description="cells a side over which the read-out sums the map, at most"
     )
-    readout: int = Field(16, ge=2, le=64, description="units of the read-out")
+    readout: int = Field(16, ge=2, le=MAX_READOUT, description="units of the read-out")
+
+
+def _kind(layer: object) -> object:
+    """What a layer is: dense unless it says otherwise."""
+    if isinstance(layer, dict):
+        kind = layer.get("kind", "dense")
+        return kind if isinstance(kind, str) else str(kind)
+    return getattr(layer, "kind", "dense")
+
+
+Layer = Annotated[
+    Annotated[Dense, Tag("dense")] | Annotated[Convolution, Tag("convolution")],
+    Discriminator(_kind),
+]
+
+
+def answering_units(layer: Layer) -> int:
+    """How many units of a layer answer: all of a dense layer's, a convolution's read-out's."""
+    return layer.readout if isinstance(layer, Convolution) else layer.units
 
 
 class Network(Section):
@@ -470,7 +492,9 @@ class Network(Section):
         None, description="class names in label order; taken from the data when absent"
     )
     layers: tuple[Layer, ...] = Field(
-        min_length=1, max_length=MAX_LAYERS, description="the dense layers, from input to last exit"
+        min_length=1,
+        max_length=MAX_LAYERS,
+        description="from input to last exit: dense layers, or convolutions and then dense layers",
     )
     loss: Loss = Field("margin", description="local loss of every layer")
     margin: float = Field(0.3, ge=2**-14, le=2, description="theta of the margin loss")
@@ -480,7 +504,7 @@ class Network(Section):
     bias: bool | None = Field(
         None,
         description="a constant input beside a sample's, learned like any other; when absent, true "
-        f"for fewer than {NARROW_INPUTS} inputs",
+        f"for fewer than {NARROW_INPUTS} inputs of a dense layer",
     )
     normalize_inputs: bool = Field(
         False,
@@ -488,10 +512,15 @@ class Network(Section):
     )
     seed: int = Field(0, ge=0, le=UINT32_MAX, description="seed of weights and embeddings")
 
+    @property
+    def has_convolutions(self) -> bool:
+        """Whether some of the layers are convolutions."""
+        return any(isinstance(layer, Convolution) for layer in self.layers)
+
     def has_bias(self, inputs: int) -> bool:
         """Whether samples with this many inputs get a constant one as well."""
-        if self.exits_at:
-            return False
+        if self.exits_at or self.has_convolutions:
+            return False if self.bias is None else self.bias
         return inputs < NARROW_INPUTS if self.bias is None else self.bias
 
     @model_validator(mode="after")

@@ -1,0 +1,49 @@
+"""What a model of convolutions cannot do."""
+
+from __future__ import annotations
+
+from spela_mcu.errors import UserError
+from spela_mcu.spec.model import Convolution, ModelSpec
+
+
+def convolution_faults(spec: ModelSpec) -> list[UserError]:
+    """What stands beside a model's convolutions that they cannot do; empty without any."""
+    network = spec.network
+    if not network.has_convolutions:
+        return []
+    found = []
+    convolves = [isinstance(layer, Convolution) for layer in network.layers]
+    if not all(convolves[: sum(convolves)]):
+        index = convolves.index(True, convolves.index(False))
+        found.append(
+            UserError(
+                "a convolution needs a map, and a dense layer leaves none",
+                mend="put all convolutions before the dense layers",
+                key=f"network.layers[{index}].kind",
+            )
+        )
+    if network.bias:
+        found.append(
+            UserError(
+                "convolutions have no bias",
+                mend="remove bias",
+                key="network.bias",
+            )
+        )
+    if network.backbone is not None:
+        found.append(
+            UserError(
+                "the features of a backbone are no map for a convolution",
+                mend="remove backbone, or use dense layers behind it",
+                key="network.backbone",
+            )
+        )
+    if spec.learning.batch > 1:
+        found.append(
+            UserError(
+                f"updates of convolutions cannot be summed: a batch of {spec.learning.batch}",
+                mend="remove batch: filters sum each update over all positions as it is",
+                key="learning.batch",
+            )
+        )
+    return found
