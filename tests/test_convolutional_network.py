@@ -55,6 +55,28 @@ def test_equal_to_the_text(shape, layers, loss, weights):
     assert chip.predict_exits(samples).T.tolist() == labels
 
 
+@pytest.mark.parametrize("weights", ["int8", "int16"])
+@pytest.mark.parametrize("name", ["picture", "signal"])
+def test_equal_when_weights_saturate_and_halve(name, weights):
+    shape, layers = NETWORKS[name]
+    learning = {"start": "untrained", "learning_rate": 4.0}
+    network = IntegerNetwork.untrained(
+        plan_of(shape, layers, learning=learning, fixed_point={"weights": weights})
+    )
+    book, chip = book_network(network), HostNetwork(network.plan, None)
+    samples, labels = stream(shape, 520, noise=120)
+    for sample, label in zip(samples, labels.tolist(), strict=True):
+        network.learn(sample, label)
+        chip.learn(sample, label)
+        assert network.digest() == chip.digest()
+        if network.samples <= 300:  # the text's reading is slow
+            book.learn(sample.tolist(), label)
+            assert network.digest() == book.digest()
+    halvings = [state.halvings for state in network.layers]
+    assert max(halvings[1:4:2]) > 0, "no read-out was halved"
+    assert max(halvings[0:3:2]) > 0, "no filters were halved"
+
+
 def test_it_learns():
     shape, layers = NETWORKS["picture"]
     network = IntegerNetwork.untrained(plan_of(shape, layers))

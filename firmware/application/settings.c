@@ -145,8 +145,10 @@ void figures_count(application_t *device, const request_t *request, const spela_
 /** How many weights of a layer are at an end of their range; padding is zero. */
 static uint32_t saturated(const application_t *device, uint32_t index,
                           const spela_layer_view_t *view) {
-    const int32_t half = INT32_C(1) << (device->layers[index].weight_bits - 1U);
-    const bool is_int16 = (device->model.flags & (uint32_t)SPELA_FLAG_WEIGHTS_INT16) != 0U;
+    const spela_layer_t *const layer = &device->layers[index];
+    const int32_t half = INT32_C(1) << (layer->weight_bits - 1U);
+    const bool is_int16 = (device->model.flags & (uint32_t)SPELA_FLAG_WEIGHTS_INT16) != 0U &&
+                          layer->kind != (uint8_t)SPELA_LAYER_READOUT;
     const uint32_t count = (uint32_t)view->weight_bytes / (is_int16 ? 2U : 1U);
     uint32_t found = 0U;
     for (uint32_t i = 0U; i < count; i++) {

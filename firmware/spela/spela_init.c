@@ -178,7 +178,7 @@ static bool model_is_valid(const spela_model_t *model) {
             return false;
         }
 #ifndef SPELA_INT8_ONLY
-        if (SPELA_IS_INT16(model) && !SPELA_IS_READOUT(layer) && !weights_are_valid(layer)) {
+        if (SPELA_HAS_INT16(model, layer) && !weights_are_valid(layer)) {
             return false;
         }
 #endif
@@ -202,7 +202,7 @@ static void draw_weights(const spela_model_t *model, const spela_layer_t *layer,
             const uint32_t top = state >> (32U - shape.weight_bits);
             const int32_t weight = (int32_t)(top ^ half) - (int32_t)half;
             const uint32_t at = first + spela_element(column);
-            if (SPELA_IS_INT16(model) && !SPELA_IS_READOUT(layer)) {
+            if (SPELA_HAS_INT16(model, layer)) {
                 ((int16_t *)weights)[at] = (int16_t)weight;
             } else {
                 ((int8_t *)weights)[at] = (int8_t)weight;

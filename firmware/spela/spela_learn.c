@@ -190,10 +190,12 @@ static void scan_layer(spela_t *network, uint32_t index) {
          * multiplier_shift, the scale of its later updates. Sizes are below 2^28. */
         const spela_shape_t shape = spela_weight_shape(layer);
         const uint32_t limit = (uint32_t)layer->units * layer->inputs / SPELA_SATURATED_SHARE;
+        void *const weights = spela_at(network, layer_state->weights_offset);
         if ((layer_state->halvings < SPELA_HALVINGS_MAX ||
              spela_has_flag(model, (uint32_t)SPELA_FLAG_WEIGHT_DECAY)) &&
-            SPELA_KERNEL(model, spela_relieve, spela_at(network, layer_state->weights_offset),
-                         &shape, limit)) {
+            (SPELA_IS_READOUT(layer) /* whose weights are always int8 */
+                 ? spela_relieve_int8(weights, &shape, limit)
+                 : SPELA_KERNEL(model, spela_relieve, weights, &shape, limit))) {
             count_up(&layer_state->halvings);
             count_up(&network->counters.halvings);
         }

@@ -114,6 +114,9 @@ static inline bool spela_reads_inputs(const spela_model_t *model, uint32_t index
     return index == 0U || SPELA_IS_TAP(&model->layers[index - 1U]);
 }
 
+/** Whether a layer's weights are int16: those of read-outs are always int8. */
+#define SPELA_HAS_INT16(model, layer) (SPELA_IS_INT16(model) && !SPELA_IS_READOUT(layer))
+
 static inline spela_shape_t spela_weight_shape(const spela_layer_t *layer) {
     const spela_shape_t shape = {spela_padded(layer->units), spela_padded(layer->inputs),
                                  layer->weight_bits};
@@ -165,11 +168,11 @@ static inline uint32_t spela_stride(const spela_model_t *model) {
     return (model->batch + 1U) & ~UINT32_C(1);
 }
 
-/** Bytes of a layer's weights, padding included; a read-out's are always int8. */
+/** Bytes of a layer's weights, padding included. */
 static inline uint32_t spela_weight_bytes(const spela_model_t *model, const spela_layer_t *layer) {
     (void)model;
     return spela_padded(layer->units) * spela_padded(layer->inputs) *
-           (SPELA_IS_INT16(model) && !SPELA_IS_READOUT(layer) ? 2U : 1U);
+           (SPELA_HAS_INT16(model, layer) ? 2U : 1U);
 }
 
 /** A layer's pending updates lie behind its weights: their multipliers int16 [units,

@@ -206,7 +206,7 @@ static uint32_t walk_layer_state(walk_t *walk, uint32_t index) {
 /** Takes weights and checks what inference and learning rely on: their range, which bounds the
  * sums, and that padding is zero. */
 static void check_weights(walk_t *walk, const spela_layer_t *layer) {
-    const bool is_int16 = SPELA_IS_INT16(walk->network->model.pointer);
+    const bool is_int16 = SPELA_HAS_INT16(walk->network->model.pointer, layer);
     const int32_t half = (int32_t)(UINT32_C(1) << (layer->weight_bits - 1U));
     const spela_shape_t shape = spela_weight_shape(layer);
     for (uint32_t row = 0U; row < shape.rows && !walk->stream.failed; row += 4U) {

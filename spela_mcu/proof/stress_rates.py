@@ -67,9 +67,10 @@ def _of_filters(
         towards = direction(plan, layer, reading.output, number % plan.classes)
         if towards is not None:
             shifts.append(cell_errors(layer, map, reading, towards, weights).shift)
-    # |error * rate| is at most about 2^29.5; its shift is rate_shift + usual
+    # |error * rate| is at most about 2^29, of most cells some bits less; its shift is the rate's
+    # and the usual one
     most = np.log2(factor_limit(layer.convolution.window.pooled.positions))
-    shift = int(np.floor(29.5 - most - clipping - _median(shifts)))
+    shift = int(np.floor(27 - most - clipping - _median(shifts)))
     return replace(layer.convolution.learner, rate_mantissa=MANTISSA, rate_shift=shift)
 
 
