@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 from convolutional import CLASSES, plan_of, stream
+from host_process import plant
 from test_convolutional_network import NETWORKS
+from test_selftest import ASKED, START
 
 from spela_mcu.data.dataset import InputScaling
+from spela_mcu.device.answers import Rate, Thresholds
 from spela_mcu.device.device import Device
+from spela_mcu.device.protocol import DeviceError, Status
+from spela_mcu.device.twin import Twin
 from spela_mcu.firmware.board import load_board
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import write_project
@@ -20,13 +25,18 @@ from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.simulators.choice import simulator_named
 
 
-def build_of(network, board, directory, compiler="auto", optimization="O2"):
-    """The network's project, built."""
+def source_of(network):
+    """The network as C."""
     inputs = network.plan.inputs
     scaling = InputScaling(np.zeros(inputs, np.float32), np.ones(inputs, np.float32))
     names = tuple(f"class {index}" for index in range(CLASSES))
-    model = model_source("small", network, names, scaling, drawn=True)
-    write_project(generate_project(model, load_board(board), optimization=optimization), directory)
+    return model_source("small", network, names, scaling, drawn=True)
+
+
+def build_of(network, board, directory, compiler="auto", optimization="O2"):
+    """The network's project, built."""
+    project = generate_project(source_of(network), load_board(board), optimization=optimization)
+    write_project(project, directory)
     return build_project(directory, find_compiler(compiler), None)
 
 
@@ -80,3 +90,85 @@ def test_equal_on_simulated_chips(board, simulator, name, weights, tmp_path):
                     wanted.margin,
                 )
                 assert np.array_equal(found.scores, wanted.scores)
+
+
+def saturating(name, weights):
+    """A network whose weights soon saturate, and are halved."""
+    shape, layers = NETWORKS[name]
+    learning = {"start": "untrained", "learning_rate": 4.0}
+    plan = plan_of(shape, layers, learning=learning, fixed_point={"weights": weights})
+    return IntegerNetwork.untrained(plan), stream(shape, 300, noise=120)
+
+
+@pytest.mark.needs_simulator("unicorn")
+@pytest.mark.parametrize(("name", "weights"), [("signal", "int16"), ("picture", "int8")])
+def test_states_settings_and_figures(name, weights, tmp_path):
+    network, (samples, labels) = saturating(name, weights)
+    build = build_of(network, "mps2-an386", tmp_path / "project")
+    twin = Device(Twin(IntegerNetwork(network.plan, network.initial), source_of(network)))
+    with simulator_named("unicorn").start(build) as machine:
+        device = Device(machine)
+        for one in (device, twin):
+            one.partial_fit(samples, labels)
+        network.partial_fit(samples, labels)
+        matrices = range(len(network.plan.matrices))
+        assert device.counters() == twin.counters()
+        assert device.counters().digest == network.digest()
+        figures = device.statistics()
+        assert figures == twin.statistics()
+        found = [one.saturated for one in figures.layers]
+        assert found == [network.saturated(index) for index in matrices]
+        assert any(found)
+        if weights == "int16":
+            assert any(one.halvings for one in figures.layers)
+
+        device.save()
+        device.learn(samples[0], 0)
+        assert device.counters().digest != network.digest()
+        device.load()
+        assert device.counters().digest == network.digest()
+        copy = device.export(IntegerNetwork(network.plan, network.initial))
+        assert copy.digest() == network.digest()
+        copy.learn(samples[1], 2)
+        device.restore(copy)
+        assert device.counters().digest == copy.digest()
+
+        for index in matrices:
+            rate = Rate(40_000 + index, 20 + index)
+            assert device.rate(index, rate) == twin.rate(index, rate) == rate
+            limits = Thresholds(100 * index, 50 - index)
+            assert device.thresholds(index, limits) == twin.thresholds(index, limits) == limits
+
+
+# A slip in each stage of a convolution: file, right, wrong.
+FAULTS = {
+    None: None,
+    "map": ("convolution.c", "shift_right_rounded(sum, sum_shift)", "shift_right(sum, sum_shift)"),
+    "error": (
+        "learn_convolution.h",
+        "#define SPELA_ERROR_BITS 16U",
+        "#define SPELA_ERROR_BITS 15U",
+    ),
+}
+
+
+@pytest.mark.needs_simulator("unicorn")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_self_test(fault, tmp_path):
+    shape, layers = NETWORKS["picture"]
+    network = IntegerNetwork.untrained(plan_of(shape, layers))
+    directory = tmp_path / "project"
+    build_of(network, "mps2-an386", directory)
+    asked = ASKED.replace("toy_model", "small_model")
+    plant(directory / "application" / "state.c", START, asked + START)
+    if fault is not None:
+        file, right, wrong = FAULTS[fault]
+        plant(directory / "convolution" / f"spela_{file}", right, wrong)
+    build = build_project(directory, find_compiler("auto"), None)
+    with simulator_named("unicorn").start(build) as machine:
+        if fault is None:
+            assert Device(machine).info().name == "small"
+            return
+        with pytest.raises(DeviceError) as raised:
+            Device(machine).info()
+        assert raised.value.status == Status.ERROR_MODEL
