@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from convolutional import plan_of
 from toy import toy_spec
 
 from spela_mcu.cli.generate import command
@@ -221,3 +222,30 @@ def test_plans_of_different_boards_share_nothing_but_the_model():
     asked = preflight(13, (17, 9), 5)
     one, other = (asked.memory(load_board(board)) for board in (SMALL, LARGE))
     assert dataclasses.replace(one, board=other.board, store=other.store) == other
+
+
+@pytest.mark.parametrize("weights", ["int8", "int16"])
+def test_a_refusal_says_how_many_filters_would_fit(weights):
+    board = load_board("microbit")
+
+    def asked(first, second):
+        layers = [
+            {"kind": "convolution", "filters": first},
+            {"kind": "convolution", "filters": second, "grid": 2},
+            {"units": 12},
+        ]
+        plan = plan_of((12, 12, 3), layers, fixed_point={"weights": weights})
+        return Preflight(
+            plan=plan,
+            weights_in_flash=False,
+            inference_only=False,
+            compiler="auto",
+            optimization="O2",
+        )
+
+    with pytest.raises(UserError, match="does not fit microbit") as raised:
+        check_fit(asked(8, 90), board)
+    (filters,) = map(int, re.findall(r"layer 1 at most (\d+) filters", raised.value.mend))
+    check_fit(asked(8, filters), board)
+    with pytest.raises(UserError):
+        check_fit(asked(8, filters + 1), board)

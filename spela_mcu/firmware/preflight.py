@@ -9,6 +9,7 @@ from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, load_boards
 from spela_mcu.firmware.memory import MemoryPlan, network_memory, plan_memory
 from spela_mcu.firmware.toolchain import CompilerChoice, Optimization
+from spela_mcu.fixed_point.layer import LayerPlan
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
 
@@ -88,10 +89,13 @@ def _remedies(preflight: Preflight, board: Board) -> list[str]:
         remedies.append(
             f"sum fewer updates (learning.batch: {batch}; to keep {kept} takes {whole} bytes)"
         )
-    widest, units = _widest_that_fits(preflight, board)
-    if units is not None:
-        stated = widest - preflight.plan.taps
-        remedies.append(f"give layer {stated} at most {units} units (network.layers[{stated}])")
+    narrower = _narrower_that_fits(preflight, board)
+    if narrower is not None:
+        index, width = narrower
+        stated = index - preflight.plan.taps
+        is_dense = preflight.plan.layers[index].convolution is None
+        what = "units" if is_dense else "filters"
+        remedies.append(f"give layer {stated} at most {width} {what} (network.layers[{stated}])")
     if not preflight.inference_only:
         fixed = dataclasses.replace(preflight, inference_only=True)
         if fixed.memory(board).fits:
@@ -113,29 +117,51 @@ def _largest_batch(preflight: Preflight, board: Board) -> int | None:
     return None
 
 
-def _widest_that_fits(preflight: Preflight, board: Board) -> tuple[int, int | None]:
-    """The widest layer, and the most units that would fit; None if no width does."""
+def _narrower_that_fits(preflight: Preflight, board: Board) -> tuple[int, int] | None:
+    """The widest layer of which a smaller width would fit, and the greatest such width."""
     layers = preflight.plan.layers
     stated = range(preflight.plan.taps, len(layers))
-    widest = max(stated, key=lambda index: layers[index].units)
-    # Most embeddings need this many dimensions to tell the classes apart.
-    least = max(preflight.plan.classes - 1, 2)
-    fitting, too_wide = least - 1, layers[widest].units
+    for index in sorted(stated, key=lambda at: -layers[at].width):
+        width = _greatest_width(preflight, board, index)
+        if width is not None:
+            return index, width
+    return None
+
+
+def _greatest_width(preflight: Preflight, board: Board, index: int) -> int | None:
+    """The most units or filters of a layer that would fit; None if no width does."""
+    layer = preflight.plan.layers[index]
+    # Most embeddings need this many dimensions to tell the classes apart; filters have none.
+    least = 2 if layer.convolution is not None else max(preflight.plan.classes - 1, 2)
+    fitting, too_wide = least - 1, layer.width
     while too_wide - fitting > 1:  # memory grows with the width
-        units = (fitting + too_wide) // 2
-        if _with_units(preflight, widest, units).memory(board).fits:
-            fitting = units
+        width = (fitting + too_wide) // 2
+        if _with_width(preflight, index, width).memory(board).fits:
+            fitting = width
         else:
-            too_wide = units
-    return widest, fitting if fitting >= least else None
+            too_wide = width
+    return fitting if fitting >= least else None
 
 
-def _with_units(preflight: Preflight, index: int, units: int) -> Preflight:
-    layers, taps = list(preflight.plan.layers), preflight.plan.taps
-    for tap in range(taps if index == taps else 0):  # as wide as the first layer that is stated
-        layers[tap] = dataclasses.replace(layers[tap], units=units)
-    layers[index] = dataclasses.replace(layers[index], units=units)
-    if index + 1 < len(layers):
-        layers[index + 1] = dataclasses.replace(layers[index + 1], inputs=units)
+def _with_width(preflight: Preflight, index: int, width: int) -> Preflight:
+    taps = preflight.plan.taps
+    alike = range(taps if index == taps else 0)  # taps are as wide as the first stated layer
+    layers: list[LayerPlan] = []
+    for at, layer in enumerate(preflight.plan.layers):
+        below = layers[-1] if at > taps else None
+        layers.append(_resized(layer, below, width if at in (index, *alike) else layer.width))
     plan = dataclasses.replace(preflight.plan, layers=tuple(layers))
     return dataclasses.replace(preflight, plan=plan)
+
+
+def _resized(layer: LayerPlan, below: LayerPlan | None, width: int) -> LayerPlan:
+    """The layer with another width, behind another layer; None: it reads the network's inputs."""
+    filters = layer.convolution
+    if filters is None:
+        inputs = layer.inputs if below is None else below.outputs
+        return dataclasses.replace(layer, inputs=inputs, units=width)
+    window = dataclasses.replace(filters.window, filters=width)
+    if below is not None and below.convolution is not None:
+        window = dataclasses.replace(window, map=below.convolution.window.pooled)
+    filters = dataclasses.replace(filters, inputs=window.patch, units=width, window=window)
+    return dataclasses.replace(layer, inputs=window.cell_inputs, convolution=filters)

@@ -149,6 +149,16 @@ class LayerPlan(MatrixPlan):
         return self.exit.macs + self.macs * (self.is_tap or self.convolution is not None)
 
     @property
+    def width(self) -> int:
+        """Units of a dense layer, or filters of a convolution."""
+        return self.units if self.convolution is None else self.convolution.units
+
+    @property
+    def outputs(self) -> int:
+        """Values that the layer hands on: of a convolution, its map's."""
+        return self.units if self.convolution is None else self.convolution.window.pooled.size
+
+    @property
     def matrices(self) -> tuple[MatrixPlan, ...]:
         """Its filters, if it has some, and its own matrix."""
         return (self,) if self.convolution is None else (self.convolution, self)
