@@ -102,7 +102,7 @@ def compare(
     board = target_board(spec, model, Overrides())
     spec = completed(spec, dataset)
     check_memory(spec, dataset, board, model)
-    able, skipped = _able(contenders(spec))
+    able, skipped = _able(contenders(spec), spec)
     if spec.network.backbone is not None:
         cannot = own_head.check(spec, dataset)
         able = (*able, own_head.CONTENDER) if cannot is None else able
@@ -174,9 +174,20 @@ def _has_form(outcome: Outcome, spec: ModelSpec, dataset: Dataset) -> bool:
     )
 
 
-def _able(all_: tuple[Contender, ...]) -> tuple[tuple[Contender, ...], tuple[Skipped, ...]]:
+def _able(
+    all_: tuple[Contender, ...], spec: ModelSpec
+) -> tuple[tuple[Contender, ...], tuple[Skipped, ...]]:
     able, skipped = [], []
     for contender in all_:
+        if contender.run is of_spela_weights and spec.network.has_convolutions:
+            skipped.append(
+                Skipped(
+                    contender,
+                    "no .tflite is made of convolutions that learned by themselves",
+                    "the row of TFLM from Keras has the same convolutions",
+                )
+            )
+            continue
         missing = [name for name in contender.needs if importlib.util.find_spec(name) is None]
         if missing:
             reason = f"{' and '.join(missing)} not installed"

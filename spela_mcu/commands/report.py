@@ -57,7 +57,7 @@ class CurvePoint:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """The distribution of one layer's integer weights.
+    """The distribution of one layer's integer weights, layers as the chip numbers them.
 
     Attributes:
         edges: of the bins, int64 [bins + 1].
@@ -140,14 +140,15 @@ def measure(
     dataset = prepared.dataset
     total = prepared.spec.learning.epochs * len(dataset.train)
     learned = HostNetwork.of(prepared.network())
-    before = [learned.weights(index) for index in range(len(prepared.plan.layers))]
+    matrices = prepared.plan.matrices
+    before = [learned.weights(index) for index in range(len(matrices))]
     start = None
     if not prepared.drawn:  # it is used as flashed
         start = _answers(learned, dataset.validation), _answers(learned, dataset.test)
     twin = prepared.float_twin()
     curve = _learning_curve(prepared, twin, learned, total, progress)
     learned_labels = learned.predict_exits(dataset.test.inputs)
-    after = [learned.weights(index) for index in range(len(prepared.plan.layers))]
+    after = [learned.weights(index) for index in range(len(matrices))]
     validation, test = start or (
         _answers(learned, dataset.validation),
         _answers(learned, dataset.test),
@@ -182,7 +183,7 @@ def measure(
         early=answer_early(early_plan, test),
         weights=tuple(
             _weights(one, other, layer.weight_min, layer.weight_max)
-            for one, other, layer in zip(before, after, prepared.plan.layers, strict=True)
+            for one, other, layer in zip(before, after, matrices, strict=True)
         ),
         held_out=held_out,
     )
@@ -235,7 +236,7 @@ def _learning_curve(
                 steps=steps,
                 float_accuracy=float_accuracy,
                 integer_accuracy=accuracies(learned.predict_exits(test_inputs) == test.y),
-                halvings=tuple(learned.halvings(k) for k in range(len(prepared.plan.layers))),
+                halvings=tuple(learned.halvings(k) for k in range(len(prepared.plan.matrices))),
             )
         )
         progress("learning curves", steps, total)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -11,15 +10,17 @@ from torch import Tensor, nn
 
 from spela_mcu.contenders.contender import Outcome
 from spela_mcu.data.dataset import Dataset, Split
+from spela_mcu.fixed_point.geometry import windows
+from spela_mcu.fixed_point.maps import Window
 from spela_mcu.reference.network import FloatNetwork
-from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.model import Dense, ModelSpec
 
 LEARNING_RATE = 1e-3
 """Adam's default, here and in Keras: what a user tries first."""
 
 
 def backpropagated(spec: ModelSpec, dataset: Dataset, _: FloatNetwork | None) -> Outcome:
-    """Dense layers of the model's widths, with biases, and a softmax head; Adam, cross entropy.
+    """The model's layers, with biases, and a softmax head instead of exits; Adam, cross entropy.
 
     It has the epochs, batches and patience of the float reference, and likewise keeps the weights
     of the epoch with the best validation accuracy.
@@ -38,14 +39,49 @@ def backpropagated(spec: ModelSpec, dataset: Dataset, _: FloatNetwork | None) ->
 
 
 def _network(spec: ModelSpec, dataset: Dataset) -> nn.Sequential:
-    layers = spec.network.layers
-    widths = [dataset.inputs, *(layer.units for layer in layers)]
     modules: list[nn.Module] = []
-    for (inputs, units), layer in zip(pairwise(widths), layers, strict=True):
+    inputs = dataset.inputs
+    maps = windows(spec.network)
+    for window in maps:
+        modules += _convolution(window, is_first=not modules)
+        inputs = window.pooled.size
+    if maps:
+        modules.append(nn.Flatten())
+    for layer in spec.network.layers[len(maps) :]:
+        assert isinstance(layer, Dense)
         leaky = layer.activation == "leaky_relu"
-        modules.append(nn.Linear(inputs, units))
+        modules.append(nn.Linear(inputs, layer.units))
         modules.append(nn.LeakyReLU(layer.negative_slope) if leaky else nn.ReLU())
-    return nn.Sequential(*modules, nn.Linear(widths[-1], dataset.classes))
+        inputs = layer.units
+    return nn.Sequential(*modules, nn.Linear(inputs, dataset.classes))
+
+
+class _ToMap(nn.Module):
+    """Samples [n, inputs] as maps [n, channels, rows, columns]."""
+
+    def __init__(self, window: Window) -> None:
+        super().__init__()
+        self._map = tuple(window.map)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(-1, *self._map).permute(0, 3, 1, 2)
+
+
+def _convolution(window: Window, *, is_first: bool) -> list[nn.Module]:
+    rows, columns = window.kernel
+    modules: list[nn.Module] = [_ToMap(window)] if is_first else []
+    return [
+        *modules,
+        nn.Conv2d(
+            window.map.channels,
+            window.filters,
+            (rows, columns),
+            stride=tuple(window.stride),
+            padding=((rows - 1) // 2, (columns - 1) // 2),
+        ),
+        nn.ReLU(),
+        nn.MaxPool2d(tuple(window.pool)),
+    ]
 
 
 def _fit(network: nn.Sequential, spec: ModelSpec, dataset: Dataset) -> None:

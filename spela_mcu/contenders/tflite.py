@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from spela_mcu.contenders.backprop import LEARNING_RATE
 from spela_mcu.contenders.contender import Cost, Outcome
 from spela_mcu.data.dataset import Dataset
+from spela_mcu.fixed_point.geometry import windows
+from spela_mcu.fixed_point.maps import Window
 from spela_mcu.proof.tflm import told_arena
 from spela_mcu.quiet import captured_output
 from spela_mcu.reference.network import FloatNetwork
-from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.model import Dense, ModelSpec
 
 KerasModel: TypeAlias = Any  # keras's type declarations are unreliable
 
@@ -37,7 +39,13 @@ def trained_in_keras(spec: ModelSpec, dataset: Dataset, _: FloatNetwork | None) 
     keras.utils.set_random_seed(spec.training.seed)
     network, training = spec.network, spec.training
     model = keras.Sequential([keras.Input((dataset.inputs,))])
-    for layer in network.layers:
+    maps = windows(network)
+    for window in maps:
+        _add_convolution(keras, model, window, is_first=window is maps[0])
+    if maps:
+        model.add(keras.layers.Flatten())
+    for layer in network.layers[len(maps) :]:
+        assert isinstance(layer, Dense)
         model.add(keras.layers.Dense(layer.units))
         _add_activation(keras, model, layer.negative_slope if layer.activation != "relu" else 0.0)
     model.add(keras.layers.Dense(dataset.classes, activation="softmax"))
@@ -99,6 +107,24 @@ def _keras() -> Any:  # noqa: ANN401 - the module
         tf.config.experimental.enable_op_determinism()
         keras.utils.clear_session()  # else the next model's tensor names get longer
     return keras
+
+
+def _add_convolution(
+    keras: Any,  # noqa: ANN401
+    model: KerasModel,
+    window: Window,
+    *,
+    is_first: bool,
+) -> None:
+    if is_first:
+        model.add(keras.layers.Reshape(tuple(window.map)))
+    padding = [((side - 1) // 2, (side - 1) // 2) for side in window.kernel]
+    model.add(keras.layers.ZeroPadding2D(padding))
+    model.add(
+        keras.layers.Conv2D(window.filters, tuple(window.kernel), strides=tuple(window.stride))
+    )
+    model.add(keras.layers.ReLU())
+    model.add(keras.layers.MaxPooling2D(tuple(window.pool)))
 
 
 def _add_activation(keras: Any, model: KerasModel, negative_slope: float) -> None:  # noqa: ANN401

@@ -16,6 +16,7 @@ from spela_mcu.commands.report import Measurements
 from spela_mcu.contenders.standings import KeptComparison
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
 from spela_mcu.fixed_point.early_exit import exit_macs
+from spela_mcu.fixed_point.layer import LayerPlan
 from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.pictures.report import confusion_matrix
 from spela_mcu.pipeline import Prepared
@@ -241,7 +242,14 @@ def _memory(found: Measurements) -> Table:
 def _widths(plan: FixedPointPlan) -> str:
     """Inputs and units of the layers behind one another; taps are named in `_backbone`."""
     layers = plan.layers[plan.taps :]
-    return "-".join(map(str, (layers[0].layer_inputs - plan.bias, *(one.units for one in layers))))
+    return "-".join(map(str, (layers[0].layer_inputs - plan.bias, *map(_width, layers))))
+
+
+def _width(layer: LayerPlan) -> str:
+    """What a layer hands on: its units, or the sides and channels of its map."""
+    if layer.convolution is None:
+        return str(layer.units)
+    return "x".join(map(str, layer.convolution.window.pooled))
 
 
 def _backbone(prepared: Prepared) -> str:
