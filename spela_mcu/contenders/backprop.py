@@ -76,7 +76,7 @@ def _convolution(window: Window, *, is_first: bool) -> list[nn.Module]:
             window.map.channels,
             window.filters,
             (rows, columns),
-            stride=tuple(window.stride),
+            stride=window.stride,
             padding=((rows - 1) // 2, (columns - 1) // 2),
         ),
         nn.ReLU(),
