@@ -7,7 +7,7 @@ comma := ,
 
 # The demo compiles with arm-none-eabi-gcc when that is there, else with zig from pip (100 MB).
 DEMO_EXTRAS := examples$(if $(shell command -v arm-none-eabi-gcc 2>/dev/null),,$(comma)zig)
-TEST_EXTRAS := zig,examples,flash,reference,dev
+TEST_EXTRAS := zig,examples,flash,reference,exports,dev
 
 # A stamp for each set of extras, newer than what it was installed from: re-running is fast.
 installed = $(VENV)/.installed-$(subst $(comma),-,$(1))
@@ -23,7 +23,7 @@ CPPCHECK := $(BIN)/cppcheck --quiet --force --std=c99 --language=c --error-exitc
 RP2040_UART := firmware/ports/uart_rp2040_uart.c
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage fuzz lint matrix experiments benchmarks sizes clean
+.PHONY: help demo test coverage fuzz lint matrix exports experiments benchmarks sizes clean
 
 help:
 	@echo 'make demo   train, generate, build, simulate and verify examples/digits; prints a summary'
@@ -33,6 +33,8 @@ help:
 	@echo 'make lint   check the style of the Python and C sources, and their types'
 	@echo 'make matrix run the proof on every core, simulator, compiler and level: docs/matrix.md'
 	@echo '            and, trimmed, with a frozen backbone: docs/matrix-backbone.md'
+	@echo 'make exports [MICROPYTHON=DIR] [ZEPHYR=DIR]'
+	@echo '            build and run every form of generate --as, and compare what is learned'
 	@echo 'make benchmarks [CMSIS_NN=DIR] [AIFES=DIR] [MODELS=DIR]'
 	@echo '            measure again what docs/performance.md says, beside checkouts of peers'
 	@echo 'make sizes  tell code, tables, RAM and stack of a set of models: docs/sizes.md'
@@ -70,6 +72,10 @@ matrix: $(call installed,$(TEST_EXTRAS))
 	$(BIN)/spela-mcu matrix examples/digits/model.yaml --markdown docs/matrix.md
 	$(BIN)/python tests/keyword_model.py build/backbone
 	$(BIN)/spela-mcu matrix build/backbone/model.yaml --trimmed --markdown docs/matrix-backbone.md
+
+# About a minute; says of each form that cannot be tried here what is missing.
+exports: $(call installed,$(TEST_EXTRAS))
+	SPELA_MICROPYTHON='$(MICROPYTHON)' SPELA_ZEPHYR='$(ZEPHYR)' $(BIN)/python -m exports
 
 # Minutes. Without the peers' checkouts, the comparison has our own columns alone.
 PERFORMANCE := docs/performance.md

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.directory import write_project
-from spela_mcu.firmware.project import runtime_defines
+from spela_mcu.firmware.runtime import runtime_defines
 from spela_mcu.firmware.toolchain import WARNING_FLAGS, find_compiler
 from spela_mcu.resources import resource_directory
 

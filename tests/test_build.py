@@ -23,7 +23,7 @@ from spela_mcu.firmware.elf import read_elf
 from spela_mcu.firmware.legality import illegal_instructions
 from spela_mcu.firmware.memory import FAULT_STACK_BYTES
 from spela_mcu.firmware.preflight import Preflight
-from spela_mcu.firmware.project import runtime_defines
+from spela_mcu.firmware.runtime import runtime_defines
 from spela_mcu.firmware.stack import stack_frames, worst_case_stack
 from spela_mcu.firmware.toolchain import OPTIMIZATIONS, WARNING_FLAGS, find_compiler
 from spela_mcu.fixed_point.plan import make_plan

@@ -15,7 +15,7 @@ from toy import toy
 
 from spela_mcu.firmware.board import load_board
 from spela_mcu.firmware.directory import write_project
-from spela_mcu.firmware.project import runtime_defines
+from spela_mcu.firmware.runtime import runtime_defines
 from spela_mcu.firmware.toolchain import WARNING_FLAGS
 
 PAGE = Path(__file__).parents[1] / "docs" / "integration.md"

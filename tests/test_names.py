@@ -62,8 +62,10 @@ def test_nothing_is_shadowed(name, tmp_path):
         users = [path for path, text in others.items() if re.search(rf"\b{symbol}\b", text)]
         assert users in ([], ["application/application_config.h"]), (symbol, users)
 
+    text = files["CMakeLists.txt"] + files["application/firmware.cmake"]
+    text = text.replace("  add_library(${target}", "")
     targets = re.findall(
-        r"add_(?:library|executable|custom_target)\((\w+)", files["CMakeLists.txt"]
+        r"(?:add_(?:library|executable|custom_target)|spela_library)\((\w+)\s", text
     )
     assert sorted(targets) == sorted(
         {f"{name}_model", f"{name}_firmware", "spela_runtime", "spela_store"}

@@ -14,7 +14,7 @@ from host_process import (
 from toy import toy
 
 from spela_mcu.firmware.directory import write_project
-from spela_mcu.firmware.project import runtime_defines
+from spela_mcu.firmware.runtime import runtime_defines
 from spela_mcu.fixed_point.fields import POINTER
 from spela_mcu.fixed_point.structures import LAYER_FIELDS, MODEL_FIELDS
 

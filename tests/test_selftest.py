@@ -11,7 +11,7 @@ from spela_mcu.device.protocol import DeviceError, Status
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.elf import read_elf
-from spela_mcu.firmware.project import runtime_defines
+from spela_mcu.firmware.runtime import runtime_defines
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.simulators.choice import simulator_named
 

@@ -15,7 +15,7 @@ from spela_mcu.errors import UserError
 from spela_mcu.firmware import build as build_module
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import write_project
-from spela_mcu.firmware.project import INFERENCE_ONLY_DEFINE, runtime_defines
+from spela_mcu.firmware.runtime import INFERENCE_ONLY_DEFINE, runtime_defines
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.resources import resource_directory
 from spela_mcu.simulators.unicorn import UnicornSimulator

@@ -10,7 +10,7 @@ from host_process import RUNTIME, SanitizingCompiler, run_program
 from store_program import COMPILERS, PLAIN, SANITIZING, STORE, build, write_model
 from toy import toy
 
-from spela_mcu.firmware.project import runtime_defines
+from spela_mcu.firmware.runtime import runtime_defines
 
 CASE = toy(inputs=3, layers=(3, 2), classes=2, batch=3)
 

@@ -9,6 +9,8 @@
 #ifndef SPELA_BACKBONE_H
 #define SPELA_BACKBONE_H
 
+#include "spela_config.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -15,6 +15,8 @@
 #ifndef SPELA_H
 #define SPELA_H
 
+#include "spela_config.h"
+
 #include <stddef.h>
 #include <stdint.h>
 

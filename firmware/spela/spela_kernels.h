@@ -12,6 +12,8 @@
 #ifndef SPELA_KERNELS_H
 #define SPELA_KERNELS_H
 
+#include "spela_config.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

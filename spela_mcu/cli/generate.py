@@ -10,6 +10,7 @@ from rich.table import Table
 from spela_mcu.cli.console import command_line, print_json, stdout
 from spela_mcu.cli.data import data_summary, show_data, show_notices
 from spela_mcu.cli.options import json_option, model_argument, output_directory
+from spela_mcu.firmware.manifest import LIBRARY_FORMS, LibraryForm
 from spela_mcu.firmware.memory import MemoryPlan
 from spela_mcu.firmware.store import SAVES_A_DAY, wear
 
@@ -23,20 +24,34 @@ SAMPLES = 20
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Directory of the project.  [default: build/firmware beside model.yaml]",
+    help="Directory of the project.  [default: build/firmware beside model.yaml; with --as, "
+    "build/FORM]",
+)
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(LIBRARY_FORMS),
+    help="A library for that ecosystem, in place of a project for the board.",
 )
 @click.option("--board", help="Board to generate for, instead of model.yaml's.")
 @click.option("--inference-only", is_flag=True, help="Leave learning out: weights stay in flash.")
 @json_option
 def command(
-    model: Path, output: Path | None, board: str | None, inference_only: bool, as_json: bool
+    *,
+    model: Path,
+    output: Path | None,
+    form: LibraryForm | None,
+    board: str | None,
+    inference_only: bool,
+    as_json: bool,
 ) -> None:
     """Write the C project of MODEL (a model.yaml), if it fits the board."""
     from spela_mcu.firmware.directory import write_project
     from spela_mcu.firmware.project import generate_project
+    from spela_mcu.forms.make import make_form
     from spela_mcu.pipeline import Overrides, prepare
 
-    directory = output_directory(output, model, "firmware")
+    directory = output_directory(output, model, form or "firmware")
     prepared = prepare(model, Overrides(board=board), inference_only=inference_only, progress=True)
     if as_json:
         show_notices(prepared.dataset.notices)
@@ -44,13 +59,25 @@ def command(
         show_data(prepared.dataset)
     target = prepared.spec.target
     test = prepared.test_samples(SAMPLES)
-    project = generate_project(
-        prepared.source(inference_only=inference_only),
-        prepared.board,
-        optimization=target.optimization,
-        inference_only=inference_only,
-        samples=(test.samples, test.y),
-        guard=prepared.guard,
+    source = prepared.source(inference_only=inference_only)
+    samples = (test.samples, test.y)
+    project = (
+        generate_project(
+            source,
+            prepared.board,
+            optimization=target.optimization,
+            inference_only=inference_only,
+            samples=samples,
+            guard=prepared.guard,
+        )
+        if form is None
+        else make_form(
+            form,
+            source,
+            samples,
+            optimization=target.optimization,
+            inference_only=inference_only,
+        )
     )
     write_project(project, directory)
     if as_json:
@@ -60,6 +87,7 @@ def command(
         print_json(
             {
                 "directory": str(directory),
+                "form": project.form,
                 "board": memory.board.id,
                 "flash_bytes_at_most": memory.flash,
                 "ram_bytes": memory.ram,
@@ -75,7 +103,8 @@ def command(
     stdout.print(f"wrote {directory}", soft_wrap=True, markup=False)
     if prepared.drawn:
         stdout.print("note:  the network starts untrained; it knows nothing before it has learned")
-    stdout.print(f"next:  {command_line('build', directory)}", soft_wrap=True, markup=False)
+    after = command_line("build", directory) if form is None else f"see {directory / 'README.md'}"
+    stdout.print(f"next:  {after}", soft_wrap=True, markup=False)
 
 
 def store_text(memory: MemoryPlan) -> str:

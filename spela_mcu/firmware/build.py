@@ -26,7 +26,8 @@ from spela_mcu.files import (
 from spela_mcu.firmware.boot import check_boot
 from spela_mcu.firmware.directory import BUILD_DIRECTORY, ProjectDirectory, read_project
 from spela_mcu.firmware.elf import Elf, Section, read_elf
-from spela_mcu.firmware.project import include_directories, runtime_defines
+from spela_mcu.firmware.project import include_directories
+from spela_mcu.firmware.runtime import runtime_defines
 from spela_mcu.firmware.toolchain import Compiler, Optimization
 
 LINKER_SCRIPT = "port/linker.ld"

@@ -13,9 +13,14 @@ from typing import Final
 from spela_mcu.errors import UserError
 from spela_mcu.files import LOCK_FILE, OWN_PREFIX, locked
 from spela_mcu.firmware.board import Board
-from spela_mcu.firmware.manifest import MANIFEST, read_manifest, read_ownership
-from spela_mcu.firmware.project import FirmwareProject, content_digest
+from spela_mcu.firmware.manifest import (
+    MANIFEST,
+    content_digest,
+    read_manifest,
+    read_ownership,
+)
 from spela_mcu.firmware.toolchain import Optimization
+from spela_mcu.forms.form import Form
 
 BUILD_DIRECTORY = "build"
 """Where builds go inside a project; kept on regeneration, as it holds none of the user's files."""
@@ -84,8 +89,8 @@ def read_project(directory: Path) -> ProjectDirectory:
     )
 
 
-def write_project(project: FirmwareProject, directory: Path) -> None:
-    """Writes a project, replacing an earlier one there; its builds are kept.
+def write_project(project: Form, directory: Path) -> None:
+    """Writes a project or a library, replacing an earlier one there; its builds are kept.
 
     A directory with a manifest holds a whole project at any time: all files are written elsewhere
     first, and the manifest is removed before the first of them is moved into place and written
@@ -135,7 +140,7 @@ def _remove(directory: Path, path: str) -> None:
             (directory / parent).rmdir()
 
 
-def _holds(directory: Path, project: FirmwareProject) -> bool:
+def _holds(directory: Path, project: Form) -> bool:
     try:
         return _user_files(directory) == set(project.files) and all(
             (directory / path).is_file() and (directory / path).read_bytes() == text.encode()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -30,6 +31,11 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 Files = dict[Annotated[str, Field(max_length=4096), AfterValidator(_inside)], Digest]
 """Digests of all generated files, by path in the project."""
+
+LibraryForm = Literal["arduino", "cmake", "micropython", "zephyr"]
+LIBRARY_FORMS: Final[tuple[LibraryForm, ...]] = get_args(LibraryForm)
+FormName = Literal["firmware", LibraryForm]
+"""The forms in which a model is generated; ``firmware`` is a whole project for a board."""
 
 Count = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -64,7 +70,7 @@ class ModelFacts(_Part):
 
 
 class Manifest(_Part):
-    """What project.json holds.
+    """What project.json holds of a project for a board.
 
     Attributes:
         generator: the program that generated it.
@@ -77,6 +83,7 @@ class Manifest(_Part):
 
     generator: Literal["spela-mcu"]
     version: str = Field(max_length=100)
+    form: Literal["firmware"] = "firmware"
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")
     model: ModelFacts
     inference_only: bool
@@ -86,12 +93,32 @@ class Manifest(_Part):
 
 
 class Ownership(BaseModel):
-    """The part of a manifest, of whatever version, that says which files were generated."""
+    """The part of every manifest, of whatever version, that says which files were generated.
+
+    All that project.json holds of a library, which nothing but its own build system builds.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
     generator: Literal["spela-mcu"]
+    form: str = Field(default="firmware", max_length=100)
     files: Files
+
+
+def content_digest(text: str) -> str:
+    """SHA-256 of a file's text as it is written (UTF-8)."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def content_digests(files: dict[str, str]) -> Files:
+    """Of every file, for the manifest."""
+    return {path: content_digest(files[path]) for path in sorted(files)}
+
+
+def ownership_text(form: FormName, files: dict[str, str]) -> str:
+    """The manifest of a library."""
+    owned = Ownership(generator=GENERATOR, form=form, files=content_digests(files))
+    return owned.model_dump_json(indent=2) + "\n"
 
 
 def read_manifest(file: Path) -> Manifest:
@@ -100,7 +127,13 @@ def read_manifest(file: Path) -> Manifest:
     Raises:
         UserError: it cannot be read, is damaged, or of another version of spela-mcu.
     """
-    content, _ = _content(file)
+    content, ownership = _content(file)
+    if ownership.form in LIBRARY_FORMS:
+        raise UserError(
+            f"is of a library, generated --as {ownership.form}, and not a project for a board",
+            mend="build it as its README.md says; without --as, generate writes such a project",
+            file=file,
+        )
     try:
         return Manifest.model_validate_json(content)
     except ValidationError as error:

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * What is left out of the runtime, and out of everything that includes its headers.
+ *
+ * Nothing, unless a macro says so, here or on every compiler's command line: not all build systems
+ * can pass macros to a library. Define only what holds for every model of a program.
+ *
+ *   SPELA_INT8_ONLY        kernels for int16 weights
+ *   SPELA_INT16_ONLY       kernels for int8 weights
+ *   SPELA_SINGLE_UPDATES   sums of updates, for models without a batch
+ *   SPELA_INFERENCE_ONLY   learning
+ *
+ * These are for what only some models have: convolutions that learn, and frozen networks in front
+ * of the layers, which can do without some kinds of operators (SPELA_NO_CONVOLUTION,
+ * SPELA_NO_DEPTHWISE, SPELA_NO_POOL, SPELA_NO_ELEMENTWISE, SPELA_NO_PAD).
+ *
+ *   SPELA_WITH_CONVOLUTION
+ *   SPELA_WITH_BACKBONE
+ *   SPELA_WITH_TAPS        exits within such a network
+ */
+#ifndef SPELA_CONFIG_H
+#define SPELA_CONFIG_H
+
+#include <limits.h>
+
+#if INT_MAX < 2147483647
+#error "spela needs a processor whose int has 32 bits or more: it does not run on AVR or MSP430"
+#endif
+
+/* Macros: none. */
+
+#endif /* SPELA_CONFIG_H */
