@@ -12,7 +12,7 @@ TEST_EXTRAS := zig,examples,flash,reference,exports,dev
 # A stamp for each set of extras, newer than what it was installed from: re-running is fast.
 installed = $(VENV)/.installed-$(subst $(comma),-,$(1))
 
-C_FILES := find firmware sim benchmarks -name '*.[ch]' -print0
+C_FILES := find firmware sim benchmarks exports -name '*.[ch]' -print0
 # board.h is generated: the divisions in the ports' conditions need its figures, which no one set
 # of suits every driver.
 CPPCHECK := $(BIN)/cppcheck --quiet --force --std=c99 --language=c --error-exitcode=1 \

@@ -38,6 +38,7 @@ def configure(module: Path, settings: Path, config: Path) -> list[str]:
     top = config.with_name("Kconfig.top")
     top.write_text(MAIN_KCONFIG.format(kconfig=module / "zephyr" / "Kconfig"), encoding="utf-8")
     kconfig = kconfiglib.Kconfig(str(top), warn_to_stderr=False)
+    kconfig.warn_assign_undef = True  # as Zephyr has it
     kconfig.load_config(str(settings))
     kconfig.write_config(str(config))
     return list(kconfig.warnings)

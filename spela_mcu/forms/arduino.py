@@ -17,7 +17,7 @@ from spela_mcu.forms.library import LICENCE, Library
 ARCHITECTURES = (
     *("apollo3", "esp32", "esp8266", "mbed", "mbed_edge", "mbed_giga", "mbed_nano", "mbed_nicla"),
     *("mbed_opta", "mbed_portenta", "mbed_rp2040", "nrf52", "renesas_portenta", "renesas_uno"),
-    *("rp2040", "sam", "samd", "silabs", "stm32", "teensy", "zephyr"),
+    *("rp2040", "sam", "samd", "silabs", "stm32", "zephyr"),
 )
 """Cores of processors of 32 bits. AVR's int has 16, in which the arithmetic does not fit."""
 
