@@ -252,7 +252,7 @@ def test_a_planted_fault_is_found(prepared, build, fault):
 
 
 def test_a_runtime_without_taps_refuses_the_model(build, monkeypatch):
-    monkeypatch.setattr("spela_mcu.firmware.project.TAPS_DEFINE", "SPELA_OTHERWISE")
+    monkeypatch.setattr("spela_mcu.firmware.runtime.TAPS_DEFINE", "SPELA_OTHERWISE")
     with pytest.raises(UserError, match="spela_runtime_for_taps"):
         build_project(build.project.path, find_compiler("gcc"))
 
