@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sensor_model
 from click.testing import CliRunner
 from keyword_model import digits_backbone, write_model
 from toy import toy, toy_samples
@@ -40,13 +41,20 @@ def form_of(form, case):
 
 
 @pytest.fixture(scope="module")
-def backbone_form(tmp_path_factory):
-    """A library for Arduino whose model has a frozen network in front."""
-    directory = tmp_path_factory.mktemp("backbone")
+def fronted(tmp_path_factory):
+    """A model with a frozen network in front, and one with a sensor's front end; with samples."""
+    directory = tmp_path_factory.mktemp("fronted")
     digits_backbone(directory / "digits.tflite")
-    prepared = prepare(write_model(directory))
-    test = prepared.test_samples(2)
-    return make_form("arduino", prepared.source(), (test.samples, test.y))
+    models = [write_model(directory)]
+    spectrum = {"spectrum": {"points": 64, "hop": 32, "bands": 8}, "step": 64}
+    (directory / "sensor").mkdir()
+    models.append(sensor_model.write_model(directory / "sensor", "mps2-an386", **spectrum))
+    found = []
+    for model in models:
+        prepared = prepare(model)
+        test = prepared.test_samples(2)
+        found.append((prepared.source(), (test.samples, test.y)))
+    return found
 
 
 # --------------------------------------------------------------------- built and run
@@ -178,9 +186,12 @@ def test_a_library_keeps_the_rules_of_arduinos_registry(case):
     assert complaints(form_of("arduino", case).files) == []
 
 
-def test_so_does_one_with_a_backbone(backbone_form):
-    assert complaints(backbone_form.files) == []
-    assert "quantize" not in backbone_form.files["keywords.txt"]
+def test_so_do_libraries_with_something_in_front(fronted):
+    for model, samples in fronted:
+        files = make_form("arduino", model, samples).files
+        assert complaints(files) == []
+        assert "quantize" not in files["keywords.txt"]
+        assert ("push" in files["keywords.txt"]) == bool(model.front_end)
 
 
 BROKEN = {
@@ -312,12 +323,13 @@ COMPILERS = {
 
 @pytest.mark.parametrize("standard", STANDARDS)
 @pytest.mark.parametrize("compiler", COMPILERS)
-def test_public_headers_are_pedantic_c_and_cpp(compiler, standard, backbone_form, tmp_path):
+def test_public_headers_are_pedantic_c_and_cpp(compiler, standard, fronted, tmp_path):
     command = COMPILERS[compiler]
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not on PATH")
     is_c = not standard.startswith("c++")
-    for index, form in enumerate([form_of("arduino", MODELS["learning"]), backbone_form]):
+    forms = [make_form("arduino", *one) for one in fronted]
+    for index, form in enumerate([form_of("arduino", MODELS["learning"]), *forms]):
         src = written(form, tmp_path / f"{index}") / "src"
         headers = sorted(path.name for path in src.glob("*.h") if 'extern "C"' in path.read_text())
         headers += [path.name for path in src.glob("*Network.h")] * (not is_c)
@@ -348,14 +360,15 @@ def preprocessed(file, *flags):
     return done.stdout
 
 
-def test_a_configuration_header_says_what_macros_do(backbone_form, tmp_path):
+def test_a_configuration_header_says_what_macros_do(fronted, tmp_path):
     """So a C library is not a byte longer in this form: the compiler gets the same text."""
     if shutil.which("arm-none-eabi-gcc") is None:
         pytest.skip("arm-none-eabi-gcc is not on PATH")
-    cases = [(form_of("arduino", case), case.project.inference_only) for case in MODELS.values()]
-    for index, (form, inference_only) in enumerate([*cases, (backbone_form, False)]):
+    forms = [form_of("arduino", case) for case in MODELS.values()]
+    forms += [make_form("arduino", *one) for one in fronted]
+    for index, form in enumerate(forms):
         flat = written(form, tmp_path / f"{index}") / "src"
-        library = make_library(form.model, inference_only=inference_only)
+        library = make_library(form.model, inference_only=form.inference_only)
         plain = tmp_path / f"{index}-plain"
         for path, text in library.files.items():
             (plain / path).parent.mkdir(parents=True, exist_ok=True)

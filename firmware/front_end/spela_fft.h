@@ -3,6 +3,8 @@
 #ifndef SPELA_FFT_H
 #define SPELA_FFT_H
 
+#include "spela_config.h"
+
 #include <stdint.h>
 
 /* Complex numbers are words: the real part in the lower half, the imaginary one in the upper. */

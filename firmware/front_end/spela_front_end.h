@@ -9,6 +9,8 @@
 #ifndef SPELA_FRONT_END_H
 #define SPELA_FRONT_END_H
 
+#include "spela_config.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

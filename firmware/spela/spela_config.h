@@ -10,13 +10,16 @@
  *   SPELA_SINGLE_UPDATES   sums of updates, for models without a batch
  *   SPELA_INFERENCE_ONLY   learning
  *
- * These are for what only some models have: convolutions that learn, and frozen networks in front
- * of the layers, which can do without some kinds of operators (SPELA_NO_CONVOLUTION,
- * SPELA_NO_DEPTHWISE, SPELA_NO_POOL, SPELA_NO_ELEMENTWISE, SPELA_NO_PAD).
+ * These are for what only some models have: convolutions that learn; frozen networks in front of
+ * the layers, which can do without some kinds of operators (SPELA_NO_CONVOLUTION,
+ * SPELA_NO_DEPTHWISE, SPELA_NO_POOL, SPELA_NO_ELEMENTWISE, SPELA_NO_PAD); exits within these; front
+ * ends of sensors, which can do without some kinds of rows (SPELA_NO_STATISTICS,
+ * SPELA_NO_SPECTRUM).
  *
  *   SPELA_WITH_CONVOLUTION
  *   SPELA_WITH_BACKBONE
- *   SPELA_WITH_TAPS        exits within such a network
+ *   SPELA_WITH_TAPS
+ *   SPELA_WITH_FRONT_END
  */
 #ifndef SPELA_CONFIG_H
 #define SPELA_CONFIG_H

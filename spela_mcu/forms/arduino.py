@@ -56,6 +56,7 @@ def arduino_files(
         "version": __version__,
         "learns": learns,
         "has_quantizer": bool(library.model.quantizer),
+        "has_front_end": bool(library.model.front_end),
         "samples": tuple(number_lines(row) for row in x),
         "labels": y.tolist(),
         "architectures": ARCHITECTURES,

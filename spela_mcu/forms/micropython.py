@@ -18,7 +18,8 @@ def micropython_files(library: Library) -> dict[str, str]:
         library: what is packaged.
     """
     model = library.model
-    learns, has_quantizer = not library.inference_only, bool(model.quantizer)
+    learns = not library.inference_only
+    has_quantizer, has_front_end = bool(model.quantizer), bool(model.front_end)
     memory = resource_directory("firmware") / "ports" / "memory.c"
     files = {**flat_sources(library), "memory.c": memory.read_text(encoding="utf-8")}
     names: dict[str, object] = {
@@ -27,10 +28,12 @@ def micropython_files(library: Library) -> dict[str, str]:
         "macro": library.macro_prefix,
         "learns": learns,
         "has_quantizer": has_quantizer,
+        "has_front_end": has_front_end,
         "sources": sorted(path for path in files if path.endswith(".c")),
         "functions": (
             *FUNCTIONS,
             *(("quantize",) if has_quantizer else ()),
+            *(("push", "take") if has_front_end else ()),
             *(LEARNING_FUNCTIONS if learns else ()),
         ),
     }
