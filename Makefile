@@ -18,8 +18,9 @@ C_FILES := find firmware sim benchmarks exports -name '*.[ch]' -print0
 CPPCHECK := $(BIN)/cppcheck --quiet --force --std=c99 --language=c --error-exitcode=1 \
 	--enable=warning,performance,portability,style --inline-suppr \
 	--suppressions-list=.cppcheck-suppressions \
-	-I firmware/spela -I firmware/backbone -I firmware/convolution -I firmware/front_end -I firmware/store \
-	-I firmware/ports -I firmware/application -D BOARD_UART_BAUD=115200U
+	-I firmware/spela -I firmware/backbone -I firmware/convolution -I firmware/continual \
+	-I firmware/front_end -I firmware/store -I firmware/ports -I firmware/application \
+	-D BOARD_UART_BAUD=115200U
 RP2040_UART := firmware/ports/uart_rp2040_uart.c
 
 .DEFAULT_GOAL := help

@@ -203,6 +203,7 @@ def _project(
         backbone_parts=(),
         has_convolutions=False,
         front_end_parts=(),
+        is_continual=False,
         files={},
     )
 

@@ -27,6 +27,7 @@ from spela_mcu.firmware.preflight import Preflight, check_fit
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.toolchain import CompilerChoice, Optimization
 from spela_mcu.fixed_point.arithmetic import Int64
+from spela_mcu.fixed_point.continual import factory_memory
 from spela_mcu.fixed_point.early_exit import all_answers, with_early_exits, with_rejection
 from spela_mcu.fixed_point.front import FrontPlan
 from spela_mcu.fixed_point.network import IntegerNetwork
@@ -118,12 +119,18 @@ class Prepared:
         """The integer network in its initial state: a new one each time, free to learn."""
         return IntegerNetwork(self.plan, self.initial)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes' names, the spare ones' among them."""
+        spare = range(1, self.plan.classes - self.dataset.classes + 1)
+        return (*self.dataset.class_names, *(f"spare {number}" for number in spare))
+
     def source(self, *, inference_only: bool = False) -> ModelSource:
         """The model as C."""
         return model_source(
             self.spec.name,
             self.network(),
-            self.dataset.class_names,
+            self.class_names,
             self.dataset.scaling,
             drawn=self.drawn,
             inference_only=inference_only,
@@ -243,6 +250,10 @@ def prepare(
     with _located(path):
         plan = make_plan(spec, dataset.inputs, dataset.classes, weights, dataset.taps)
     plan = replace(plan, front=front_plan(dataset), front_end=dataset.front_end)
+    if inference_only:
+        plan = plan.fixed_classes()
+    if starts_trained:
+        plan = with_memory(plan, spec, dataset)
     network = (
         IntegerNetwork.untrained(plan)
         if weights is None
@@ -260,6 +271,17 @@ def front_plan(dataset: Dataset) -> FrontPlan | None:
     if dataset.backbone is None:
         return None
     return FrontPlan(dataset.backbone, dataset.scaling)
+
+
+def with_memory(plan: FixedPointPlan, spec: ModelSpec, dataset: Dataset) -> FixedPointPlan:
+    """The plan of a network that starts trained: it has seen the training part."""
+    continual, train = plan.continual, dataset.train
+    if continual is None or continual.capacity == 0:
+        return plan
+    memory = factory_memory(
+        train.inputs, train.y, continual.known, continual.capacity, spec.network.seed
+    )
+    return replace(plan, continual=replace(continual, memory=memory))
 
 
 def completed(spec: ModelSpec, dataset: Dataset) -> ModelSpec:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.directory import write_project
+from spela_mcu.firmware.project import include_directories
 from spela_mcu.firmware.runtime import runtime_defines
 from spela_mcu.firmware.toolchain import WARNING_FLAGS, find_compiler
 from spela_mcu.resources import resource_directory
@@ -99,11 +100,11 @@ def build_application(project, directory, compiler, level="O0", change=None):
     """
     write_project(project, directory)
     model = project.model
-    defines = runtime_defines(model.weights, model.batch, inference_only=project.inference_only)
-    folders = ["model", "spela", "store", "application", "port"]
-    if project.inference_only:
-        folders.remove("store")
-    sources = [directory.glob(f"{folder}/*.c") for folder in ("model", "store", "application")]
+    kinds = {"is_continual": model.is_continual, "inference_only": project.inference_only}
+    defines = runtime_defines(model.weights, model.batch, **kinds)
+    folders = include_directories(**kinds)
+    own = [folder for folder in folders if folder not in ("spela", "port")]
+    sources = [directory.glob(f"{folder}/*.c") for folder in own]
     sources = [*itertools.chain.from_iterable(sources), PORT]
     sources += runtime_sources(directory, compiler, level, defines, change)
     return compiler.compile(
@@ -135,7 +136,8 @@ def runtime_objects(compiler, level, defines):
     objects = []
     for source in sorted(RUNTIME.glob("*.c")):
         target = directory / f"{source.stem}.o"
-        objects.append(compiler.compile(["-c", source], target, [RUNTIME], defines, level))
+        includes = [RUNTIME, RUNTIME.parent / "continual"]
+        objects.append(compiler.compile(["-c", source], target, includes, defines, level))
     return tuple(objects)
 
 

@@ -26,6 +26,7 @@ if not COMPILERS:
 
 LEARNING = toy(thresholds=((2500, 4000), (0, 5000)))  # about half of the samples pass each
 INFERENCE_ONLY = toy(inputs=300, weights="int16", drawn=False, inference_only=True)
+CONTINUAL = toy(classes=3, spare=2, rehearsed=3, unknown_by="margin", batch=2)
 CLASSES, LAYERS = 5, 2
 
 
@@ -65,7 +66,10 @@ def sensible(inputs):
                 command, flags=flags, number=number, argument=label, data=sample
             ),
             st.sampled_from(
-                [Command.INFER, Command.INFER_LAST, Command.INFER_EARLY, *[Command.LEARN] * 2]
+                [
+                    *(Command.INFER, Command.INFER_LAST, Command.INFER_EARLY, Command.ASK),
+                    *[Command.LEARN] * 2,
+                ]
             ),
             BYTES,
             st.integers(0, 1),
@@ -90,7 +94,7 @@ def nonsense(inputs):
         lambda command, flags, argument, data: (
             struct.pack("<BBHI", command, flags, 0, argument) + data
         ),
-        st.integers(1, 27) | BYTES,
+        st.integers(1, 33) | BYTES,
         BYTES,
         st.integers(0, 6) | st.integers(0, 2**16 - 1),
         lengths.flatmap(lambda length: st.binary(min_size=length, max_size=length)),
@@ -178,6 +182,13 @@ def inference_only(tmp_path_factory):
     line.close()
 
 
+@pytest.fixture(scope="module")
+def continual(tmp_path_factory):
+    line = Line(CONTINUAL, tmp_path_factory.mktemp("continual") / "p")
+    yield line
+    line.close()
+
+
 def assert_answered_as_documented(line, stream):
     """The state changes by what is accepted alone: the model's does so, and they agree."""
     start = reset_request()
@@ -212,6 +223,39 @@ def test_every_frame_is_answered_as_documented(learning, pieces):
 @settings(max_examples=100)
 def test_frames_of_several_blocks_are_answered_as_documented(inference_only, pieces):
     assert_answered_as_documented(inference_only, b"".join(pieces))
+
+
+@given(pieces=conversations(CONTINUAL.inputs))
+@settings(max_examples=100)
+@example(
+    pieces=[
+        encode_frame(request(command, number=number, argument=argument, data=data))
+        for number, (command, argument, data) in enumerate(
+            [
+                (Command.LEARN, 1, b"\x7f\x01" * 6 + b"\x03"),
+                (Command.LEARN, 4, b"\x11\x80" * 6 + b"\x07"),
+                (Command.ADD_CLASS, 0, b"lamp"),
+                (Command.ADD_CLASS, 0, b""),
+                (Command.REHEARSE, 9, b""),
+                (Command.REHEARSE, 65, b""),
+                (Command.CLASSES, 0, b""),
+                (Command.EXPORT, 0, b"\x40\1\0\0"),
+                (Command.FORGET, 4, b""),
+                (Command.FORGET, 4, b""),
+                (Command.NAME, 3, b""),
+                (Command.SAVE, 0, b""),
+                (Command.FORGET, 1, b""),
+                (Command.LOAD, 0, b""),
+                (Command.CLASSES, 0, b""),
+                (Command.FREEZE, 1, b""),
+                (Command.FORGET, 1, b""),
+            ],
+            start=3,
+        )
+    ]
+)
+def test_classes_come_and_go_as_documented(continual, pieces):
+    assert_answered_as_documented(continual, b"".join(pieces))
 
 
 @pytest.mark.parametrize("high", [256, 24, 5])

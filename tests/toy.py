@@ -15,7 +15,16 @@ from spela_mcu.firmware.project import FirmwareProject, generate_project
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
-from spela_mcu.spec.model import Dense, FixedPoint, Learning, ModelSpec, Network, SklearnData
+from spela_mcu.spec.model import (
+    Dense,
+    Exits,
+    FixedPoint,
+    Learning,
+    ModelSpec,
+    Network,
+    Rehearsal,
+    SklearnData,
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,9 @@ class Toy:
 
 def own_headers(text):
     """The headers that a file includes, but those that not every project has."""
-    condition = r"#if(?:def SPELA_WITH_(?:BACKBONE|CONVOLUTION)|ndef SPELA_INFERENCE_ONLY)\n"
+    condition = (
+        r"#if(?:def SPELA_WITH_(?:BACKBONE|CONVOLUTION|CONTINUAL)|ndef SPELA_INFERENCE_ONLY)\n"
+    )
     text = re.sub(rf"{condition}(?:#include .*\n)+#endif\n", "", text)
     return re.findall(r'#include "([^"]+)"', text)
 
@@ -52,13 +63,27 @@ def with_thresholds(plan, thresholds):
     return replace(plan, layers=layers)
 
 
-def toy_spec(layers=(17, 9), weights="int8", *, bias=False, name="toy", batch=1):
+def toy_spec(
+    layers=(17, 9),
+    weights="int8",
+    *,
+    bias=False,
+    name="toy",
+    batch=1,
+    spare=0,
+    rehearsed=0,
+    unknown_by=None,
+):
+    rehearsal = Rehearsal(samples=rehearsed) if rehearsed else None
     return ModelSpec(
         name=name,
         data=SklearnData(source="sklearn"),
-        network=Network(layers=tuple(Dense(units=units) for units in layers), bias=bias),
+        network=Network(
+            layers=tuple(Dense(units=units) for units in layers), bias=bias, spare_classes=spare
+        ),
         fixed_point=FixedPoint(weights=weights),
-        learning=Learning(batch=batch),
+        learning=Learning(batch=batch, rehearsal=rehearsal),
+        exits=Exits(unknown_share=0.1, unknown_by=unknown_by),
     )
 
 
@@ -78,13 +103,31 @@ def toy(
     batch=1,
     store=True,
     guard=None,
+    spare=0,
+    rehearsed=0,
+    unknown_by=None,
 ):
-    """13-17-9 with 5 classes: no width is a multiple of four."""
-    spec = toy_spec(layers, weights, bias=bias, name=name, batch=batch)
+    """13-17-9 with 5 classes: no width is a multiple of four.
+
+    Args:
+        spare: further classes, that come and go.
+        rehearsed: samples of a class that are kept.
+        unknown_by: as in model.yaml.
+    """
+    spec = toy_spec(
+        layers,
+        weights,
+        bias=bias,
+        name=name,
+        batch=batch,
+        spare=spare,
+        rehearsed=rehearsed,
+        unknown_by=unknown_by,
+    )
     plan = with_thresholds(make_plan(spec, inputs, classes), thresholds)
     network = IntegerNetwork.untrained(plan)
     scaling = InputScaling(np.zeros(inputs, np.float32), np.ones(inputs, np.float32))
-    names = tuple(f"class {index}" for index in range(classes))
+    names = tuple(f"class {index}" for index in range(plan.classes))
     model = model_source(
         spec.name, network, names, scaling, drawn=drawn, inference_only=inference_only
     )

@@ -68,12 +68,7 @@ static void answer_info(application_t *device, const request_t *request) {
     frame_write_end(writer);
 }
 
-/* The library checks the length, as it checks the label. */
-static const int8_t *sample_of(const request_t *request) {
-    return (const int8_t *)request->data;
-}
-
-static void write_result(application_t *device, const spela_result_t *result) {
+void write_result(application_t *device, const spela_result_t *result) {
     frame_write_u16(&device->writer, result->label);
     frame_write_u16(&device->writer, (uint16_t)result->cosine);
     frame_write_u16(&device->writer, (uint16_t)result->margin);
@@ -294,6 +289,12 @@ static uint32_t change(application_t *device, const request_t *request) {
     case COMMAND_RATE:
     case COMMAND_THRESHOLDS:
         return settings_change(device, request);
+#ifdef SPELA_WITH_CONTINUAL
+    case COMMAND_ADD_CLASS:
+    case COMMAND_FORGET:
+    case COMMAND_REHEARSE:
+        return classes_change(device, request);
+#endif
     default:
         return state_change(device, request);
     }
@@ -321,6 +322,11 @@ static bool changes(uint8_t command) {
 #ifdef SPELA_WITH_FRONT_END
     case COMMAND_PUSH:
 #endif
+#ifdef SPELA_WITH_CONTINUAL
+    case COMMAND_ADD_CLASS:
+    case COMMAND_FORGET:
+    case COMMAND_REHEARSE:
+#endif
         return true;
     default:
         return false;
@@ -341,6 +347,9 @@ static bool takes_no_data(uint8_t command) {
     case COMMAND_IMPORT_END:
     case COMMAND_STATISTICS:
     case COMMAND_GUARD:
+#ifdef SPELA_WITH_CONTINUAL
+    case COMMAND_CLASSES:
+#endif
         return true;
     default:
         return false;
@@ -367,6 +376,11 @@ static void answer_change(application_t *device, const request_t *request) {
 
 #ifdef SPELA_WITH_FRONT_END
 static bool takes_sample(uint8_t command) {
+#ifdef SPELA_WITH_CONTINUAL
+    if (command == COMMAND_ASK) {
+        return true;
+    }
+#endif
     return command == COMMAND_INFER || command == COMMAND_INFER_LAST ||
            command == COMMAND_INFER_EARLY || command == COMMAND_LEARN;
 }
@@ -438,9 +452,18 @@ static void dispatch(application_t *device, const request_t *request) {
     case COMMAND_STATISTICS:
         answer_statistics(device, request);
         break;
+#ifdef SPELA_WITH_CONTINUAL
+    case COMMAND_CLASSES:
+        answer_classes(device, request);
+        break;
+    case COMMAND_ASK:
+        answer_ask(device, request);
+        break;
+#else
     case COMMAND_FORGET:
         answer_status(device, request, PROTOCOL_UNSUPPORTED);
         break;
+#endif
     default:
         answer_status(device, request, PROTOCOL_UNKNOWN);
         break;

@@ -30,7 +30,7 @@ typedef enum {
     COMMAND_IMPORT_END = 19,   /**< checks it, saves it, and goes on with it */
     COMMAND_STATISTICS = 20,   /**< figures of learning, and of each class */
     COMMAND_NAME = 21,         /**< names a class */
-    COMMAND_FORGET = 22,       /**< reserved: forgets a class */
+    COMMAND_FORGET = 22,       /**< forgets a class: if classes come and go */
     COMMAND_FREEZE = 23,       /**< learning stops, or goes on */
     COMMAND_RATE = 24,         /**< a layer's learning rate */
     COMMAND_THRESHOLDS = 25,   /**< a layer's thresholds of early exit and rejection */
@@ -38,6 +38,10 @@ typedef enum {
     COMMAND_RECALL = 27,       /**< features, by spela_recall: if there is a frozen network */
     COMMAND_PUSH = 28,         /**< raw readings: if there is a front end */
     COMMAND_SAMPLE = 29,       /**< the sample that became of them */
+    COMMAND_ADD_CLASS = 30,    /**< makes a spare class active: if classes come and go */
+    COMMAND_CLASSES = 31,      /**< what is known of each class: if they come and go */
+    COMMAND_REHEARSE = 32,     /**< learns samples of the memory again: if there is one */
+    COMMAND_ASK = 33,          /**< a sample, and whether its label is worth to ask for */
     COMMAND_FAULT = 127,       /**< sent by the device alone: the core took a fault */
 } command_t;
 
@@ -51,7 +55,7 @@ typedef enum {
     PROTOCOL_RANGE = 133,       /**< offset and length reach beyond what there is */
     PROTOCOL_NO_STORE = 134,    /**< the board keeps no such state */
     PROTOCOL_FROZEN = 135,      /**< learning is frozen */
-    PROTOCOL_UNSUPPORTED = 136, /**< the command is reserved */
+    PROTOCOL_UNSUPPORTED = 136, /**< the firmware was generated without it */
     PROTOCOL_ORDER = 137,       /**< no import was started, or this part is not the next */
     PROTOCOL_NOT_READY = 138,   /**< the front end has no complete sample */
     /* from here on, PROTOCOL_OF_STORE and a spela_store_status_t */

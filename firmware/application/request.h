@@ -28,9 +28,17 @@ static inline void count_up(uint32_t *counter) {
     *counter += *counter != UINT32_MAX;
 }
 
+/** The library checks the length, as it checks the label. */
+static inline const int8_t *sample_of(const request_t *request) {
+    return (const int8_t *)request->data;
+}
+
 /* Answers that are sent as they are made; the caller writes the body and ends the frame. */
 void answer_start(application_t *device, const request_t *request, uint32_t status);
 void answer_status(application_t *device, const request_t *request, uint32_t status);
+
+/** Writes label, cosine and margin. */
+void write_result(application_t *device, const spela_result_t *result);
 
 /* The body of an answer that is kept: at most KEPT_BODY_BYTES in all. */
 void keep_u16(application_t *device, uint32_t value);
@@ -69,6 +77,14 @@ uint32_t state_change(application_t *device, const request_t *request);
 
 /** Goes back to a state in flash, or changes nothing; returns the status. */
 uint32_t state_load(application_t *device, uint32_t store);
+
+/* classes.c, if classes come and go. */
+
+void answer_classes(application_t *device, const request_t *request);
+void answer_ask(application_t *device, const request_t *request);
+
+/** ADD_CLASS, FORGET, REHEARSE; returns the status. */
+uint32_t classes_change(application_t *device, const request_t *request);
 
 /* guard.c */
 

@@ -168,27 +168,56 @@ void spela_compute(const spela_t *network, const int8_t *sample, uint32_t index)
     }
 }
 
+/** The feature that stands for 0 among those that a layer reads. */
+static int32_t zero_point_of(const spela_t *network, uint32_t index) {
+    const spela_front_t *const front = network->model.pointer->front;
+#ifdef SPELA_WITH_TAPS
+    if (SPELA_IS_TAP(spela_layer(network, index))) {
+        uint32_t end;
+        return writer_of(front->backbone, index, &end)->fill;
+    }
+#endif
+    (void)index;
+    return front->zero_point;
+}
+
+/** Feature i, less the one that stands for 0, as an input. */
+static int8_t scaled(const spela_front_t *front, uint32_t i, int32_t value) {
+    return spela_quantize(value, &front->scalings[front->scaling_count == 1U ? 0U : i]);
+}
+
 void spela_read_features(const spela_t *network, uint32_t index, uint32_t first, uint32_t count) {
     const spela_front_t *const front = network->model.pointer->front;
     const int8_t *const features = kept(network) + first;
     int16_t *const wide = spela_wide(network, index);
-    int32_t zero_point = front->zero_point;
+    const int32_t zero_point = zero_point_of(network, index);
 #ifdef SPELA_WITH_TAPS
-    if (SPELA_IS_TAP(spela_layer(network, index))) {
-        uint32_t end;
-        zero_point = writer_of(front->backbone, index, &end)->fill;
-    }
     spela_compute(network, NULL, index); /* nothing, unless the call leaves early */
 #endif
     for (uint32_t i = 0U; i < count; i++) {
-        const spela_scaling_t *const scaling =
-            &front->scalings[front->scaling_count == 1U ? 0U : first + i];
-        spela_set_input(wide, i, spela_quantize(features[i] - zero_point, scaling));
+        spela_set_input(wide, i, scaled(front, first + i, features[i] - zero_point));
     }
     for (uint32_t i = count; i < spela_padded(count); i++) {
         spela_set_input(wide, i, 0);
     }
 }
+
+#ifdef SPELA_WITH_CONTINUAL
+void spela_write_inputs(const spela_t *network, int8_t *inputs) {
+    const spela_model_t *const model = network->model.pointer;
+    const int8_t *const features = kept(network);
+    const uint32_t count = spela_layer_inputs(model);
+    uint32_t index = 0U; /* of the layer that reads a feature */
+    uint32_t end = SPELA_IS_TAP(&model->layers[0]) ? model->layers[0].inputs : count;
+    for (uint32_t i = 0U; i < count; i++) {
+        if (i == end) {
+            index++;
+            end += model->layers[index].inputs;
+        }
+        inputs[i] = scaled(model->front, i, features[i] - zero_point_of(network, index));
+    }
+}
+#endif
 
 /* cppcheck-suppress constParameterPointer ; it writes to the arena, which the network begins */
 spela_status_t spela_features(spela_t *network, const int8_t *sample, size_t inputs,

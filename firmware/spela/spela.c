@@ -40,7 +40,7 @@ void spela_read_sample(const spela_t *network, uint32_t index, const int8_t *sam
         inputs = model->layers[index].inputs;
     }
     int16_t *const wide = spela_wide(network, SPELA_IS_TAP(&model->layers[0]) ? index : 0U);
-    if (SPELA_HAS_FRONT(model)) {
+    if (SPELA_HAS_FRONT(model) && !SPELA_IS_KEPT(sample)) {
         spela_read_features(network, index, first, inputs);
     } else {
         spela_widen(&sample[first], inputs, wide);
@@ -105,6 +105,11 @@ void spela_score(spela_t *network, uint32_t index) {
 }
 
 uint16_t spela_best_class(const spela_t *network, uint32_t other_than) {
+#ifdef SPELA_WITH_CONTINUAL
+    if (SPELA_IS_CONTINUAL(network->model.pointer)) {
+        return spela_best_active(network, other_than);
+    }
+#endif
     const int32_t *const scores = spela_at(network, network->scores_offset);
     const uint32_t classes = network->model.pointer->classes;
     uint32_t best = other_than == 0U ? 1U : 0U;
@@ -122,10 +127,18 @@ void spela_answer(const spela_t *network, uint32_t index, spela_inverse_norm_t i
     const uint32_t shift = spela_layer(network, index)->exit.embedding_shift;
     const uint16_t best = spela_best_class(network, SPELA_NO_CLASS);
     const uint16_t second = spela_best_class(network, best);
-    const int32_t cosine = spela_cosine(scores[best], inverse, shift);
-    const int32_t margin = cosine - spela_cosine(scores[second], inverse, shift);
     result->label = best;
     result->exit = (uint16_t)spela_exit_number(network->model.pointer, index);
+#ifdef SPELA_WITH_CONTINUAL
+    if (second == SPELA_UNKNOWN) { /* there is nothing to compare with */
+        result->cosine =
+            (int16_t)(best == SPELA_UNKNOWN ? 0 : spela_cosine(scores[best], inverse, shift));
+        result->margin = 0;
+        return;
+    }
+#endif
+    const int32_t cosine = spela_cosine(scores[best], inverse, shift);
+    const int32_t margin = cosine - spela_cosine(scores[second], inverse, shift);
     result->cosine = (int16_t)cosine;
     result->margin = (int16_t)(margin > INT16_MAX ? INT16_MAX : margin);
 }
@@ -162,6 +175,7 @@ static spela_status_t classify(spela_t *network, const int8_t *sample, size_t in
     if (SPELA_HAS_FRONT(model)) { /* before updates are applied where the sample may lie */
         spela_compute(network, SPELA_IS_SAME_SAMPLE(model, inputs) ? NULL : sample,
                       is_early ? 0U : last);
+        sample = NULL;
     }
     apply_pending(network);
     spela_read_sample(network, 0U, sample);
@@ -194,6 +208,11 @@ static spela_status_t classify(spela_t *network, const int8_t *sample, size_t in
             result->cosine < layer->exit.reject_cosine) {
             result->label = SPELA_UNKNOWN;
         }
+#ifdef SPELA_WITH_CONTINUAL
+        if (is_early && SPELA_IS_CONTINUAL(model) && spela_is_unknown(network, result)) {
+            result->label = SPELA_UNKNOWN;
+        }
+#endif
         return SPELA_OK;
     }
 }

@@ -121,6 +121,9 @@ enum {
 /** A frozen network in front of the layers, and what its features are scaled by: spela_front.h. */
 typedef struct spela_front spela_front_t;
 
+/** Classes that come and go, and samples to rehearse: spela_continual.h. */
+typedef struct spela_continual spela_continual_t;
+
 /** What a runtime was built for. A model refers to the one that it needs. So if SPELA_INT8_ONLY,
  *  SPELA_INT16_ONLY, SPELA_INFERENCE_ONLY or SPELA_SINGLE_UPDATES has left it out of the runtime,
  *  the linker names it. A runtime built without these macros has them all. */
@@ -146,12 +149,14 @@ typedef struct {
     uint8_t flags;         /**< SPELA_FLAG_* */
     uint8_t rate_halvings; /**< number of halvings, and of intervals at the full rate before */
     uint8_t batch;         /**< updates of a layer that are summed before the sum is rounded */
+    const spela_continual_t *continual; /**< NULL: its classes stay as they are */
 } spela_model_t;
 
 /** A network in use. It lives at the start of the arena; its members are private. */
 typedef struct spela spela_t;
 
-/** The label that spela_infer_early gives to a sample that resembles none of the classes. */
+/** The label that spela_infer_early gives to a sample that resembles none of the classes, and every
+ *  inference while no class is active (spela_continual.h). */
 #define SPELA_UNKNOWN UINT16_C(0xFFFF)
 
 /** What an exit says of a sample. */

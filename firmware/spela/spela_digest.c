@@ -52,6 +52,27 @@ static uint32_t crc_pending(const spela_t *network, uint32_t index, uint32_t crc
     return crc;
 }
 
+#ifdef SPELA_WITH_CONTINUAL
+/** The table of classes, the limits if they follow, then the samples of each that are in the
+ * memory. */
+static uint32_t crc_classes(const spela_t *network, uint32_t crc) {
+    const spela_model_t *const model = network->model.pointer;
+    const spela_class_t *const classes = spela_classes(network);
+    for (uint32_t c = 0U; c < model->classes; c++) {
+        crc = spela_crc_words(crc, classes[c].seen, classes[c].is_active);
+    }
+    for (uint32_t i = 0U; spela_follows(model) && i < spela_exits(model); i++) {
+        crc = spela_crc_word(crc, (uint32_t)spela_limits(network)[i]);
+    }
+    for (uint32_t c = 0U; c < model->classes; c++) {
+        crc =
+            spela_crc_bytes(crc, spela_kept_samples(network, c),
+                            spela_kept_count(network, c) * spela_padded(spela_layer_inputs(model)));
+    }
+    return crc;
+}
+#endif
+
 uint32_t spela_digest(const spela_t *network) {
     if (network == NULL) {
         return 0U;
@@ -67,5 +88,10 @@ uint32_t spela_digest(const spela_t *network) {
             crc = crc_pending(network, i, crc);
         }
     }
+#ifdef SPELA_WITH_CONTINUAL
+    if (SPELA_IS_CONTINUAL(network->model.pointer)) {
+        crc = crc_classes(network, crc);
+    }
+#endif
     return ~crc;
 }

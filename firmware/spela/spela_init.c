@@ -184,6 +184,11 @@ static bool model_is_valid(const spela_model_t *model) {
 #endif
         inputs = inputs_behind(layer, inputs);
     }
+#ifdef SPELA_WITH_CONTINUAL
+    if (SPELA_IS_CONTINUAL(model) && !spela_continual_is_valid(model)) {
+        return false;
+    }
+#endif
     return spela_layer_inputs(model) >= 1U && front_is_valid(model);
 }
 
@@ -216,6 +221,11 @@ static void draw_weights(const spela_model_t *model, const spela_layer_t *layer,
 static void restart(spela_t *network) {
     const spela_model_t *const model = network->model.pointer;
     network->dither_state = model->seed;
+#ifdef SPELA_WITH_CONTINUAL
+    if (SPELA_IS_CONTINUAL(model)) {
+        spela_restart_classes(network);
+    }
+#endif
 #ifndef SPELA_INFERENCE_ONLY /* otherwise nothing was learned, so there is nothing to clear */
     const spela_counters_t none = {0U, 0U, 0U, 0U, 0U};
     network->counters = none;
@@ -279,6 +289,9 @@ static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_s
     used += has_taps ? (uint32_t)sizeof(spela_progress_t) : 0U;
     const bool has_maps = SPELA_IS_CONVOLUTION(&model->layers[0]);
     used += has_maps ? (uint32_t)sizeof(spela_maps_t) : 0U;
+#ifdef SPELA_WITH_CONTINUAL
+    used += SPELA_IS_CONTINUAL(model) ? spela_continual_bytes(model) : 0U;
+#endif
     head->scores_offset = take(&used, 4U * spela_padded(model->classes));
     uint32_t front_end = 0U; /* what runs before dense layers has ended when they run */
     if (SPELA_HAS_FRONT(model)) {

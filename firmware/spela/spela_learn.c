@@ -35,6 +35,11 @@ static bool find_direction(const spela_t *network, uint32_t index, spela_inverse
     direction->wrong = NULL;
     if (model->loss == (uint8_t)SPELA_LOSS_MARGIN) {
         const uint16_t wrong = spela_best_class(network, label);
+#ifdef SPELA_WITH_CONTINUAL
+        if (wrong == SPELA_UNKNOWN) { /* there is no class to keep away from */
+            return direction->projection < model->margin;
+        }
+#endif
         direction->projection -= spela_cosine(scores[wrong], inverse, layer->exit.embedding_shift);
         direction->wrong = spela_embedding(layer, wrong);
         return direction->projection < model->margin;
@@ -292,24 +297,40 @@ static void learn(spela_t *network, uint32_t index, const int8_t *input, const i
     learn_layer(network, index, output_shift, direction);
 }
 
-spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs, uint16_t label,
-                           spela_result_t *result) {
-    const spela_status_t status = spela_check_sample(network, sample, inputs);
-    if (status != SPELA_OK) {
-        return status;
-    }
+#ifdef SPELA_WITH_CONTINUAL
+/** Has the limit of an exit follow, if it is the one that spela_infer_early would answer at;
+ * returns whether it is. */
+static bool follow(const spela_t *network, uint32_t index, spela_inverse_norm_t inverse,
+                   uint16_t label) {
     const spela_model_t *const model = network->model.pointer;
-    if (spela_has_flag(model, (uint32_t)SPELA_FLAG_INFERENCE_ONLY)) {
-        return SPELA_ERROR_READ_ONLY;
+    const int16_t margin = model->layers[index].exit.exit_margin;
+    const bool is_last = index + 1U == model->layer_count;
+    if (!is_last && margin == 0) {
+        return false;
     }
-    if (label >= model->classes) {
-        return SPELA_ERROR_LABEL;
+    spela_result_t result;
+    spela_answer(network, index, inverse, &result);
+    if (!is_last && result.margin < margin) {
+        return false;
     }
-    if (SPELA_HAS_FRONT(model)) {
-        spela_compute(network, SPELA_IS_SAME_SAMPLE(model, inputs) ? NULL : sample,
-                      model->layer_count - 1U);
+    if (result.label == label) {
+        spela_follow(network, &result);
     }
-    spela_read_sample(network, 0U, sample);
+    return true;
+}
+#endif
+
+/** Lets every exit learn from a sample that is the first layer's input.
+ *  @param sample  as spela_read_sample takes it; convolutions take it as it is
+ *  @param is_taught  it is not rehearsed */
+static void learn_sample(spela_t *network, const int8_t *sample, uint16_t label, bool is_taught,
+                         spela_result_t *result) {
+    const spela_model_t *const model = network->model.pointer;
+#ifdef SPELA_WITH_CONTINUAL
+    bool is_open = is_taught && SPELA_IS_CONTINUAL(model); /* no exit has answered yet */
+#else
+    (void)is_taught;
+#endif
     const int8_t *map = sample;
     const int8_t *input = sample;
     for (uint32_t i = 0U; i < model->layer_count; i++) {
@@ -327,6 +348,9 @@ spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs
         if (i == model->layer_count - 1U && result != NULL) {
             spela_answer(network, i, inverse, result);
         }
+#ifdef SPELA_WITH_CONTINUAL
+        is_open = is_open && !follow(network, i, inverse, label);
+#endif
         if (output.squared_norm == 0U) {
             count_up(&network->counters.silent);
         }
@@ -335,6 +359,43 @@ spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs
             scan_layer(network, i);
         }
     }
+}
+
+#ifdef SPELA_WITH_CONTINUAL
+#include "spela_learn_continual.h"
+#endif
+
+spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs, uint16_t label,
+                           spela_result_t *result) {
+    const spela_status_t status = spela_check_sample(network, sample, inputs);
+    if (status != SPELA_OK) {
+        return status;
+    }
+    const spela_model_t *const model = network->model.pointer;
+    if (spela_has_flag(model, (uint32_t)SPELA_FLAG_INFERENCE_ONLY)) {
+        return SPELA_ERROR_READ_ONLY;
+    }
+    if (label >= model->classes) {
+        return SPELA_ERROR_LABEL;
+    }
+#ifdef SPELA_WITH_CONTINUAL
+    if (SPELA_IS_CONTINUAL(model)) {
+        spela_classes(network)[label].is_active = 1U;
+    }
+#endif
+    if (SPELA_HAS_FRONT(model)) {
+        spela_compute(network, SPELA_IS_SAME_SAMPLE(model, inputs) ? NULL : sample,
+                      model->layer_count - 1U);
+        sample = NULL;
+    }
+    spela_read_sample(network, 0U, sample);
+    learn_sample(network, sample, label, true, result);
+#ifdef SPELA_WITH_CONTINUAL
+    if (SPELA_IS_CONTINUAL(model)) {
+        (void)rehearse(network, model->continual->ratio, SPELA_UNKNOWN); /* there may be nothing */
+        spela_keep_sample(network, sample, label);
+    }
+#endif
     count_up(&network->counters.samples);
     return SPELA_OK;
 }

@@ -6,6 +6,9 @@
 #include "spela.h"
 #include "spela_arithmetic.h"
 #include "spela_kernels.h"
+#ifdef SPELA_WITH_CONTINUAL
+#include "spela_continual.h"
+#endif
 
 #define SPELA_SCAN_INTERVAL 256U /**< updates of a layer between two scans of its weights */
 #define SPELA_HALVINGS_MAX  15U  /**< of a layer's weights, unless the model has weight decay */
@@ -116,6 +119,21 @@ static inline bool spela_reads_inputs(const spela_model_t *model, uint32_t index
 
 /** Whether a layer's weights are int16: those of read-outs are always int8. */
 #define SPELA_HAS_INT16(model, layer) (SPELA_IS_INT16(model) && !SPELA_IS_READOUT(layer))
+
+/** Whether classes come and go. A build without the runtime for that (firmware/continual) is
+ * refused by the linker. */
+#ifdef SPELA_WITH_CONTINUAL
+#define SPELA_IS_CONTINUAL(model) ((model)->continual != NULL)
+#else
+#define SPELA_IS_CONTINUAL(model) false
+#endif
+
+/** Whether what stands for a sample behind a frozen network is from the memory. */
+#ifdef SPELA_WITH_CONTINUAL
+#define SPELA_IS_KEPT(sample) ((sample) != NULL)
+#else
+#define SPELA_IS_KEPT(sample) false
+#endif
 
 static inline spela_shape_t spela_weight_shape(const spela_layer_t *layer) {
     const spela_shape_t shape = {spela_padded(layer->units), spela_padded(layer->inputs),
@@ -251,6 +269,9 @@ typedef struct {
 /** Makes kept features a layer's inputs, and zeros of their padding: `count` from `first` on. */
 void spela_read_features(const spela_t *network, uint32_t index, uint32_t first, uint32_t count);
 
+/** Writes the inputs that features are made, for the sample before. */
+void spela_write_inputs(const spela_t *network, int8_t *inputs);
+
 /** How many values a sample has. */
 static inline uint32_t spela_sample_inputs(const spela_model_t *model) {
     return SPELA_HAS_FRONT(model) ? spela_front_inputs(model->front) : spela_layer_inputs(model);
@@ -297,6 +318,66 @@ spela_output_t spela_run_readout(const spela_t *network, uint32_t index, const i
 /** A read-out's activation, wide. */
 int16_t *spela_projection(const spela_t *network, uint32_t index);
 
+/** What spela_continual.c does, if it is part of the build. */
+
+#ifdef SPELA_WITH_CONTINUAL
+/** The table of classes, [classes]; the memory is behind it. */
+static inline spela_class_t *spela_classes(const spela_t *network) {
+    const spela_model_t *const model = network->model.pointer;
+    uint32_t offset =
+        (uint32_t)(sizeof(spela_t) + model->layer_count * sizeof(spela_layer_state_t));
+    offset += SPELA_IS_CONVOLUTION(&model->layers[0]) ? (uint32_t)sizeof(spela_maps_t) : 0U;
+    offset += SPELA_IS_TAP(&model->layers[0]) ? (uint32_t)sizeof(spela_progress_t) : 0U;
+    return spela_at(network, offset);
+}
+
+/** Whether limits of what is unknown follow what is taught. */
+static inline bool spela_follows(const spela_model_t *model) {
+    return SPELA_IS_CONTINUAL(model) &&
+           model->continual->unknown_by != (uint8_t)SPELA_UNKNOWN_BY_NOTHING;
+}
+#endif
+
+/** Whether nothing that is computed with a model's classes can leave its memory. */
+bool spela_continual_is_valid(const spela_model_t *model);
+
+/** Bytes of the memory's part for so many classes. */
+uint32_t spela_memory_bytes(const spela_model_t *model, uint32_t classes);
+
+/** Bytes of the table and the memory. */
+uint32_t spela_continual_bytes(const spela_model_t *model);
+
+/** Classes and memory as they are at the start. */
+void spela_restart_classes(const spela_t *network);
+
+/** SPELA_OK when the classes of a network may change. */
+spela_status_t spela_check_changeable(const spela_t *network);
+
+/** Limits below which an exit's answer is unknown, Q1.14 times 2^16, [exits]; and their bytes. */
+int32_t *spela_limits(const spela_t *network);
+uint32_t spela_limit_bytes(const spela_model_t *model);
+
+/** Whether an answer is below its exit's limit, if there are limits. */
+bool spela_is_unknown(const spela_t *network, const spela_result_t *result);
+
+/** Has an exit's limit follow an answer that was right. */
+void spela_follow(const spela_t *network, const spela_result_t *result);
+
+/** As spela_best_class, of the active classes; SPELA_UNKNOWN if there is none. */
+uint16_t spela_best_active(const spela_t *network, uint32_t other_than);
+
+/** The samples of a class in the memory, [kept][inputs, padded], and how many there are. */
+int8_t *spela_kept_samples(const spela_t *network, uint32_t label);
+uint32_t spela_kept_count(const spela_t *network, uint32_t label);
+
+/** Draws a sample of the memory: first its class, which is not `except`. NULL if there is none. */
+const int8_t *spela_draw_kept(spela_t *network, uint32_t except, uint16_t *label);
+
+/** Counts the sample that was taught; the memory takes it, or not, so that it holds a fair choice
+ * of the class's samples.
+ *  @param sample  not used behind a frozen network, which has the features */
+void spela_keep_sample(spela_t *network, const int8_t *sample, uint16_t label);
+
 /** A layer's number among the exits. */
 static inline uint32_t spela_exit_number(const spela_model_t *model, uint32_t index) {
     uint32_t number = index;
@@ -323,7 +404,9 @@ void spela_apply_pending(spela_t *network);
 spela_status_t spela_check_sample(const spela_t *network, const int8_t *sample, size_t inputs);
 
 /** Makes a sample, or the part of it that a layer reads, that layer's inputs, with the constant of
- *  the bias if there is one. If there is a frozen network, its features are computed already. */
+ *  the bias if there is one.
+ *  @param sample  with a frozen network, NULL: its features, which are computed already; or inputs
+ *                 that the memory has kept */
 void spela_read_sample(const spela_t *network, uint32_t index, const int8_t *sample);
 
 /** Runs one layer: its sums, and its activation, which becomes the next layer's input. */
@@ -350,7 +433,8 @@ static inline spela_output_t spela_run_exit(spela_t *network, uint32_t index, co
 /** Scores a layer's activation against every class's embedding. */
 void spela_score(spela_t *network, uint32_t index);
 
-/** The class with the greatest score, `other_than` excepted; the lowest such class on a tie. */
+/** The class with the greatest score, `other_than` excepted; the lowest such class on a tie. Where
+ *  classes come and go, only active ones count; SPELA_UNKNOWN if there is none. */
 uint16_t spela_best_class(const spela_t *network, uint32_t other_than);
 
 /** What exit `index` answers by the scores just made, given its activation's length. */

@@ -19,12 +19,18 @@ enum {
     SECTION_LAYER = 2,
     SECTION_WEIGHTS = 3,
     SECTION_PENDING = 4,
+    SECTION_CLASS = 6,
+    SECTION_SAMPLES = 7,
+    SECTION_LIMIT = 8,
     SECTION_COMPANION = 0x8005 /* bytes of the user's */
 };
 
 #define SECTION_HEADER_BYTES 8U
 #define NETWORK_WORDS        6U
 #define LAYER_WORDS          3U
+#define CLASS_WORDS          2U
+#define LIMIT_MIN            UINT32_C(0x00010000) /* Q1.14 times 2^16 */
+#define LIMIT_MAX            UINT32_C(0x7FFF0000)
 
 typedef enum {
     WALK_SAVE,
@@ -270,6 +276,65 @@ static void walk_pending(walk_t *walk, const place_t *place) {
     }
 }
 
+#ifdef SPELA_WITH_CONTINUAL
+/** Samples to rehearse; what the arithmetic relies on is that their padding is zero. */
+static void walk_samples(walk_t *walk, uint32_t label, uint32_t count) {
+    const uint32_t inputs = spela_layer_inputs(walk->network->model.pointer);
+    const uint32_t stride = spela_padded(inputs);
+    move_section(walk, (uint32_t)SECTION_SAMPLES, label, count * stride);
+    if (walk->way != WALK_CHECK) {
+        move(walk, spela_kept_samples(walk->network, label), count * stride);
+        return;
+    }
+    for (uint32_t k = 0U; k < count && !walk->stream.failed; k++) {
+        skip(walk, inputs);
+        for (uint32_t i = inputs; i < stride; i++) {
+            uint8_t padding = 0U;
+            spela_stream_take(&walk->stream, &padding, 1U);
+            if (padding != 0U) {
+                refuse(walk, SPELA_STORE_CORRUPT);
+            }
+        }
+    }
+}
+
+/** The limit below which an exit's answer is unknown. */
+static void walk_limit(walk_t *walk, uint32_t exit) {
+    int32_t *const limit = &spela_limits(walk->network)[exit];
+    uint32_t word = (uint32_t)*limit;
+    move_section(walk, (uint32_t)SECTION_LIMIT, exit, 4U);
+    move_words(walk, &word, 1U);
+    if (word < LIMIT_MIN || word > LIMIT_MAX) {
+        refuse(walk, SPELA_STORE_CORRUPT);
+    } else if (walk->way == WALK_LOAD) {
+        *limit = (int32_t)word;
+    } else {
+        /* it is as it was */
+    }
+}
+
+/** What is known of a class, and its samples. */
+static void walk_class(walk_t *walk, uint32_t label) {
+    const uint32_t capacity = walk->network->model.pointer->continual->capacity;
+    spela_class_t *const state = &spela_classes(walk->network)[label];
+    uint32_t words[CLASS_WORDS] = {state->seen, state->is_active};
+    move_section(walk, (uint32_t)SECTION_CLASS, label, 4U * CLASS_WORDS);
+    move_words(walk, words, CLASS_WORDS);
+    if (words[1] > 1U || (words[1] == 0U && words[0] != 0U)) {
+        refuse(walk, SPELA_STORE_CORRUPT);
+        return;
+    }
+    if (walk->way == WALK_LOAD) {
+        state->seen = words[0];
+        state->is_active = words[1];
+    }
+    const uint32_t count = words[0] < capacity ? words[0] : capacity;
+    if (count != 0U) {
+        walk_samples(walk, label, count);
+    }
+}
+#endif
+
 static void walk_state(walk_t *walk) {
     const spela_model_t *const model = walk->network->model.pointer;
     walk_network(walk);
@@ -281,6 +346,14 @@ static void walk_state(walk_t *walk) {
             walk_pending(walk, &place);
         }
     }
+#ifdef SPELA_WITH_CONTINUAL
+    for (uint32_t i = 0U; spela_follows(model) && i < spela_exits(model); i++) {
+        walk_limit(walk, i);
+    }
+    for (uint32_t c = 0U; SPELA_IS_CONTINUAL(model) && c < model->classes; c++) {
+        walk_class(walk, c);
+    }
+#endif
     if (!is_outward(walk)) {
         take_rest(walk);
     } else if (walk->companion_bytes != 0U) {
@@ -407,6 +480,15 @@ uint32_t spela_store_slot_bytes(const spela_t *network, uint32_t unit_bytes) {
                      ? 0U
                      : SECTION_HEADER_BYTES + pending_bytes(layer, model->batch - 1U);
     }
+#ifdef SPELA_WITH_CONTINUAL
+    if (SPELA_IS_CONTINUAL(model)) {
+        bytes += model->classes * (SECTION_HEADER_BYTES + 4U * CLASS_WORDS);
+        bytes += spela_follows(model) ? spela_exits(model) * (SECTION_HEADER_BYTES + 4U) : 0U;
+        bytes += model->continual->capacity == 0U ? 0U
+                                                  : model->classes * SECTION_HEADER_BYTES +
+                                                        spela_memory_bytes(model, model->classes);
+    }
+#endif
     return spela_slot_overhead(unit_bytes) + (bytes + unit_bytes - 1U) / unit_bytes * unit_bytes;
 }
 

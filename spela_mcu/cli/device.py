@@ -12,6 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stdout
+from spela_mcu.cli.device_classes import (
+    classes_command,
+    forget_command,
+    rehearse_command,
+)
 from spela_mcu.cli.device_options import PARTS, Line, line_options, sample_options
 from spela_mcu.cli.device_view import (
     difference_summary,
@@ -25,6 +30,7 @@ from spela_mcu.cli.device_view import (
 from spela_mcu.cli.device_watch import monitor_command, record_command
 from spela_mcu.cli.options import COUNT, json_option
 from spela_mcu.commands.device import Session
+from spela_mcu.commands.device_classes import label_to_teach, rehearse, relabelled
 from spela_mcu.commands.device_difference import difference
 from spela_mcu.commands.device_samples import (
     STDIN,
@@ -39,6 +45,7 @@ from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
 from spela_mcu.files import check_file
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
+from spela_mcu.fixed_point.early_exit import UNKNOWN
 from spela_mcu.progress import progress_bars
 from spela_mcu.store.export import read_export, write_export
 from spela_mcu.store.payload import learned_state, write_payload
@@ -132,10 +139,27 @@ def _infer(*, line: Line, chosen: Chosen, as_json: bool) -> None:
 
 @command.command("learn")
 @sample_options
+@click.option(
+    "--class",
+    "name",
+    metavar="NAME",
+    help="All are of this class; if the device knows none of this name, it is added.",
+)
+@click.option(
+    "--rehearse", "steps", type=COUNT, help="Then rehearse so many samples of the memory."
+)
 @click.option("--save", is_flag=True, help="Save to flash at the end.")
 @line_options
 @json_option
-def _learn(*, line: Line, chosen: Chosen, save: bool, as_json: bool) -> None:
+def _learn(
+    *,
+    line: Line,
+    chosen: Chosen,
+    name: str | None,
+    steps: int | None,
+    save: bool,
+    as_json: bool,
+) -> None:
     """Have the device learn SAMPLES.
 
     SAMPLES, with labels, are those of `infer`; each is learned once, in their order. The accuracy
@@ -143,9 +167,14 @@ def _learn(*, line: Line, chosen: Chosen, save: bool, as_json: bool) -> None:
     """
     tally, back = Tally(), 0
     with line.open() as session:
+        stream = open_stream(session, chosen)
+        if name is not None:
+            stream = relabelled(stream, label_to_teach(session, name))
         with progress_bars() as progress:
-            for answer in learn(session.device, open_stream(session, chosen), tally, progress):
+            for answer in learn(session.device, stream, tally, progress):
                 back += answer.went_back
+            if steps is not None:
+                rehearse(session.device, steps, progress)
         saved = session.device.save() if save else None
         digest = session.device.counters().digest
     if as_json:
@@ -301,6 +330,9 @@ def _diff(
     return 0 if found.is_equal else 1
 
 
+command.add_command(classes_command)
+command.add_command(rehearse_command)
+command.add_command(forget_command)
 command.add_command(record_command)
 command.add_command(monitor_command)
 
@@ -338,7 +370,8 @@ def _told(answer: Answered, names: Sequence[str]) -> str:
     said = answer.prediction
     known = "" if answer.label is None else f", label {names[answer.label]}"
     cosine, margin = said.cosine / ONE_Q14, said.margin / ONE_Q14
-    return f"{names[said.label]} (cosine {cosine:+.2f}, margin {margin:.2f}){known}"
+    name = "unknown" if said.label == UNKNOWN else names[said.label]
+    return f"{name} (cosine {cosine:+.2f}, margin {margin:.2f}){known}"
 
 
 def _answer_summary(answer: Answered) -> dict[str, object]:

@@ -120,7 +120,7 @@ class Session:
         """The classes' names in the project or the model.yaml; None: neither is named."""
         if self.known.project is not None:
             return self.known.project.class_names
-        return None if self.known.model is None else self.prepared.dataset.class_names
+        return None if self.known.model is None else self.prepared.class_names
 
     @cached_property
     def prepared(self) -> Prepared:

@@ -23,6 +23,7 @@ from spela_mcu.proof.accuracy import (
     compare_with_majority,
     compare_with_trained,
 )
+from spela_mcu.proof.classes import TAUGHT, ClassComparison, compare_classes
 from spela_mcu.proof.equality import (
     InferenceComparison,
     Interruptions,
@@ -67,6 +68,7 @@ class Verification:
             With a backbone and a curve, of a sample whose features are there.
         learn_instructions_most: of the longest of them.
         stack_bytes: the most stack ever in use.
+        classes: those that came and went after all else; None: the model's stay as they are.
         stress: the result of stressed models of the same shape, if they were run.
     """
 
@@ -89,6 +91,7 @@ class Verification:
     learn_instructions: int | None
     learn_instructions_most: int | None
     stack_bytes: int
+    classes: ClassComparison | None = None
     stress: Stress | None = None
 
     @property
@@ -98,7 +101,8 @@ class Verification:
         inference = self.inference
         answers = inference.score_mismatches + inference.feature_mismatches
         answers += inference.sample_mismatches
-        return self.learning.mismatches + answers == 0 and not under_stress
+        classes = self.classes is not None and self.classes.difference is not None
+        return self.learning.mismatches + answers == 0 and not (classes or under_stress)
 
     @property
     def recalls(self) -> bool:
@@ -157,6 +161,8 @@ class Verification:
     def difference(self) -> str | None:
         """The first difference, in words."""
         difference = self.learning.difference or self.inference.difference
+        if difference is None and self.classes is not None:
+            difference = self.classes.difference
         if difference is not None:
             return str(difference)
         return None if self.stress is None else self.stress.difference
@@ -174,6 +180,7 @@ class Verification:
             "learn_steps": self.learning.steps,
             "interruptions": self.learning.interruptions,
             "state_mismatches": self.learning.mismatches,
+            "class_steps": None if self.classes is None else self.classes.steps,
             "first_difference": self.difference,
             "start": self.prepared.spec.learning.start,
             "accuracy_verdict": self.floats.verdict,
@@ -288,6 +295,12 @@ def verify(
             probes,
             lambda n: progress("inference", n + 1, len(test)),
         )
+        classes = None
+        quantization, silent_shares = reference.quantization(), silence(reference, test.inputs)
+        if reference.plan.continual is not None and not learning.mismatches:
+            progress("classes that come and go", 0, 1)
+            lessons = list(prepared.learning_samples(TAUGHT))
+            classes = compare_classes(reference, device, lessons, probes)
         stack_bytes = machine.stack_high_water_bytes()
     return Verification(
         prepared=prepared,
@@ -301,14 +314,15 @@ def verify(
         integer_accuracy=accuracies(inference.reference_labels == test.y),
         device_accuracy=accuracies(inference.labels == test.y),
         pending=pending,
-        quantization=reference.quantization(),
-        silence=silence(reference, test.inputs),
+        quantization=quantization,
+        silence=silent_shares,
         curve=tuple(curve.points),
         not_counted=not_counted,
         infer_instructions=inferences[0].instructions if inferences else None,
         learn_instructions=counter.mean,
         learn_instructions_most=counter.most,
         stack_bytes=stack_bytes,
+        classes=classes,
     )
 
 

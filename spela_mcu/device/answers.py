@@ -170,6 +170,26 @@ class ClassFigures:
 
 
 @dataclass(frozen=True)
+class KnownClass:
+    """What a device knows of a class, where classes come and go.
+
+    Attributes:
+        seen: samples of it that were taught, on the device or before.
+    """
+
+    seen: int
+    is_active: bool
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The answer to a sample by early exit, and whether its label is worth to ask for."""
+
+    answer: EarlyAnswer
+    wants_label: bool
+
+
+@dataclass(frozen=True)
 class Statistics:
     """Figures of learning since the start or the last reset; part of a saved state.
 
@@ -347,6 +367,23 @@ def parse_statistics(body: bytes, layers: int, classes: int) -> Statistics:
         tuple(LayerFigures(*one) for one in layer.iter_unpack(body[24 : 24 + of_layers])),
         tuple(ClassFigures(*one) for one in class_.iter_unpack(body[24 + of_layers :])),
     )
+
+
+def parse_classes(body: bytes) -> tuple[KnownClass, ...]:
+    """Body of CLASSES."""
+    words = unpack(f"<{len(body) // 4}I", body)
+    pairs = zip(words[::2], words[1::2], strict=False)
+    return tuple(KnownClass(seen, bool(is_active)) for seen, is_active in pairs)
+
+
+def parse_asked(body: bytes) -> Asked:
+    """Body of ASK."""
+    return Asked(parse_early(body[:8]), bool(unpack("<H", body[8:])[0]))
+
+
+def parse_label(body: bytes) -> int:
+    """Body of ADD_CLASS."""
+    return unpack("<H", body)[0]
 
 
 def parse_name(body: bytes) -> str | None:

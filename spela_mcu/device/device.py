@@ -15,9 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from spela_mcu.data.arguments import class_labels, int8_samples
 from spela_mcu.device.answers import (
     NAME_BYTES,
+    Asked,
     Counters,
     GuardFigures,
     Info,
+    KnownClass,
     LayerPart,
     Learned,
     Prediction,
@@ -26,11 +28,14 @@ from spela_mcu.device.answers import (
     Statistics,
     Store,
     Thresholds,
+    parse_asked,
+    parse_classes,
     parse_counters,
     parse_early,
     parse_exits,
     parse_guard,
     parse_info,
+    parse_label,
     parse_layer_part,
     parse_learned,
     parse_name,
@@ -71,6 +76,9 @@ ATTEMPTS = 3
 """Times that a request is sent before its answer is given up."""
 
 EXPORT_PART_BYTES = 1024
+REHEARSED_AT_ONCE = 16
+"""Samples rehearsed by one request: its answer comes before a host gives it up."""
+
 UNREAD = (Status.MALFORMED, Status.DAMAGED, Status.OVERLONG)
 
 
@@ -329,13 +337,41 @@ class Device:
 
     def name(self, label: int, name: str | None = None) -> str | None:
         """Names a class, if a name is given; returns its name, None if it was told none."""
-        data = (name or "").encode()
-        if name is not None and not 1 <= len(data) <= NAME_BYTES:
-            raise UserError(
-                f'a class cannot be named "{name}" on a device',
-                mend=f"take 1 to {NAME_BYTES} bytes of UTF-8",
-            )
-        return parse_name(self._ask(Command.NAME, argument=label, data=data))
+        return parse_name(self._ask(Command.NAME, argument=label, data=_name_bytes(name)))
+
+    # -------------------------------------------------------------------------- classes
+
+    def classes(self) -> tuple[KnownClass, ...]:
+        """What is known of each class, where they come and go."""
+        return parse_classes(self._ask(Command.CLASSES))
+
+    def ask(self, sample: NDArray[np.int8]) -> Asked:
+        """A sample int8 [inputs], answered by early exit; and whether to ask for its label."""
+        return parse_asked(self._ask(Command.ASK, data=_bytes(sample)))
+
+    def add_class(self, name: str | None = None) -> int:
+        """Makes the first spare class active, and names it; returns its label.
+
+        To teach a sample with the label of a spare class makes it active as well.
+        """
+        return parse_label(self._ask(Command.ADD_CLASS, data=_name_bytes(name)))
+
+    def forget(self, label: int) -> None:
+        """Forgets a class: it is spare from now on, without a name, samples and figures."""
+        self._ask(Command.FORGET, argument=label)
+
+    def rehearse(self, steps: int, progress: Callable[[int, int], None] | None = None) -> None:
+        """Learns so many samples of the device's memory again.
+
+        Args:
+            steps: how many.
+            progress: told how many of how many are done.
+        """
+        for first in range(0, steps, REHEARSED_AT_ONCE):
+            count = min(REHEARSED_AT_ONCE, steps - first)
+            self._ask(Command.REHEARSE, argument=count)
+            if progress is not None:
+                progress(first + count, steps)
 
     def freeze(self, frozen: bool = True) -> None:
         """Stops learning, or lets it go on."""
@@ -413,6 +449,17 @@ class Device:
         if answer.status not in UNREAD and answer.number != self._number:
             raise ProtocolError("the device answered another request than the last")
         return answer
+
+
+def _name_bytes(name: str | None) -> bytes:
+    """A class's name as a device takes it; nothing for None."""
+    data = (name or "").encode()
+    if name is not None and not 1 <= len(data) <= NAME_BYTES:
+        raise UserError(
+            f'a class cannot be named "{name}" on a device',
+            mend=f"take 1 to {NAME_BYTES} bytes of UTF-8",
+        )
+    return data
 
 
 def _bytes(sample: NDArray[np.int8]) -> bytes:

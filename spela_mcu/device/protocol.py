@@ -23,6 +23,10 @@ OF_STORE = 144
 """A status from here on is this and a spela_store_status_t."""
 
 
+REHEARSED_MAX = 64
+"""The most samples that one request has a device rehearse."""
+
+
 class Command(IntEnum):
     """The first byte of every request and answer."""
 
@@ -56,6 +60,10 @@ class Command(IntEnum):
     RECALL = 27
     PUSH = 28
     SAMPLE = 29
+    ADD_CLASS = 30
+    CLASSES = 31
+    REHEARSE = 32
+    ASK = 33
     FAULT = 127
 
 
@@ -98,6 +106,7 @@ CHANGES = frozenset(
         *(Command.IMPORT_START, Command.IMPORT_PART, Command.IMPORT_END),
         *(Command.NAME, Command.FREEZE, Command.RATE, Command.THRESHOLDS, Command.GUARD),
         Command.PUSH,
+        *(Command.ADD_CLASS, Command.FORGET, Command.REHEARSE),
     }
 )
 """Commands that change something: a device keeps their last answer and does not do them twice."""
@@ -106,7 +115,7 @@ WITHOUT_DATA = frozenset(
     {
         *(Command.INFO, Command.COUNTERS, Command.RESET, Command.FLUSH),
         *(Command.SAVE, Command.LOAD, Command.CHECKPOINT, Command.ROLLBACK, Command.STORE),
-        *(Command.IMPORT_END, Command.STATISTICS, Command.GUARD),
+        *(Command.IMPORT_END, Command.STATISTICS, Command.GUARD, Command.CLASSES),
     }
 )
 """Commands that take no data."""

@@ -13,13 +13,20 @@ from dataclasses import astuple, dataclass, replace
 import numpy as np
 from cobs import cobs
 
-from spela_mcu.device.answers import NAME_BYTES, StoreStatus, parse_rate, parse_thresholds
+from spela_mcu.device.answers import (
+    NAME_BYTES,
+    ClassFigures,
+    StoreStatus,
+    parse_rate,
+    parse_thresholds,
+)
 from spela_mcu.device.kept import NO_BASELINE, Kept
 from spela_mcu.device.protocol import (
     CHANGES,
     CRC_BYTES,
     LEARN_FLAG_DIGEST,
     PROTOCOL_VERSION,
+    REHEARSED_MAX,
     REQUEST_HEAD_BYTES,
     WITHOUT_DATA,
     Command,
@@ -200,12 +207,20 @@ class Twin:
             Command.IMPORT_END: self._import_end,
             Command.STATISTICS: self._statistics,
             Command.NAME: self._name,
-            Command.FORGET: self._forget,
+            Command.FORGET: self._unsupported,
             Command.FREEZE: self._freeze,
             Command.RATE: self._rate,
             Command.THRESHOLDS: self._thresholds,
             Command.GUARD: self._answer_guard,
         }
+        if self.network.plan.continual is not None:
+            commands |= {
+                Command.FORGET: self._forget,
+                Command.ADD_CLASS: self._add_class,
+                Command.CLASSES: self._classes,
+                Command.REHEARSE: self._rehearse,
+                Command.ASK: self._answer_ask,
+            }
         if asked.command not in commands:
             raise _RefusedError(Status.UNKNOWN)
         if asked.command in WITHOUT_DATA and asked.data:
@@ -493,8 +508,61 @@ class Twin:
             self.kept.names[asked.argument] = asked.data.ljust(NAME_BYTES, b"\0")
         return self.kept.names[asked.argument]
 
-    def _forget(self, asked: _Request) -> bytes:
+    def _unsupported(self, asked: _Request) -> bytes:
         raise _RefusedError(Status.UNSUPPORTED)
+
+    def _classes(self, asked: _Request) -> bytes:
+        return b"".join(struct.pack("<II", one.seen, one.is_active) for one in self.network.classes)
+
+    def _answer_ask(self, asked: _Request) -> bytes:
+        said = infer_early(self.network, self._sample(asked))
+        self._count(said.label, said.margin)
+        wants = self.network.wants_label(said.label, said.margin)
+        return struct.pack("<HhhHH", said.label, said.cosine, said.margin, said.exit, wants)
+
+    def _begin(self, label: int, name: bytes = b"") -> None:
+        self.kept.names[label] = name.ljust(NAME_BYTES, b"\0")
+        self.kept.classes[label] = ClassFigures(0, 0, 0, 0, 0)
+
+    def _check_thawed(self) -> None:
+        if self.kept.is_frozen:
+            raise _RefusedError(Status.FROZEN)
+
+    def _add_class(self, asked: _Request) -> bytes:
+        self._check_thawed()
+        if len(asked.data) > NAME_BYTES:
+            raise _RefusedError(Status.LENGTH)
+        try:
+            label = self.network.add_class()
+        except ValueError as error:
+            raise _RefusedError(Status.ERROR_LABEL) from error
+        self._begin(label, asked.data)
+        return struct.pack("<H", label)
+
+    def _forget(self, asked: _Request) -> bytes:
+        self._check_thawed()
+        if asked.data:
+            raise _RefusedError(Status.LENGTH)
+        try:
+            self.network.forget(asked.argument)
+        except ValueError as error:
+            raise _RefusedError(Status.ERROR_LABEL) from error
+        self._begin(asked.argument)
+        self.kept.baseline = NO_BASELINE  # the guard has samples of it, maybe
+        self._set_baseline()
+        return b""
+
+    def _rehearse(self, asked: _Request) -> bytes:
+        self._check_thawed()
+        if asked.data:
+            raise _RefusedError(Status.LENGTH)
+        if asked.argument > REHEARSED_MAX:
+            raise _RefusedError(Status.ERROR_ARGUMENT)
+        try:
+            self.network.rehearse(asked.argument)
+        except ValueError as error:
+            raise _RefusedError(Status.ERROR_LABEL) from error
+        return b""
 
     def _freeze(self, asked: _Request) -> bytes:
         if asked.data:

@@ -155,6 +155,7 @@ class _Job:
             project.backbone_parts,
             has_convolutions=project.has_convolutions,
             front_end_parts=project.front_end_parts,
+            is_continual=project.is_continual,
             inference_only=project.inference_only,
         )
         self.sources = sorted(
@@ -174,6 +175,7 @@ class _Job:
             project.backbone_parts,
             has_convolutions=project.has_convolutions,
             front_end_parts=project.front_end_parts,
+            is_continual=project.is_continual,
             inference_only=project.inference_only,
         )
         self._compile = (

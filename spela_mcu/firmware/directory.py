@@ -43,6 +43,7 @@ class ProjectDirectory:
     backbone_parts: tuple[str, ...]
     has_convolutions: bool
     front_end_parts: tuple[str, ...]
+    is_continual: bool
     inputs: int
     classes: int
     class_names: tuple[str, ...]
@@ -79,6 +80,7 @@ def read_project(directory: Path) -> ProjectDirectory:
         backbone_parts=manifest.model.backbone_parts,
         has_convolutions=manifest.model.has_convolutions,
         front_end_parts=manifest.model.front_end_parts,
+        is_continual=manifest.model.is_continual,
         inputs=manifest.model.inputs,
         classes=manifest.model.classes,
         class_names=manifest.model.class_names,

@@ -54,6 +54,7 @@ class ModelFacts(_Part):
     has_convolutions: bool = False
     front_end_parts: tuple[Annotated[str, Field(pattern=r"^[a-z]+$")], ...] = ()
     front_end_bytes: Count = 0
+    is_continual: bool = False
     inputs: int = Field(ge=1, lt=2**16)
     classes: int = Field(ge=1, lt=2**16)
     class_names: tuple[str, ...]

@@ -104,6 +104,11 @@ GUARD_CODE_BYTES: dict[Optimization, int] = {
 """Added by a guard, its samples apart, by any compiler on any core: measured on a Cortex-M0 and M4,
 with headroom."""
 
+CONTINUAL_CODE_BYTES: dict[Optimization, int] = {
+    "O0": 5600, "O1": 3700, "O2": 3700, "O3": 5900, "Os": 3300,
+}  # fmt: skip
+"""Upper bounds of what classes that come and go add, on any core; measured likewise."""
+
 BACKBONE_CODE_BYTES: dict[str, dict[Optimization, int]] = {
     "front": {"O0": 6300, "O1": 3900, "O2": 3900, "O3": 5800, "Os": 2800},
     "convolution": {"O0": 3400, "O1": 2300, "O2": 2500, "O3": 5000, "Os": 2200},
@@ -171,6 +176,7 @@ class NetworkMemory:
         has_convolutions: whether some of the layers are convolutions.
         front_end_parts: of the runtime, that a front end needs; empty without one.
         front_end_bytes: RAM of the front end.
+        is_continual: whether classes come and go.
     """
 
     inputs: int
@@ -186,6 +192,7 @@ class NetworkMemory:
     has_convolutions: bool = False
     front_end_parts: tuple[str, ...] = ()
     front_end_bytes: int = 0
+    is_continual: bool = False
 
 
 @dataclass(frozen=True)
@@ -262,6 +269,7 @@ def network_memory(
         has_convolutions=plan.has_convolutions,
         front_end_parts=() if sensing is None else sensing.parts,
         front_end_bytes=0 if sensing is None else sensing.ram_bytes,
+        is_continual=plan.continual is not None,
     )
 
 
@@ -303,6 +311,7 @@ def plan_memory(
         + max(bounds[name][optimization][inference_only] for name in names)
         + (BATCH_CODE_BYTES[optimization] if sums_updates else 0)
         + (CONVOLUTION_CODE_BYTES[optimization] if network.has_convolutions else 0)
+        + (CONTINUAL_CODE_BYTES[optimization] if network.is_continual else 0)
         + (INT16_CODE_BYTES[optimization] if network.has_int16_weights else 0)
         + (STORE_CODE_BYTES[optimization] if store is not None else 0)
         + (GUARD_CODE_BYTES[optimization] if has_guard else 0)

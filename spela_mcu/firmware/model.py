@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -18,12 +19,15 @@ from spela_mcu.firmware.templates import render
 from spela_mcu.fixed_point.arena import arena_bytes
 from spela_mcu.fixed_point.fields import POINTER, Field
 from spela_mcu.fixed_point.layer import LayerPlan
+from spela_mcu.fixed_point.layout import padded
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.fixed_point.structures import (
+    CONTINUAL_FIELDS,
     LAYER_FIELDS,
     MODEL_FIELDS,
     WINDOW_FIELDS,
+    ContinualStructure,
     LayerStructure,
     model_structure,
     table_bytes,
@@ -43,6 +47,8 @@ class ModelSource:
         front_end: texts of the files that make samples of raw readings, by name.
         front_end_parts: the parts of the runtime that these need.
         front_end_bytes: RAM of the front end.
+        has_convolutions: whether some of the layers are convolutions.
+        is_continual: whether classes come and go.
         quantizer: texts of the files that turn raw values into inputs, by name.
         weights: their width, ``int8`` or ``int16``.
         batch: updates of a layer that are summed before the sum is rounded.
@@ -67,6 +73,7 @@ class ModelSource:
     front_end: dict[str, str]
     front_end_parts: tuple[str, ...]
     front_end_bytes: int
+    is_continual: bool
     quantizer: dict[str, str]
     weights: str
     batch: int
@@ -106,12 +113,47 @@ class Table:
 
 
 @dataclass(frozen=True)
+class ContinualView:
+    """What a model has for classes that come and go, for the template.
+
+    Attributes:
+        members: those of its structure, except its pointers.
+        seen: samples of each class seen at the start; empty: none.
+        samples: lines of the memory at the start.
+        sample_bytes: of a sample in the memory.
+        limits: below which each exit's answers are unknown at the start; empty: none.
+    """
+
+    members: tuple[tuple[str, str], ...]
+    seen: tuple[int, ...]
+    samples: tuple[str, ...]
+    sample_bytes: int
+    limits: tuple[int, ...]
+
+    @classmethod
+    def of(cls, plan: FixedPointPlan, made: ContinualStructure) -> Self:
+        """The view of a plan's structure."""
+        members = tuple(
+            (field.name, literal(field, made.scalars[field.name]))
+            for field in CONTINUAL_FIELDS
+            if field.name in made.scalars
+        )
+        size = padded(plan.inputs)
+        seen = np.frombuffer(made.seen or b"", "<u4").tolist()
+        samples = np.frombuffer(made.samples or b"", np.int8).reshape(-1, size).tolist()
+        lines = tuple(", ".join(map(str, one)) for one in samples)
+        limits = np.frombuffer(made.limits or b"", "<i2").tolist()
+        return cls(members, tuple(seen), lines, size, tuple(limits))
+
+
+@dataclass(frozen=True)
 class ModelView:
     """A model for the templates.
 
     Attributes:
         tables: of all layers.
         windows: of convolutions: the structure's name, its C members and their values.
+        continual: what there is for classes that come and go.
         layer_members: for each layer's structure, its C members and their values.
         runtime: the parts of the runtime that the model refers to.
         members: those of the model's structure, except its pointers.
@@ -126,6 +168,7 @@ class ModelView:
     tables: tuple[Table, ...]
     windows: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     layer_members: tuple[tuple[tuple[str, str], ...], ...]
+    continual: ContinualView | None
     runtime: str
     members: tuple[tuple[str, str], ...]
     class_names: tuple[str, ...]
@@ -165,6 +208,9 @@ def model_source(
         input_names: one per input; None: they are numbered.
     """
     plan = network.plan
+    if inference_only:  # then no class comes or goes
+        plan = plan.fixed_classes()
+        network, class_names = IntegerNetwork(plan, network.initial), class_names[: plan.classes]
     weights_in_flash = inference_only or not drawn
     made = model_structure(
         plan, network.initial if weights_in_flash else None, inference_only=inference_only
@@ -194,6 +240,7 @@ def model_source(
         layer_members=tuple(
             tuple(_layer_members(index, layer)) for index, layer in enumerate(made.layers)
         ),
+        continual=None if made.continual is None else ContinualView.of(plan, made.continual),
         runtime=f"spela_runtime_for_{plan.weights}_{_use(plan, inference_only=inference_only)}",
         members=tuple(
             (field.name, _literal(field, made.scalars[field.name]))
@@ -221,6 +268,7 @@ def model_source(
         backbone=None if backbone is None else render("backbone.c.j2", m=view, b=backbone),
         backbone_parts=() if backbone is None else backbone.parts,
         has_convolutions=plan.has_convolutions,
+        is_continual=plan.continual is not None,
         inputs=plan.sample_inputs,
         classes=plan.classes,
         class_names=class_names,

@@ -35,7 +35,7 @@ class Preflight:
     def memory(self, board: Board) -> MemoryPlan:
         """The memory that it needs on a board."""
         network = network_memory(
-            self.plan,
+            self.plan.fixed_classes() if self.inference_only else self.plan,
             weights_in_flash=self.weights_in_flash or self.inference_only,
             inference_only=self.inference_only,
         )

@@ -154,6 +154,7 @@ def include_directories(
     inference_only: bool,
     has_convolutions: bool = False,
     front_end_parts: Sequence[str] = (),
+    is_continual: bool = False,
 ) -> tuple[str, ...]:
     """The directories of a project that hold C; see `runtime_directories`."""
     return (
@@ -162,6 +163,7 @@ def include_directories(
             inference_only=inference_only,
             has_convolutions=has_convolutions,
             front_end_parts=front_end_parts,
+            is_continual=is_continual,
         ),
         "application",
         "port",
@@ -273,6 +275,7 @@ def _manifest(view: _View, files: dict[str, str]) -> str:
             has_convolutions=model.has_convolutions,
             front_end_parts=model.front_end_parts,
             front_end_bytes=model.front_end_bytes,
+            is_continual=model.is_continual,
             inputs=model.inputs,
             classes=model.classes,
             class_names=model.class_names,

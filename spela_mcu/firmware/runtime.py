@@ -10,6 +10,7 @@ from spela_mcu.backbone.tables import TAPS
 BACKBONE_DIRECTORY: Final = "backbone"
 CONVOLUTION_DIRECTORY: Final = "convolution"
 FRONT_END_DIRECTORY: Final = "front_end"
+CONTINUAL_DIRECTORY: Final = "continual"
 STORE_DIRECTORY: Final = "store"
 INFERENCE_ONLY_DEFINE: Final = "SPELA_INFERENCE_ONLY"
 SINGLE_UPDATES_DEFINE: Final = "SPELA_SINGLE_UPDATES"
@@ -17,6 +18,7 @@ WIDTH_DEFINES: Final = {"int8": "SPELA_INT8_ONLY", "int16": "SPELA_INT16_ONLY"}
 """Macros that leave out the kernels for weights of the other width."""
 
 CONVOLUTION_DEFINE: Final = "SPELA_WITH_CONVOLUTION"
+CONTINUAL_DEFINE: Final = "SPELA_WITH_CONTINUAL"
 BACKBONE_DEFINE: Final = "SPELA_WITH_BACKBONE"
 TAPS_DEFINE: Final = "SPELA_WITH_TAPS"
 PART_DEFINES: Final = {
@@ -42,6 +44,7 @@ def runtime_directories(
     inference_only: bool,
     has_convolutions: bool = False,
     front_end_parts: Sequence[str] = (),
+    is_continual: bool = False,
 ) -> tuple[str, ...]:
     """The directories of a library's C, here as in firmware/, but for the model's, the first.
 
@@ -50,6 +53,7 @@ def runtime_directories(
         inference_only: nothing is learned, and so nothing is kept in flash.
         has_convolutions: see `runtime_defines`.
         front_end_parts: see `runtime_defines`.
+        is_continual: see `runtime_defines`.
     """
     return (
         "model",
@@ -58,6 +62,7 @@ def runtime_directories(
         *((BACKBONE_DIRECTORY,) if backbone_parts else ()),
         *((CONVOLUTION_DIRECTORY,) if has_convolutions else ()),
         *((FRONT_END_DIRECTORY,) if front_end_parts else ()),
+        *((CONTINUAL_DIRECTORY,) if is_continual else ()),
     )
 
 
@@ -68,6 +73,7 @@ def runtime_defines(
     *,
     has_convolutions: bool = False,
     front_end_parts: Sequence[str] = (),
+    is_continual: bool = False,
     inference_only: bool,
 ) -> tuple[str, ...]:
     """Macros for compiling the runtime and everything that includes its headers.
@@ -78,6 +84,7 @@ def runtime_defines(
         backbone_parts: of the runtime, that a backbone needs; without any there is none.
         has_convolutions: whether some of the layers that learn are convolutions.
         front_end_parts: of the runtime, that a front end needs; without any there is none.
+        is_continual: whether classes come and go.
         inference_only: the learning runtime is left out.
     """
     defines = [WIDTH_DEFINES[weights]]
@@ -87,6 +94,8 @@ def runtime_defines(
         defines.append(SINGLE_UPDATES_DEFINE)
     if has_convolutions:
         defines.append(CONVOLUTION_DEFINE)
+    if is_continual:
+        defines.append(CONTINUAL_DEFINE)
     if backbone_parts:
         defines.append(BACKBONE_DEFINE)
         defines += [TAPS_DEFINE] if TAPS in backbone_parts else []

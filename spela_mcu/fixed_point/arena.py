@@ -17,6 +17,8 @@ ROW_UPDATE_BYTES = 8
 WIDE_UNIT_BYTES = 16
 MAPS_STATE_BYTES = 32
 PROGRESS_BYTES = 8
+CLASS_BYTES = 8
+LIMIT_BYTES = 4
 ALIGNMENT = 8
 
 
@@ -53,7 +55,10 @@ def scratch_bytes(rows: int, batch: int) -> int:
 
 
 def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
-    """Bytes of instance, activations, sums, scores and inputs: of neither weights nor updates."""
+    """Bytes of instance, activations, sums, scores and inputs: of neither weights nor updates.
+
+    The table of classes and the samples to rehearse are among them.
+    """
     dense = [layer for layer in plan.layers if layer.convolution is None]
     widest = padded(max((layer.units for layer in dense), default=0))
     # those that read the network's inputs; behind a convolution, its map
@@ -82,11 +87,21 @@ def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
         INSTANCE_BYTES
         + len(plan.matrices) * LAYER_STATE_BYTES
         + maps.kept
+        + continual_bytes(plan)
         + _taken(4 * padded(plan.classes))
         + features
         + max(between, maps.scratch)
         + sum(_taken(layer.units) for layer in plan.layers)
     )
+
+
+def continual_bytes(plan: FixedPointPlan) -> int:
+    """Bytes of the table of classes, and of the samples to rehearse: spela_continual_bytes in C."""
+    if plan.continual is None:
+        return 0
+    memory = plan.continual.memory_bytes(plan.classes, plan.inputs)
+    limits = 0 if plan.continual.unknown is None else LIMIT_BYTES * len(plan.layers)
+    return plan.classes * CLASS_BYTES + _taken(limits) + _taken(memory)
 
 
 def arena_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.fixed_point.arithmetic import Int64
-from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
+from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork, first_sure
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
 UNKNOWN = 0xFFFF
@@ -67,16 +67,11 @@ class EarlyAnswers:
 
 def infer_early(network: IntegerNetwork, sample: NDArray[np.int8]) -> EarlyAnswer:
     """The answer to one sample [inputs] by early exit: the definition."""
-    answers = network.infer(sample)
-    last = len(answers) - 1
-    for index, (layer, answer) in enumerate(zip(network.plan.layers, answers, strict=True)):
-        margin, limit = layer.exit.exit_margin, layer.exit.reject_cosine
-        leaves = margin != 0 and answer.margin >= margin
-        if index == last or leaves:
-            rejected = limit != 0 and answer.cosine < limit
-            label = UNKNOWN if rejected else answer.label
-            return EarlyAnswer(label, index, answer.cosine, answer.margin)
-    raise AssertionError("the last exit answers")
+    index, answer = first_sure(network.plan, network.infer(sample))
+    limit = network.plan.layers[index].exit.reject_cosine
+    rejected = limit != 0 and answer.cosine < limit
+    label = UNKNOWN if rejected or network.is_unknown(index, answer) else answer.label
+    return EarlyAnswer(label, index, answer.cosine, answer.margin)
 
 
 def all_answers(network: Infers, samples: NDArray[np.int8]) -> Answers:
@@ -102,10 +97,15 @@ def answer_early(plan: FixedPointPlan, answers: Answers) -> EarlyAnswers:
             open_ &= ~leaving
     rows = np.arange(count)
     limits = np.array([layer.exit.reject_cosine for layer in plan.layers])[exits]
+    unknown = (limits != 0) & (answers.cosines[exits, rows] < limits)
+    following = None if plan.continual is None else plan.continual.unknown
+    if following is not None:  # as they are at the start
+        values = answers.cosines if following.by == "cosine" else answers.margins
+        unknown |= values[exits, rows] < np.array(following.limits)[exits]
     return EarlyAnswers(
         labels=answers.labels[exits, rows],
         exits=exits,
-        unknown=(limits != 0) & (answers.cosines[exits, rows] < limits),
+        unknown=unknown,
         macs=np.array(exit_macs(plan))[exits],
     )
 
@@ -203,7 +203,9 @@ def _pays(plan: FixedPointPlan, index: int, leaving: int, arriving: int) -> bool
 
 
 def with_rejection(plan: FixedPointPlan, answers: Answers, unknown_share: float) -> FixedPointPlan:
-    """Chooses each exit's cosine so that at most a share of known samples is called unknown.
+    """Chooses each exit's limit so that at most a share of known samples is called unknown.
+
+    It is a layer's `reject_cosine`, or, where limits follow what is taught, what they start from.
 
     Args:
         plan: the network's plan, with its exits' margins.
@@ -211,13 +213,22 @@ def with_rejection(plan: FixedPointPlan, answers: Answers, unknown_share: float)
         unknown_share: share of the samples that an exit answers; below 1.
     """
     exits = answer_early(plan, answers).exits
-    layers = []
-    for index, layer in enumerate(plan.layers):
+    continual = plan.continual
+    unknown = None if continual is None else continual.unknown
+    by_margin = unknown is not None and unknown.by == "margin"
+    values = answers.margins if by_margin else answers.cosines
+    limits = []
+    for index in range(len(plan.layers)):
         answered = exits == index
         if not answered.any():  # nothing is known about samples answered here: accept all
             answered[:] = True
-        cosines = np.sort(answers.cosines[index][answered])
-        limit = int(cosines[floor(unknown_share * len(cosines) + 1e-9)])
-        limit = -1 if limit == 0 else limit  # 0 would reject nothing
-        layers.append(layer.with_thresholds(reject_cosine=limit))
-    return replace(plan, layers=tuple(layers))
+        found = np.sort(values[index][answered])
+        limits.append(int(found[floor(unknown_share * len(found) + 1e-9)]))
+    if continual is not None and unknown is not None:
+        unknown = replace(unknown, limits=tuple(max(limit, 1) for limit in limits))
+        return replace(plan, continual=replace(continual, unknown=unknown))
+    layers = tuple(
+        layer.with_thresholds(reject_cosine=-1 if limit == 0 else limit)  # 0 would reject nothing
+        for layer, limit in zip(plan.layers, limits, strict=True)
+    )
+    return replace(plan, layers=layers)

@@ -22,6 +22,12 @@ from spela_mcu.fixed_point.layer import LayerPlan, LearnerPlan, MatrixPlan
 from spela_mcu.fixed_point.layout import padded
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
+NO_CLASS = 0xFFFF
+"""The label where no class is left to answer: SPELA_UNKNOWN."""
+
+_LEAST = np.iinfo(np.int64).min
+"""Below any score."""
+
 MULTIPLIER_MIN, MULTIPLIER_MAX = -(1 << 15), (1 << 15) - 1
 LARGEST_SHIFT = 30
 """A multiplier with a greater shift is zero: the update is below any weight's resolution."""
@@ -52,13 +58,33 @@ class Multipliers:
     clipped: int
 
 
-def best_class(scores: Int64, other_than: int | None = None) -> int:
-    """The class with the greatest score, the lowest on a tie; `other_than` is left out."""
-    if other_than is None:
-        return int(np.argmax(scores))
-    masked = scores.copy()
-    masked[other_than] = np.iinfo(np.int64).min
-    return int(np.argmax(masked))
+def best_class(
+    scores: Int64, other_than: int | None = None, active: NDArray[np.bool_] | None = None
+) -> int:
+    """The class with the greatest score, the lowest on a tie.
+
+    Args:
+        scores: [classes].
+        other_than: is left out.
+        active: the classes that count, [classes]; None: all.
+
+    Returns:
+        NO_CLASS if none is left.
+    """
+    masked = scores if active is None else np.where(active, scores, _LEAST)
+    if other_than is not None and other_than != NO_CLASS:
+        masked = masked.copy()
+        masked[other_than] = _LEAST
+    best = int(np.argmax(masked))
+    return NO_CLASS if masked[best] == _LEAST else best
+
+
+def best_classes(scores: Int64, active: NDArray[np.bool_] | None) -> Int64:
+    """As `best_class`, of many samples' scores [n, classes]: [n]."""
+    masked = scores if active is None else np.where(active, scores, _LEAST)
+    best: Int64 = np.argmax(masked, axis=1).astype(np.int64)
+    best[masked[np.arange(len(best)), best] == _LEAST] = NO_CLASS
+    return best
 
 
 @dataclass(frozen=True)
@@ -82,7 +108,12 @@ class Direction:
 
 
 def direction(
-    plan: FixedPointPlan, layer: LayerPlan, output: Output, label: int
+    plan: FixedPointPlan,
+    layer: LayerPlan,
+    output: Output,
+    label: int,
+    *,
+    active: NDArray[np.bool_] | None = None,
 ) -> Direction | None:
     """Where the activation should turn; None if the layer has nothing to learn from this sample.
 
@@ -91,6 +122,7 @@ def direction(
         layer: embeddings.
         output: the layer's answer.
         label: the sample's class.
+        active: the classes that count, [classes]; None: all.
     """
     activation, scores = output.activation, output.scores
     if activation.squared_norm == 0:
@@ -100,11 +132,12 @@ def direction(
     projection = cosine(int(scores[label]), inverse, exit_.embedding_shift)
     wanted = exit_.embedding[label]
     if plan.loss == "margin":
-        wrong = best_class(scores, other_than=label)
-        projection -= cosine(int(scores[wrong]), inverse, exit_.embedding_shift)
+        wrong = best_class(scores, other_than=label, active=active)
+        if wrong != NO_CLASS:
+            projection -= cosine(int(scores[wrong]), inverse, exit_.embedding_shift)
+            wanted = wanted - exit_.embedding[wrong]
         if projection >= plan.margin:
             return None
-        wanted = wanted - exit_.embedding[wrong]
 
     # u = v - <v, h/|h|> h/|h|
     unit = shift_right_rounded(activation.values * inverse.mantissa, 17 - inverse.exponent)
@@ -114,7 +147,13 @@ def direction(
 
 
 def multipliers(
-    plan: FixedPointPlan, layer: LayerPlan, output: Output, label: int, rate_shift: int
+    plan: FixedPointPlan,
+    layer: LayerPlan,
+    output: Output,
+    label: int,
+    rate_shift: int,
+    *,
+    active: NDArray[np.bool_] | None = None,
 ) -> Multipliers | None:
     """The update's factors, or None if the layer has nothing to learn from this sample.
 
@@ -124,8 +163,9 @@ def multipliers(
         output: the layer's answer.
         label: the sample's class.
         rate_shift: the rate's current shift, halvings of weights and rate included.
+        active: the classes that count, [classes]; None: all.
     """
-    towards = direction(plan, layer, output, label)
+    towards = direction(plan, layer, output, label, active=active)
     if towards is None:
         return None
     activation, steps = output.activation, towards.tangent * towards.rate(layer.learner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -20,6 +21,16 @@ from spela_mcu.fixed_point.arithmetic import (
     inverse_norm,
 )
 from spela_mcu.fixed_point.classifier import Classifier
+from spela_mcu.fixed_point.continual import (
+    FORGET_PASSES,
+    FORGET_REHEARSED,
+    ClassState,
+    draw_kept,
+    initial_classes,
+    keep,
+    memory_content,
+    table_content,
+)
 from spela_mcu.fixed_point.convolution import Map, Reading, convolve, read_out
 from spela_mcu.fixed_point.convolution_learning import (
     apply_sums,
@@ -29,11 +40,13 @@ from spela_mcu.fixed_point.convolution_learning import (
 from spela_mcu.fixed_point.layer import LayerPlan, MatrixPlan
 from spela_mcu.fixed_point.layout import pack
 from spela_mcu.fixed_point.learning import (
+    NO_CLASS,
     Output,
     PendingUpdate,
     UpdateCount,
     apply,
     best_class,
+    best_classes,
     direction,
     dither,
     multipliers,
@@ -146,7 +159,9 @@ class IntegerNetwork(Classifier):
             `reset` returns there.
         layers: each matrix's learned state.
         dither_state: state of the generator of stochastic rounding.
-        samples: samples learned.
+        samples: samples taught.
+        classes: what is known of each class; all are active where they do not come and go.
+        limits: of each exit, Q1.14 times 2^16, where they follow what is taught; else empty.
         counts: quantisation's effects, per matrix.
     """
 
@@ -155,6 +170,8 @@ class IntegerNetwork(Classifier):
     layers: list[LayerState] = field(init=False)
     dither_state: int = field(init=False)
     samples: int = field(init=False)
+    classes: list[ClassState] = field(init=False)
+    limits: list[int] = field(init=False)
     counts: list[QuantizationCounts] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -183,6 +200,9 @@ class IntegerNetwork(Classifier):
         self.layers = [LayerState(weights.copy()) for weights in self.initial]
         self.dither_state = self.plan.dither_seed
         self.samples = 0
+        self.classes = initial_classes(self.plan.continual, self.plan.classes)
+        unknown = None if self.plan.continual is None else self.plan.continual.unknown
+        self.limits = [] if unknown is None else [limit << 16 for limit in unknown.limits]
         self.counts = [QuantizationCounts() for _ in self.plan.matrices]
 
     # -------------------------------------------------------------------- inference
@@ -216,7 +236,7 @@ class IntegerNetwork(Classifier):
         values, answers = first, []
         for index, layer in enumerate(self.plan.layers):
             output, values = self._forward(index, self.plan.read(index, first, values))
-            answers.append(exit_answer(layer, output))
+            answers.append(exit_answer(layer, output, self.active))
         return tuple(answers)
 
     def _predict_exits(self, samples: NDArray[np.int8]) -> NDArray[np.int64]:
@@ -230,26 +250,80 @@ class IntegerNetwork(Classifier):
                 activations = [activate(row, layer.leak_shift).values for row in sums]
                 values = np.array(activations, np.int64).reshape(sums.shape)
                 scores = exact_product(values, layer.exit.embedding.T)
-                labels[index] = np.argmax(scores, axis=1)
+                labels[index] = best_classes(scores, self.active)
             else:
                 found = [self._forward(index, sample) for sample in values]
-                labels[index] = [best_class(output.scores) for output, _ in found]
+                every = np.array([output.scores for output, _ in found])
+                labels[index] = best_classes(every, self.active)
                 values = np.array([onward for _, onward in found])
         return labels
 
     # --------------------------------------------------------------------- learning
 
     def _learn(self, sample: NDArray[np.int8], label: int) -> int:
-        return best_class(self._step(sample, label).scores)
+        return self._teach(sample, label).label
 
     def learn_answering(self, sample: ArrayLike, label: int) -> ExitAnswer:
         """As `learn`; returns all that the last exit said before, as spela_learn does."""
         values = int8_sample(sample, self.plan.inputs)
-        output = self._step(values, class_label(label, self.plan.classes))
-        return exit_answer(self.plan.layers[-1], output)
+        return self._teach(values, class_label(label, self.plan.classes))
 
-    def _step(self, sample: NDArray[np.int8], label: int) -> Output:
-        """Learns a checked sample; returns the last exit's output from before."""
+    def _teach(self, sample: NDArray[np.int8], label: int) -> ExitAnswer:
+        """Learns a checked sample, and rehearses; returns what the last exit said before."""
+        continual, one = self.plan.continual, self.classes[label]
+        one.is_active = True
+        outputs = self._step(sample, label)
+        said = exit_answer(self.plan.layers[-1], outputs[-1], self.active)
+        if continual is not None:
+            self._follow(outputs, label)
+            self._rehearse(continual.ratio)
+            self.dither_state = keep(one, sample, continual.capacity, self.dither_state)
+        self.samples = min(self.samples + 1, COUNTER_MAX)
+        return said
+
+    def _follow(self, outputs: list[Output], label: int) -> None:
+        """Has the limit of the exit that would have answered follow, if that was right."""
+        assert self.plan.continual is not None
+        unknown = self.plan.continual.unknown
+        if unknown is None:
+            return
+        index, said = first_sure(
+            self.plan,
+            [
+                exit_answer(layer, output, self.active)
+                for layer, output in zip(self.plan.layers, outputs, strict=True)
+            ],
+        )
+        if said.label == label:
+            self.limits[index] = unknown.followed(self.limits[index], said.cosine, said.margin)
+
+    def is_unknown(self, exit: int, answer: ExitAnswer) -> bool:
+        """Whether an exit's answer is below its limit, if limits follow what is taught."""
+        unknown = None if self.plan.continual is None else self.plan.continual.unknown
+        if unknown is None:
+            return False
+        return unknown.is_below(self.limits[exit], answer.cosine, answer.margin)
+
+    def wants_label(self, label: int, margin: int) -> bool:
+        """Whether it is worth to ask for the label of a sample, by what was answered.
+
+        The answer was not sure enough for learning to have nothing to do; or it was not sure, and
+        of a class that few samples were seen of.
+
+        Args:
+            label: that was answered.
+            margin: Q1.14.
+        """
+        theta = self.plan.margin
+        if label >= self.plan.classes or margin < theta:
+            return True
+        active = sum(one.is_active for one in self.classes)
+        seen = sum(one.seen for one in self.classes)
+        return 2 * self.classes[label].seen * active < seen and margin < 2 * theta
+
+    def _step(self, sample: NDArray[np.int8], label: int) -> list[Output]:
+        """Has all layers learn a sample; returns the exits' outputs from before."""
+        outputs = []
         values = first = first_inputs(self.plan, sample)
         for index, layer in enumerate(self.plan.layers):
             values = self.plan.read(index, first, values)
@@ -261,8 +335,8 @@ class IntegerNetwork(Classifier):
                 map, reading = self.convolve(index, values)
                 self._learn_convolution(index, map, reading, label)
                 output, values = reading.output, map.values
-        self.samples = min(self.samples + 1, COUNTER_MAX)
-        return output
+            outputs.append(output)
+        return outputs
 
     def _rate_halvings(self) -> int:
         """Held for `rate_halvings` intervals, then halved once per interval."""
@@ -282,7 +356,9 @@ class IntegerNetwork(Classifier):
         plan, own = self.plan, self.plan.matrix_index(index)
         if output.activation.squared_norm == 0:
             self.counts[own].silent += 1
-        factors = multipliers(plan, plan.layers[index], output, label, self._rate_shift(own))
+        factors = multipliers(
+            plan, plan.layers[index], output, label, self._rate_shift(own), active=self.active
+        )
         if factors is not None:
             self._count(own, factors.clipped)
             self._add(own, PendingUpdate(inputs, factors.values))
@@ -293,7 +369,7 @@ class IntegerNetwork(Classifier):
         assert layer.convolution is not None
         if reading.output.activation.squared_norm == 0:
             self.counts[own].silent += 1
-        towards = direction(plan, layer, reading.output, label)
+        towards = direction(plan, layer, reading.output, label, active=self.active)
         if towards is None:
             return
         found = factors(
@@ -378,6 +454,74 @@ class IntegerNetwork(Classifier):
             for index, (counts, state) in enumerate(zip(self.counts, self.layers, strict=True))
         )
 
+    # ---------------------------------------------------------------------- classes
+
+    @property
+    def active(self) -> NDArray[np.bool_] | None:
+        """Which classes are active, [classes]; None: all, as ever."""
+        if self.plan.continual is None:
+            return None
+        return np.array([one.is_active for one in self.classes])
+
+    def add_class(self) -> int:
+        """Makes the first spare class active; returns its label.
+
+        Raises:
+            ValueError: no class is spare.
+        """
+        for label, one in enumerate(self.classes):
+            if not one.is_active:
+                one.is_active = True
+                return label
+        raise ValueError("no class is spare")
+
+    def rehearse(self, steps: int) -> None:
+        """Learns so many samples of the memory again.
+
+        Raises:
+            ValueError: it is empty.
+        """
+        if not self._rehearse(steps):
+            raise ValueError("there is nothing to rehearse")
+
+    def _rehearse(self, steps: int, other_than: int | None = None) -> bool:
+        """Rehearses all classes but one; says whether the memory holds any sample of them."""
+        for _ in range(steps):
+            drawn = draw_kept(self.classes, self.dither_state, other_than)
+            if drawn is None:
+                return False
+            label, sample, self.dither_state = drawn
+            self._step(sample, label)
+        return True
+
+    def forget(self, label: int) -> None:
+        """Forgets a class: it is spare from now on, and its samples leave the memory.
+
+        Before, each of these is taught as one of the other class that it is most like.
+
+        Raises:
+            ValueError: it is not active, or classes do not come and go.
+        """
+        label = class_label(label, self.plan.classes)
+        if self.plan.continual is None:
+            raise ValueError("the network's classes stay as they are")
+        if not self.classes[label].is_active:
+            raise ValueError(f"class {label} is not active")
+        for sample in self.classes[label].samples * FORGET_PASSES:
+            other = best_class(self._last_scores(sample), other_than=label, active=self.active)
+            if other == NO_CLASS:  # the class is the only one
+                break
+            self._step(sample, other)
+            self._rehearse(FORGET_REHEARSED, other_than=label)
+        self.classes[label] = ClassState()
+
+    def _last_scores(self, sample: NDArray[np.int8]) -> Int64:
+        """The last exit's scores of a sample, without applying what is pending."""
+        values = first = first_inputs(self.plan, sample)
+        for index in range(len(self.plan.layers)):
+            output, values = self._forward(index, self.plan.read(index, first, values))
+        return output.scores
+
     # ------------------------------------------------------------------------ state
 
     def packed_weights(self, index: int) -> bytes:
@@ -394,7 +538,22 @@ class IntegerNetwork(Classifier):
                 crc = zlib.crc32(np.array([len(state.pending)], "<u4").tobytes(), crc)
                 for update in state.pending:
                     crc = zlib.crc32(update.to_bytes(), crc)
+        if self.plan.continual is not None:
+            crc = zlib.crc32(table_content(self.classes), crc)
+            crc = zlib.crc32(np.array(self.limits, "<i4").tobytes(), crc)
+            for one in self.classes:
+                crc = zlib.crc32(memory_content(one.samples), crc)
         return crc
+
+
+def first_sure(plan: FixedPointPlan, answers: Sequence[ExitAnswer]) -> tuple[int, ExitAnswer]:
+    """The first exit whose margin reaches its layer's, or the last; and its answer."""
+    last = len(answers) - 1
+    for index, (layer, answer) in enumerate(zip(plan.layers, answers, strict=True)):
+        margin = layer.exit.exit_margin
+        if index == last or (margin != 0 and answer.margin >= margin):
+            return index, answer
+    raise AssertionError("the last exit answers")
 
 
 def first_inputs(plan: FixedPointPlan, samples: NDArray[np.int8]) -> Int64:
@@ -408,14 +567,24 @@ def exact_product(left: Int64, right: Int64) -> Int64:
     return (left.astype(np.float64) @ right.astype(np.float64)).astype(np.int64)
 
 
-def exit_answer(layer: LayerPlan, output: Output) -> ExitAnswer:
-    """An exit's answer; without any activation it is class 0 with a cosine of 0."""
+def exit_answer(
+    layer: LayerPlan, output: Output, active: NDArray[np.bool_] | None = None
+) -> ExitAnswer:
+    """An exit's answer; without any activation it is the first class, with a cosine of 0.
+
+    Args:
+        layer: its exit.
+        output: its activation and scores.
+        active: the classes that can be answered, [classes]; None: all.
+    """
     activation, scores = output.activation, output.scores
-    label = best_class(scores)
-    if activation.squared_norm == 0:
+    label = best_class(scores, active=active)
+    second = best_class(scores, other_than=label, active=active)
+    if label == NO_CLASS or activation.squared_norm == 0:
         return ExitAnswer(label, 0, 0, scores)
     inverse = inverse_norm(activation.squared_norm)
     similarity = cosine(int(scores[label]), inverse, layer.exit.embedding_shift)
-    second = best_class(scores, other_than=label)
+    if second == NO_CLASS:  # there is nothing to compare with
+        return ExitAnswer(label, similarity, 0, scores)
     runner_up = cosine(int(scores[second]), inverse, layer.exit.embedding_shift)
     return ExitAnswer(label, similarity, min(similarity - runner_up, 32767), scores)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spela_mcu.embedding import class_embeddings
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
+from spela_mcu.fixed_point.continual import LIMIT_STEP, ContinualPlan, UnknownPlan
 from spela_mcu.fixed_point.geometry import convolution_window, input_map
 from spela_mcu.fixed_point.layer import (
     LAYER_READOUT,
@@ -23,6 +24,7 @@ from spela_mcu.fixed_point.layer import (
     LearnerPlan,
     MatrixPlan,
 )
+from spela_mcu.fixed_point.layout import padded
 from spela_mcu.spec.model import MAX_INPUTS, Convolution, Dense, ModelSpec, answering_units
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class FixedPointPlan:
         batch: updates of a layer that are summed before the sum is rounded.
         front_end: makes a sample of raw readings; None: nothing does.
         front: makes the first layer's inputs of a sample; None: the sample is these.
+        continual: classes come and go, and may be rehearsed; None: they stay as they are.
     """
 
     layers: tuple[LayerPlan, ...]
@@ -66,6 +69,21 @@ class FixedPointPlan:
     batch: int = 1
     front: FrontPlan | None = None
     front_end: FrontEndPlan | None = None
+    continual: ContinualPlan | None = None
+
+    def fixed_classes(self) -> FixedPointPlan:
+        """The plan of a network whose classes stay as they are at the start.
+
+        A spare class is never answered, and so has no part in what an active one computes.
+        """
+        if self.continual is None:
+            return self
+        known = self.continual.known
+        layers = tuple(
+            replace(layer, exit=replace(layer.exit, embedding=layer.exit.embedding[:known]))
+            for layer in self.layers
+        )
+        return replace(self, layers=layers, classes=known, continual=None)
 
     @property
     def taps(self) -> int:
@@ -189,11 +207,20 @@ def matrix_places(spec: ModelSpec) -> list[int]:
 
 
 def float_embeddings(spec: ModelSpec, classes: int) -> list[NDArray[np.float64]]:
-    """Each layer's class embeddings [classes, units], float64: float and integer share them."""
+    """Each layer's class embeddings [classes, units], float64: float and integer share them.
+
+    Those of spare classes are placed with them, and left out here.
+    """
+    return [every[:classes] for every in placed_embeddings(spec, classes)]
+
+
+def placed_embeddings(spec: ModelSpec, classes: int) -> list[NDArray[np.float64]]:
+    """Each layer's embeddings of `classes` and of the spare classes behind them, float64."""
+    count = classes + spec.network.spare_classes
     return [
         class_embeddings(
             spec.network.embedding,
-            classes,
+            count,
             units,
             derived_seed(spec.network.seed, place),
         )
@@ -227,7 +254,7 @@ def make_plan(
     Args:
         spec: the model.
         inputs: width of a sample.
-        classes: number of classes.
+        classes: number of classes, without the spare ones.
         trained: float weights [units, inputs] of each layer to start from; None to draw them.
             Untrained weights fill the whole integer range and stand for U(+-sqrt(6 / inputs)).
         taps: how many of a sample's first inputs each tap reads.
@@ -235,7 +262,7 @@ def make_plan(
     Raises:
         UserError: the learning rate cannot be expressed, or a bias is one input too many.
     """
-    return _plan(spec, inputs, float_embeddings(spec, classes), trained, taps)
+    return _plan(spec, inputs, placed_embeddings(spec, classes), trained, taps)
 
 
 def sizing_plan(
@@ -248,7 +275,8 @@ def sizing_plan(
     Raises:
         UserError: the learning rate cannot be expressed.
     """
-    alike = [np.eye(1, units).repeat(classes, axis=0) for units in exit_units(spec)]
+    count = classes + spec.network.spare_classes
+    alike = [np.eye(1, units).repeat(count, axis=0) for units in exit_units(spec)]
     return _plan(spec, inputs, alike, None, taps)
 
 
@@ -260,6 +288,8 @@ def _plan(
     taps: Sequence[int],
 ) -> FixedPointPlan:
     layers: list[LayerPlan] = []
+    classes = len(embeddings[0]) - spec.network.spare_classes
+    continual = _continual(spec, classes, inputs, len(embeddings))
     bias = spec.network.has_bias(inputs)
     inputs += bias
     if inputs > MAX_INPUTS:
@@ -311,7 +341,38 @@ def _plan(
         bias=bias,
         weight_decay=spec.learning.weight_decay,
         batch=spec.learning.batch,
+        continual=continual,
     )
+
+
+def _continual(spec: ModelSpec, classes: int, inputs: int, exits: int) -> ContinualPlan | None:
+    rehearsal, spare = spec.learning.rehearsal, spec.network.spare_classes
+    unknown = _unknown(spec, exits)
+    if rehearsal is None and spare == 0 and unknown is None:
+        return None
+    if rehearsal is None:
+        return ContinualPlan(classes, unknown=unknown)
+    capacity = rehearsal.samples
+    if capacity is None:
+        assert rehearsal.bytes is not None
+        room = (classes + spare) * padded(inputs)
+        capacity = rehearsal.bytes // room
+        if capacity == 0:
+            raise UserError(
+                f"a sample of each of {classes + spare} classes takes {room} bytes, and there are "
+                f"{rehearsal.bytes}",
+                key="learning.rehearsal",
+                mend=f"set bytes to {room} or more, or learn without rehearsal",
+            )
+    return ContinualPlan(classes, capacity, rehearsal.ratio, unknown=unknown)
+
+
+def _unknown(spec: ModelSpec, exits: int) -> UnknownPlan | None:
+    """Limits that follow what is taught; what they start from is found by calibration."""
+    if spec.exits.unknown_by is None:
+        return None
+    rise = round(spec.exits.unknown_share * LIMIT_STEP)
+    return UnknownPlan(spec.exits.unknown_by, (1,) * exits, rise)
 
 
 def _matrix(

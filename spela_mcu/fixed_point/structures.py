@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.fixed_point.arena import weight_bytes
+from spela_mcu.fixed_point.continual import ContinualPlan, memory_content
 from spela_mcu.fixed_point.fields import POINTER, Field, number, packed, structure
 from spela_mcu.fixed_point.front import FrontStructure, front_structure
 from spela_mcu.fixed_point.layer import ConvolutionPlan, LayerPlan, MatrixPlan
@@ -26,6 +27,9 @@ from spela_mcu.front_end.structures import front_end_structure
 
 LOSS_NUMBERS: dict[str, int] = {"cosine": 0, "log_cosine": 1, "margin": 2}
 """spela_loss_t."""
+
+UNKNOWN_BY_NUMBERS = {"cosine": 1, "margin": 2}
+"""spela_unknown_by_t."""
 
 FLAG_WEIGHTS_INT16, FLAG_ROUND_NEAREST, FLAG_INFERENCE_ONLY = 1, 2, 4
 FLAG_BIAS, FLAG_WEIGHT_DECAY = 8, 16
@@ -77,12 +81,27 @@ MODEL_FIELDS = (
     Field("flags", "uint8"),
     Field("rate_halvings", "uint8"),
     Field("batch", "uint8"),
+    Field("continual", POINTER),
 )
 """spela_model_t."""
+
+CONTINUAL_FIELDS = (
+    Field("runtime", POINTER),
+    Field("samples", POINTER),
+    Field("seen", POINTER),
+    Field("known", "uint16"),
+    Field("capacity", "uint16"),
+    Field("ratio", "uint8"),
+    Field("unknown_by", "uint8"),
+    Field("limits", POINTER),
+    Field("rise", "uint32"),
+)
+"""spela_continual_t."""
 
 LAYER_BYTES = structure(LAYER_FIELDS).itemsize
 MODEL_BYTES = structure(MODEL_FIELDS).itemsize
 WINDOW_BYTES = structure(WINDOW_FIELDS).itemsize
+CONTINUAL_BYTES = structure(CONTINUAL_FIELDS).itemsize
 
 
 def table_bytes(plan: FixedPointPlan, *, weights_in_flash: bool) -> int:
@@ -95,8 +114,16 @@ def table_bytes(plan: FixedPointPlan, *, weights_in_flash: bool) -> int:
     front = 0 if plan.front is None else front_structure(plan.front).flash_bytes
     windows = WINDOW_BYTES * (len(plan.matrices) - len(plan.layers))
     structures = MODEL_BYTES + len(plan.matrices) * LAYER_BYTES + windows
+    continual = 0
+    if plan.continual is not None:
+        continual = CONTINUAL_BYTES
+        if weights_in_flash and plan.continual.capacity:
+            known = plan.continual.known
+            continual += 4 * known + plan.continual.memory_bytes(known, plan.inputs)
+        if plan.continual.unknown is not None:
+            continual += 2 * len(plan.layers)
     front_end = 0 if plan.front_end is None else front_end_structure(plan.front_end).flash_bytes
-    return structures + embeddings + weights + front + front_end
+    return structures + embeddings + weights + front + front_end + continual
 
 
 @dataclass(frozen=True)
@@ -121,6 +148,49 @@ class ModelStructure:
     scalars: dict[str, int]
     layers: tuple[LayerStructure, ...]
     front: FrontStructure | None
+    continual: ContinualStructure | None = None
+
+
+@dataclass(frozen=True)
+class ContinualStructure:
+    """What a model has for classes that come and go.
+
+    Attributes:
+        scalars: the fields of spela_continual_t that are not pointers.
+        seen: samples of each class seen at the start, uint32; None for a null pointer.
+        samples: the memory at the start, int8, as many slots for each class; None likewise.
+        limits: below which each exit's answers are unknown at the start, int16; None likewise.
+    """
+
+    scalars: dict[str, int]
+    seen: bytes | None
+    samples: bytes | None
+    limits: bytes | None
+
+    @property
+    def content(self) -> bytes:
+        """All that the model's digest depends on."""
+        tables = (table or b"" for table in (self.seen, self.samples, self.limits))
+        return packed(CONTINUAL_FIELDS, self.scalars) + b"".join(tables)
+
+
+def continual_structure(plan: ContinualPlan, inputs: int) -> ContinualStructure:
+    """The structure of a plan for samples of so many inputs."""
+    unknown = plan.unknown
+    scalars = {
+        "known": plan.known,
+        "capacity": plan.capacity,
+        "ratio": plan.ratio,
+        "unknown_by": 0 if unknown is None else UNKNOWN_BY_NUMBERS[unknown.by],
+        "rise": 0 if unknown is None else unknown.rise,
+    }
+    limits = None if unknown is None else np.array(unknown.limits, "<i2").tobytes()
+    if plan.memory is None:
+        return ContinualStructure(scalars, None, None, limits)
+    size = plan.memory_bytes(1, inputs)
+    samples = b"".join(memory_content(one).ljust(size, b"\0") for one in plan.memory.samples)
+    seen = plan.memory.seen.astype("<u4").tobytes()
+    return ContinualStructure(scalars, seen, samples, limits)
 
 
 def model_structure(
@@ -156,10 +226,15 @@ def model_structure(
         "batch": plan.batch,
     }
     front = None if plan.front is None else front_structure(plan.front)
-    before = b"" if front is None else front.content
+    around = b"" if front is None else front.content
     if plan.front_end is not None:
-        before += front_end_structure(plan.front_end).content
-    return ModelStructure({"digest": _digest(scalars, layers, before)} | scalars, layers, front)
+        around += front_end_structure(plan.front_end).content
+    continual = None
+    if plan.continual is not None:
+        continual = continual_structure(plan.continual, plan.inputs)
+        around += continual.content
+    digest = _digest(scalars, layers, around)
+    return ModelStructure({"digest": digest} | scalars, layers, front, continual)
 
 
 def model_digests(plan: FixedPointPlan, initial: Sequence[NDArray[np.int64]]) -> tuple[int, ...]:
@@ -201,10 +276,11 @@ def _window(window: Window) -> dict[str, int]:
     return {**shape, "channels": window.map.channels, **sides}
 
 
-def _digest(scalars: Mapping[str, int], layers: Sequence[LayerStructure], before: bytes) -> int:
+def _digest(scalars: Mapping[str, int], layers: Sequence[LayerStructure], around: bytes) -> int:
     """CRC-32 over the format's number, all scalars, and all tables after their lengths.
 
-    What stands in front of the layers comes last, if there is anything.
+    What is around the layers comes last, if there is anything: what stands in front of them, the
+    front end, and what there is for classes that come and go.
     """
     crc = zlib.crc32(number(DIGEST_FORMAT, "uint32") + packed(MODEL_FIELDS, scalars))
     for layer in layers:
@@ -214,4 +290,4 @@ def _digest(scalars: Mapping[str, int], layers: Sequence[LayerStructure], before
             crc = zlib.crc32(number(len(content), "uint32") + content, crc)
         if layer.window is not None:
             crc = zlib.crc32(packed(WINDOW_FIELDS, layer.window), crc)
-    return zlib.crc32(before, crc)
+    return zlib.crc32(around, crc)

@@ -6,6 +6,7 @@ from spela_mcu import __version__
 from spela_mcu.backbone.tables import TAPS
 from spela_mcu.firmware.runtime import (
     BACKBONE_DIRECTORY,
+    CONTINUAL_DIRECTORY,
     CONVOLUTION_DIRECTORY,
     FRONT_END_DEFINES,
     FRONT_END_DIRECTORY,
@@ -30,6 +31,7 @@ def cmake_files(library: Library, optimization: Optimization = "O2") -> dict[str
         model.backbone_parts,
         has_convolutions=model.has_convolutions,
         front_end_parts=model.front_end_parts,
+        is_continual=model.is_continual,
         inference_only=library.inference_only,
     )
     targets = [f"{model.name}_model", "spela_runtime"]
@@ -48,6 +50,7 @@ def cmake_files(library: Library, optimization: Optimization = "O2") -> dict[str
         model_sources=library.sources("model"),
         runtime_sources=library.sources("spela"),
         convolution_sources=library.sources(CONVOLUTION_DIRECTORY),
+        continual_sources=library.sources(CONTINUAL_DIRECTORY),
         backbone_sources=library.sources(BACKBONE_DIRECTORY),
         front_end_defines=FRONT_END_DEFINES,
         front_end_sources=library.sources(FRONT_END_DIRECTORY),
@@ -64,4 +67,5 @@ def _needs(library: Library) -> tuple[str, ...]:
         needs += ["learning", *(("batches",) if model.batch > 1 else ())]
     needs += ["backbone"] if model.backbone_parts else []
     needs += [TAPS] if TAPS in model.backbone_parts else []
-    return (*needs, *(("convolution",) if model.has_convolutions else ()))
+    needs += ["convolution"] if model.has_convolutions else []
+    return (*needs, *(("continual",) if model.is_continual else ()))

@@ -52,6 +52,7 @@ class Library:
             model.backbone_parts,
             has_convolutions=model.has_convolutions,
             front_end_parts=model.front_end_parts,
+            is_continual=model.is_continual,
             inference_only=self.inference_only,
         )
 
@@ -76,6 +77,7 @@ def make_library(model: ModelSource, *, inference_only: bool = False) -> Library
         model.backbone_parts,
         has_convolutions=model.has_convolutions,
         front_end_parts=model.front_end_parts,
+        is_continual=model.is_continual,
         inference_only=inference_only,
     )
     if not inference_only:

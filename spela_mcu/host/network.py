@@ -31,7 +31,7 @@ from spela_mcu.fixed_point.early_exit import EarlyAnswer
 from spela_mcu.fixed_point.layout import unpack
 from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
-from spela_mcu.fixed_point.structures import model_structure
+from spela_mcu.fixed_point.structures import ContinualStructure, model_structure
 from spela_mcu.resources import resource_directory
 
 CData: TypeAlias = Any  # cffi declares no types of its own
@@ -123,13 +123,15 @@ def compile_library(
 def _library() -> tuple[FFI, CData]:
     firmware = resource_directory("firmware")
     runtime = firmware / "spela"
-    convolution = firmware / "convolution"
-    places = (runtime, convolution, firmware / "host")
+    convolution, continual = firmware / "convolution", firmware / "continual"
+    places = (runtime, convolution, continual, firmware / "host")
     sources = [source for place in places for source in sorted(place.glob("*.c"))]
-    defines = ("SPELA_HOST_KERNELS", "SPELA_WITH_CONVOLUTION", "SPELA_WITH_TAPS")
-    library = compile_library("spela", sources, (runtime, convolution), defines)
+    parts = ("CONVOLUTION", "TAPS", "CONTINUAL")
+    defines = ("SPELA_HOST_KERNELS", *(f"SPELA_WITH_{part}" for part in parts))
+    library = compile_library("spela", sources, (runtime, convolution, continual), defines)
     ffi = FFI()
-    ffi.cdef(declarations((runtime / "spela.h").read_text()))
+    for header in (runtime / "spela.h", continual / "spela_continual.h"):
+        ffi.cdef(declarations(header.read_text()))
     return ffi, ffi.dlopen(str(library))
 
 
@@ -193,7 +195,21 @@ class HostNetwork(Classifier):
         model.layers = layers
         for name, value in made.scalars.items():
             _set(model, name, value)
+        if made.continual is not None:
+            model.continual = self._make_continual(made.continual)
         return model
+
+    def _make_continual(self, made: ContinualStructure) -> CData:
+        continual = self._ffi.new("spela_continual_t *")
+        for name, value in made.scalars.items():
+            _set(continual, name, value)
+        if made.samples is not None and made.seen is not None:
+            continual.samples = self._table(made.samples)
+            continual.seen = self._ffi.cast("uint32_t *", self._table(made.seen))
+        if made.limits is not None:
+            continual.limits = self._ffi.cast("int16_t *", self._table(made.limits))
+        self._kept.append(continual)
+        return continual
 
     def _check(self, status: int) -> None:
         if status != self._library.SPELA_OK:
@@ -253,6 +269,37 @@ class HostNetwork(Classifier):
     def reset(self) -> None:
         """Forgets everything learned."""
         self._check(self._library.spela_reset(self._network))
+
+    @property
+    def active(self) -> NDArray[np.bool_]:
+        """Which classes are active, [classes]."""
+        if self.plan.continual is None:
+            return np.ones(self.plan.classes, np.bool_)
+        known = self._ffi.new("spela_class_t *")
+        found = np.empty(self.plan.classes, np.bool_)
+        for label in range(len(found)):
+            self._check(self._library.spela_class(self._network, label, known))
+            found[label] = known.is_active != 0
+        return found
+
+    def add_class(self) -> int:
+        """Makes the first spare class active; returns its label."""
+        label = self._ffi.new("uint16_t *")
+        self._check(self._library.spela_add_class(self._network, label))
+        return int(label[0])
+
+    def wants_label(self, label: int, margin: int) -> bool:
+        """Whether it is worth to ask for the label of a sample, by what was answered."""
+        self._result.label, self._result.margin = label, margin
+        return bool(self._library.spela_wants_label(self._network, self._result))
+
+    def rehearse(self, steps: int) -> None:
+        """Learns so many samples of the memory again."""
+        self._check(self._library.spela_rehearse(self._network, steps))
+
+    def forget(self, label: int) -> None:
+        """Forgets a class: it is spare from now on."""
+        self._check(self._library.spela_forget(self._network, label))
 
     def digest(self) -> int:
         """CRC-32 of the learned state."""

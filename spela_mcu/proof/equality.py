@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from spela_mcu.device.protocol import ProtocolError
 from spela_mcu.fixed_point.early_exit import EarlyAnswer, infer_early
 from spela_mcu.fixed_point.layout import place
 from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
+from spela_mcu.fixed_point.plan import FixedPointPlan
 
 INTERRUPTIONS = 8
 """Times that learning is interrupted: twice by each kind of inference, and by a flush."""
@@ -185,10 +186,8 @@ def _interrupt(
     found: list[Difference] = []
     match number % 4:
         case 0:
-            pairs = zip(reference.infer(inputs), device.infer(sample), strict=True)
-            for index, (ours, theirs) in enumerate(pairs):
-                layer = plan.matrix_index(index)
-                found += _answer_differences(step, layer, ours, theirs, INTERRUPTED)
+            answers = reference.infer(inputs), device.infer(sample)
+            found += find_differences(plan, step, *answers, INTERRUPTED)
         case 1:
             early = infer_early(reference, inputs), device.infer_early(sample)
             found += _early_differences(step, *early, INTERRUPTED)
@@ -218,6 +217,14 @@ def find_state_difference(
     mine, other = reference.digest(), device.counters().digest
     if difference is not None or mine == other:
         return difference
+    if reference.plan.continual is not None:
+        pairs = zip(reference.classes, device.classes(), strict=True)
+        for label, (ours, theirs) in enumerate(pairs):
+            if (ours.seen, ours.is_active) != (theirs.seen, theirs.is_active):
+                values = (ours.seen, theirs.seen)
+                if ours.is_active != theirs.is_active:
+                    values = (int(ours.is_active), int(theirs.is_active))
+                return Difference(phase, step, None, "class", (label,), *values)
     what = "digest of the random state"
     if reference.plan.batch > 1:
         reference.flush()
@@ -226,6 +233,8 @@ def find_state_difference(
         if flushed is not None:
             return flushed
         what = "digest of the random state and the pending updates"
+    if reference.plan.continual is not None:
+        what += " and the samples to rehearse"
     return Difference(phase, step, None, what, (), mine, other)
 
 
@@ -325,6 +334,20 @@ def _feature_differences(
         Difference(INFERENCE, sample, None, "feature", (at,), int(ours[at]), int(theirs[at]))
         for at in np.flatnonzero(ours != theirs).tolist()
     ]
+
+
+def find_differences(
+    plan: FixedPointPlan,
+    step: int,
+    ours: Sequence[ExitAnswer],
+    theirs: Sequence[ExitAnswer],
+    phase: str,
+) -> list[Difference]:
+    """Where two networks' answers of every exit differ."""
+    found: list[Difference] = []
+    for index, pair in enumerate(zip(ours, theirs, strict=True)):
+        found += _answer_differences(step, plan.matrix_index(index), *pair, phase)
+    return found
 
 
 def _answer_differences(

@@ -191,5 +191,5 @@ def _section_of(annotation: object) -> type[Section] | None:
     """The section that a field holds, by itself or as the items of a list."""
     annotation = _without_none(annotation)
     inner = get_args(annotation)
-    holder = inner[0] if get_origin(annotation) is tuple else annotation
+    holder = inner[0] if get_origin(annotation) in (tuple, types.UnionType) else annotation
     return holder if isinstance(holder, type) and issubclass(holder, Section) else None

@@ -13,6 +13,7 @@ from spela_mcu.spec.convolutions import convolution_faults
 from spela_mcu.spec.document import Document, key_path, read_document
 from spela_mcu.spec.faults import user_error
 from spela_mcu.spec.model import (
+    MAX_CLASSES,
     MAX_READOUT,
     UINT32_MAX,
     Convolution,
@@ -59,7 +60,7 @@ def load_spec(path: Path) -> ModelSpec:
         raise user_error(document, error) from error
     faults = _unused_keys(spec) + convolution_faults(spec)
     if spec.network.classes is not None:
-        faults += _narrow_layers(spec, len(spec.network.classes))
+        faults += _too_many_classes(spec, len(spec.network.classes))
     _raise(faults, document)
     directory = path.absolute().parent
     anchored: dict[str, object] = {"data": _anchored(spec.data, directory)}
@@ -81,7 +82,7 @@ def check_against_data(spec: ModelSpec, dataset: LabelledData, path: Path | None
         UserError: a layer is too narrow for its embeddings, more is to be learned than the chip
             can count, or a command line asks for what convolutions cannot do.
     """
-    faults = _narrow_layers(spec, dataset.classes) + convolution_faults(spec)
+    faults = _too_many_classes(spec, dataset.classes) + convolution_faults(spec)
     samples = spec.learning.epochs * len(dataset.train)
     if samples > UINT32_MAX:
         faults.append(
@@ -163,14 +164,7 @@ def _unused_keys(spec: ModelSpec) -> list[UserError]:
                 key="exits.loss_points",
             )
         )
-    if spec.exits.early and len(network.layers) == 1 and not network.exits_at:
-        faults.append(
-            UserError(
-                "a single layer has no earlier exit",
-                mend="remove early, or add a layer",
-                key="exits.early",
-            )
-        )
+    faults += _unused_exits(spec)
     if not spec.guard.samples and spec.guard.model_fields_set - {"samples"}:
         faults.append(
             UserError(
@@ -247,6 +241,42 @@ def _front_end_faults(spec: ModelSpec) -> list[UserError]:
             )
         )
     return faults
+
+
+def _unused_exits(spec: ModelSpec) -> list[UserError]:
+    """Notices about keys of `exits` that have no effect."""
+    network, faults = spec.network, []
+    if spec.exits.early and len(network.layers) == 1 and not network.exits_at:
+        faults.append(
+            UserError(
+                "a single layer has no earlier exit",
+                mend="remove early, or add a layer",
+                key="exits.early",
+            )
+        )
+    if spec.exits.unknown_by is not None and spec.exits.unknown_share == 0:
+        faults.append(
+            UserError(
+                "no answer is unknown",
+                mend="set exits.unknown_share, or remove unknown_by",
+                key="exits.unknown_by",
+            )
+        )
+    return faults
+
+
+def _too_many_classes(spec: ModelSpec, classes: int) -> list[UserError]:
+    """What is wrong with the number of the data's classes and the spare ones."""
+    spare = spec.network.spare_classes
+    if classes + spare > MAX_CLASSES:
+        return [
+            UserError(
+                f"{classes} classes and {spare} spare ones are more than {MAX_CLASSES}",
+                mend=f"set spare_classes to {max(MAX_CLASSES - classes, 0)} or less",
+                key="network.spare_classes",
+            )
+        ]
+    return _narrow_layers(spec, classes + spare)
 
 
 def _narrow_layers(spec: ModelSpec, classes: int) -> list[UserError]:

@@ -23,6 +23,7 @@ MAX_LAYERS = 16
 MAX_TAPS = 2
 MAX_EPOCHS = 100_000
 
+UINT16_MAX = 2**16 - 1
 UINT32_MAX = 2**32 - 1
 BATCH_MAX = 64
 """Limit of seeds and sample counts: the chip holds them in 32 bits."""
@@ -465,6 +466,29 @@ def answering_units(layer: Layer) -> int:
     return layer.readout if isinstance(layer, Convolution) else layer.units
 
 
+class Rehearsal(Section):
+    """A memory of samples that are learned again beside new ones."""
+
+    samples: int | None = Field(
+        None, ge=1, le=UINT16_MAX, description="of each class, the spare ones as well"
+    )
+    bytes: int | None = Field(
+        None, ge=1, le=UINT32_MAX, description="of the whole memory, instead of samples"
+    )
+    ratio: int = Field(
+        1, ge=0, le=16, description="samples rehearsed after each one that is taught"
+    )
+
+    @model_validator(mode="after")
+    def _has_one_size(self) -> Self:
+        if (self.samples is None) == (self.bytes is None):
+            raise impossible(
+                "the memory's size is given by samples (of a class) or by bytes (in all)",
+                "state one of the two",
+            )
+        return self
+
+
 class Network(Section):
     """The SPELA network (arXiv 2402.09769)."""
 
@@ -490,6 +514,13 @@ class Network(Section):
     )
     classes: tuple[str, ...] | None = Field(
         None, description="class names in label order; taken from the data when absent"
+    )
+    spare_classes: int = Field(
+        0,
+        ge=0,
+        le=MAX_CLASSES - 2,
+        description="classes without samples, for a device to be taught: their embeddings are "
+        "placed with the others'",
     )
     layers: tuple[Layer, ...] = Field(
         min_length=1,
@@ -658,6 +689,10 @@ class Learning(Section):
         "chips that learn without end",
     )
 
+    rehearsal: Rehearsal | None = Field(
+        None, description="a memory of samples that a device learns again, so as not to forget them"
+    )
+
     def for_samples(self, samples: int) -> Learning:
         """The same section with a number of samples in place of ``auto``.
 
@@ -712,6 +747,11 @@ class Exits(Section):
         ge=0,
         lt=1,
         description="share of validation samples that may be called unknown; 0: none ever is",
+    )
+    unknown_by: Literal["cosine", "margin"] | None = Field(
+        None,
+        description="of an answer, what is compared with a limit that follows what the chip is "
+        "taught; when absent, the cosine with a limit that does not",
     )
 
     @property

@@ -10,6 +10,13 @@ from typing import NoReturn
 import numpy as np
 
 from spela_mcu.errors import UserError
+from spela_mcu.fixed_point.continual import (
+    LIMIT_MAX,
+    LIMIT_MIN,
+    ClassState,
+    ContinualPlan,
+    memory_content,
+)
 from spela_mcu.fixed_point.layer import MatrixPlan
 from spela_mcu.fixed_point.layout import pack, padded, unpack
 from spela_mcu.fixed_point.learning import PendingUpdate
@@ -17,6 +24,7 @@ from spela_mcu.fixed_point.network import HALVINGS_MAX, SCAN_INTERVAL, IntegerNe
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
 NETWORK, LAYER, WEIGHTS, PENDING = 1, 2, 3, 4
+CLASS, SAMPLES, LIMIT = 6, 7, 8
 COMPANION = 0x8005
 """Bytes of the firmware's own that are saved and loaded with a state."""
 
@@ -26,6 +34,8 @@ OPTIONAL = 0x8000
 _HEAD = struct.Struct("<HHI")
 _NETWORK = struct.Struct("<6I")
 _LAYER = struct.Struct("<3I")
+_CLASS = struct.Struct("<2I")
+_LIMIT = struct.Struct("<I")
 
 
 class OtherFormatError(UserError):
@@ -49,11 +59,15 @@ class LearnedState:
 
     Attributes:
         layers: of each layer, its weights int64 [units, inputs], counts and pending updates.
+        classes: what is known of each class, where they come and go; else empty.
+        limits: of each exit, where they follow what is taught; else empty.
     """
 
     dither_state: int
     counters: Counters
     layers: tuple[LayerState, ...]
+    classes: tuple[ClassState, ...] = ()
+    limits: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +96,8 @@ def learned_state(network: IntegerNetwork) -> LearnedState:
             sum(layer.silent for layer in counts),
         ),
         tuple(_copied(state) for state in network.layers),
+        () if network.plan.continual is None else tuple(one.copy() for one in network.classes),
+        tuple(network.limits),
     )
 
 
@@ -91,6 +107,9 @@ def restore(network: IntegerNetwork, state: LearnedState) -> None:
     network.dither_state = state.dither_state
     network.samples = state.counters.samples
     network.layers = [_copied(layer) for layer in state.layers]
+    if network.plan.continual is not None:
+        network.classes = [one.copy() for one in state.classes]
+        network.limits = list(state.limits)
 
 
 def _copied(state: LayerState) -> LayerState:
@@ -123,6 +142,13 @@ def sections_of(plan: FixedPointPlan, state: LearnedState) -> list[Section]:
         if layer.pending:
             updates = b"".join(update.to_bytes() for update in layer.pending)
             sections.append(Section(PENDING, index, updates))
+    sections += [
+        Section(LIMIT, index, _LIMIT.pack(limit)) for index, limit in enumerate(state.limits)
+    ]
+    for label, one in enumerate(state.classes):
+        sections.append(Section(CLASS, label, _CLASS.pack(one.seen, one.is_active)))
+        if one.samples:
+            sections.append(Section(SAMPLES, label, memory_content(one.samples)))
     return sections
 
 
@@ -140,6 +166,13 @@ def payload_bytes(plan: FixedPointPlan) -> int:
         total += _HEAD.size + padded(layer.units) * padded(layer.inputs) * width
         if plan.batch > 1:
             total += _HEAD.size + (plan.batch - 1) * _update_bytes(layer)
+    if plan.continual is not None:
+        total += plan.classes * (_HEAD.size + _CLASS.size)
+        if plan.continual.unknown is not None:
+            total += len(plan.layers) * (_HEAD.size + _LIMIT.size)
+        if plan.continual.capacity:
+            total += plan.classes * _HEAD.size
+            total += plan.continual.memory_bytes(plan.classes, plan.inputs)
     return total
 
 
@@ -168,8 +201,38 @@ def read_payload(plan: FixedPointPlan, payload: bytes) -> LearnedState:
     reader = _Reader(payload)
     dither_state, *counters = _NETWORK.unpack(reader.section(NETWORK, 0, _NETWORK.size))
     layers = tuple(_read_layer(plan, index, reader) for index in range(len(plan.matrices)))
+    classes: tuple[ClassState, ...] = ()
+    limits: tuple[int, ...] = ()
+    if plan.continual is not None:
+        if plan.continual.unknown is not None:
+            limits = tuple(_read_limit(index, reader) for index in range(len(plan.layers)))
+        classes = tuple(
+            _read_class(plan.continual, plan.inputs, label, reader) for label in range(plan.classes)
+        )
     reader.end()
-    return LearnedState(dither_state, Counters(*counters), layers)
+    return LearnedState(dither_state, Counters(*counters), layers, classes, limits)
+
+
+def _read_limit(index: int, reader: _Reader) -> int:
+    limit: int = _LIMIT.unpack(reader.section(LIMIT, index, _LIMIT.size))[0]
+    if not LIMIT_MIN <= limit <= LIMIT_MAX:
+        _refuse(f"has a limit of exit {index} that no network can have")
+    return limit
+
+
+def _read_class(plan: ContinualPlan, inputs: int, label: int, reader: _Reader) -> ClassState:
+    seen, is_active = _CLASS.unpack(reader.section(CLASS, label, _CLASS.size))
+    if is_active > 1 or (seen and not is_active):
+        _refuse(f"has counts of class {label} that no network can have")
+    state = ClassState(seen, bool(is_active))
+    count = min(seen, plan.capacity)
+    if count:
+        content = reader.section(SAMPLES, label, count * padded(inputs))
+        table = np.frombuffer(content, np.int8).reshape(count, padded(inputs))
+        if table[:, inputs:].any():
+            _refuse(f"has samples of class {label} that no network can have")
+        state.samples = [row[:inputs].copy() for row in table]
+    return state
 
 
 class _Reader:

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * Classes that come and go: new ones are taught, old ones are forgotten, all of them are rehearsed
+ * (docs/arithmetic-continual.md).
+ *
+ * A model with spare classes has embeddings for more classes than it was trained with. A class is
+ * active, or spare: what is spare is never answered, and no other class is held apart from it. To
+ * teach a sample with the label of a spare class makes the class active.
+ */
+#ifndef SPELA_CONTINUAL_H
+#define SPELA_CONTINUAL_H
+
+#include "spela.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** What of an answer is compared with a limit that follows what is taught: below, spela_infer_early
+ *  answers SPELA_UNKNOWN. A layer's reject_cosine is another limit, which does not follow. */
+typedef enum {
+    SPELA_UNKNOWN_BY_NOTHING = 0,
+    SPELA_UNKNOWN_BY_COSINE = 1,
+    SPELA_UNKNOWN_BY_MARGIN = 2
+} spela_unknown_by_t;
+
+/** What a model has for classes that come and go: generated, constant. */
+struct spela_continual {
+    const uint8_t *runtime; /**< spela_runtime_for_continual; only the linker uses it */
+    const int8_t *samples;  /**< int8 [known][capacity][inputs, padded]: the memory at the start;
+                                 NULL: it is empty */
+    const uint32_t *seen;   /**< [known] samples of a class seen at the start; NULL: none */
+    uint16_t known;         /**< classes that are active at the start: the first */
+    uint16_t capacity;      /**< samples of a class that are kept, to be rehearsed */
+    uint8_t ratio;          /**< samples rehearsed after each one that is taught */
+    uint8_t unknown_by;     /**< a spela_unknown_by_t */
+    const int16_t *limits;  /**< [exits] below which an answer is unknown at the start, Q1.14, above
+                                 0; NULL if unknown_by is SPELA_UNKNOWN_BY_NOTHING */
+    uint32_t rise; /**< by which a limit, times 2^16, rises with an answer above it; with one below,
+                        it falls by 2^22 less this */
+};
+
+/** A model with such classes refers to it: the linker names it if SPELA_WITH_CONTINUAL is
+ *  missing. */
+extern const uint8_t spela_runtime_for_continual;
+
+/** What is known of a class. */
+typedef struct {
+    uint32_t seen;      /**< samples of it that were taught, here or before the start; as many of
+                             them as there is room for are in the memory */
+    uint32_t is_active; /**< 1, or 0: it is spare */
+} spela_class_t;
+
+/** What is known of a class.
+ *  @return SPELA_OK, SPELA_ERROR_ARGUMENT, SPELA_ERROR_LABEL */
+spela_status_t spela_class(const spela_t *network, uint16_t label, spela_class_t *found);
+
+/**
+ * Makes the first spare class active. It may be answered from now on; teach it some samples.
+ *
+ * @param label  set to it
+ * @return SPELA_OK, SPELA_ERROR_ARGUMENT, SPELA_ERROR_LABEL if no class is spare,
+ *         SPELA_ERROR_READ_ONLY
+ */
+spela_status_t spela_add_class(spela_t *network, uint16_t *label);
+
+/**
+ * Forgets a class: it is spare from now on, and so is never answered.
+ *
+ * First each of its samples in the memory is taught, twice, as one of the other class that it is
+ * most like, with four samples of other classes rehearsed in between: as long as ten learning steps
+ * and two inferences a sample. Then they leave the memory. What learning the class has done to the
+ * weights is so blurred, but not undone; and after spela_reset a class of the factory is back.
+ *
+ * @return SPELA_OK, SPELA_ERROR_ARGUMENT, SPELA_ERROR_LABEL if the class is not active,
+ *         SPELA_ERROR_READ_ONLY
+ */
+spela_status_t spela_forget(spela_t *network, uint16_t label);
+
+/**
+ * Learns samples of the memory again, for a device that has nothing else to do: new classes are
+ * kept apart from old ones by it. Each is drawn as one that is rehearsed beside a taught one is.
+ *
+ * @param steps  how many
+ * @return SPELA_OK, SPELA_ERROR_ARGUMENT, SPELA_ERROR_READ_ONLY, SPELA_ERROR_LABEL if the memory is
+ *         empty
+ */
+spela_status_t spela_rehearse(spela_t *network, uint32_t steps);
+
+/**
+ * Whether it is worth to ask for the label of a sample that was just answered: the answer was not
+ * sure enough for learning to have nothing to do, or not sure and of a class that few samples were
+ * seen of.
+ *
+ * @param result  what was answered
+ * @return 1, or 0; 0 for a null pointer, and for a model without classes that come and go
+ */
+uint32_t spela_wants_label(const spela_t *network, const spela_result_t *result);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* SPELA_CONTINUAL_H */
