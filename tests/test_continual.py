@@ -7,11 +7,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from spela_mcu.errors import UserError
+from spela_mcu.fixed_point.continual import ClassState, factory_memory, keep
 from spela_mcu.fixed_point.early_exit import UNKNOWN, infer_early
+from spela_mcu.fixed_point.learning import NO_CLASS
 from spela_mcu.fixed_point.network import IntegerNetwork
-from spela_mcu.fixed_point.plan import make_plan
+from spela_mcu.fixed_point.plan import float_embeddings, make_plan, placed_embeddings
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.spec.model import ModelSpec
+from spela_mcu.store.payload import (
+    CLASS,
+    LIMIT,
+    Section,
+    learned_state,
+    payload_bytes,
+    read_payload,
+    restore,
+    write_payload,
+)
 
 INPUTS = 13
 
@@ -111,3 +124,109 @@ def test_limits_follow_what_is_taught(by):
         assert ours.digest() == theirs.digest()
     assert ours.limits != [900 << 16, 3000 << 16]
     assert 0 < said.count(UNKNOWN) < len(said)
+
+
+def test_a_memory_from_the_factory_is_a_fair_choice():
+    samples, labels = stream(3, 100)
+    labels = np.array(labels)
+    memory = factory_memory(samples, labels, 3, 6, seed=4)
+    assert memory.seen.tolist() == np.bincount(labels, minlength=3).tolist()
+    for label, kept in enumerate(memory.samples):
+        own = [sample.tobytes() for sample in samples[labels == label]]
+        places = [own.index(sample.tobytes()) for sample in kept]
+        assert len(places) == 6 and places == sorted(set(places))
+    ours, theirs = both(make_spec(1, {"samples": 6}), memory=memory)
+    assert_same(ours, theirs, samples[0])
+    for sample in samples[:20]:  # far more were seen: few of these replace any
+        assert ours.learn(sample, 1) == theirs.learn(sample, 1)
+        assert ours.digest() == theirs.digest()
+    assert ours.classes[1].seen == memory.seen[1] + 20
+
+
+def test_the_memory_is_a_fair_choice_of_all_that_was_taught():
+    """Each of 12 samples is among the 3 that are kept with a probability of 1 / 4."""
+    samples = np.eye(12, INPUTS, dtype=np.int8)
+    held = np.zeros(12)
+    for seed in range(400):
+        state, one = seed * 2654435761 % 2**32, ClassState(is_active=True)
+        for sample in samples:
+            state = keep(one, sample, 3, state)
+        held += np.sum(one.samples, axis=0)[:12]
+    assert held.sum() == 400 * 3
+    assert np.abs(held / 400 - 0.25).max() < 0.08  # 3.7 standard deviations
+
+
+def test_spare_classes_change_nothing_that_active_ones_compute():
+    """A network with spares is, but for its table, the one without their rows."""
+    with_spares, samples = make_plan(make_spec(2), INPUTS, 3), stream(3, 60)
+    ours = IntegerNetwork.untrained(with_spares)
+    fixed = IntegerNetwork.untrained(with_spares.fixed_classes())
+    for sample, label in zip(*samples, strict=True):
+        assert ours.learn(sample, label) == fixed.learn(sample, label)
+    for mine, other in zip(ours.layers, fixed.layers, strict=True):
+        assert (mine.weights == other.weights).all()
+    assert (ours.predict(samples[0]) == fixed.predict(samples[0])).all()
+
+
+def test_embeddings_stay_where_they_are_when_a_class_appears():
+    spec = make_spec(2)
+    placed = placed_embeddings(spec, 3)
+    assert [one.shape[0] for one in placed] == [5, 5]
+    for known, every in zip(float_embeddings(spec, 3), placed, strict=True):
+        assert (known == every[:3]).all()
+
+
+def test_no_class_and_one_class():
+    ours, theirs = both(make_spec(0, {"samples": 2}))
+    samples, _ = stream(3, 6)
+    for label in (0, 2):
+        ours.forget(label)
+        theirs.forget(label)
+    assert ours.infer(samples[0])[-1].label == 1
+    assert ours.infer(samples[0])[-1].margin == 0
+    assert_same(ours, theirs, samples[0])
+    for sample in samples:  # there is no class to keep away from
+        assert ours.learn(sample, 1) == theirs.learn(sample, 1) == 1
+    ours.forget(1)
+    theirs.forget(1)
+    said = ours.infer(samples[0])[-1]
+    assert (said.label, said.cosine, said.margin) == (NO_CLASS, 0, 0)
+    assert_same(ours, theirs, samples[0])
+    assert ours.predict(samples).tolist() == [NO_CLASS] * 6
+    assert ours.add_class() == theirs.add_class() == 0
+    assert ours.learn(samples[1], 2) == theirs.learn(samples[1], 2)
+    assert_same(ours, theirs, samples[2])
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda network: network.forget(4),
+        lambda network: network.rehearse(1),
+        lambda network: [network.add_class() for _ in range(3)],
+    ],
+)
+def test_what_cannot_be_is_refused(act):
+    ours, theirs = both(make_spec(2, {"samples": 2}))
+    for network in (ours, theirs):
+        with pytest.raises(ValueError):
+            act(network)
+
+
+def test_a_state_holds_the_table_and_the_memory():
+    ours, _ = both(make_spec(2, {"samples": 2}, unknown_by="cosine"))
+    for sample, label in zip(*stream(5, 20), strict=True):
+        ours.learn(sample, label)
+    ours.forget(1)
+    payload = write_payload(ours.plan, learned_state(ours))
+    assert len(payload) <= payload_bytes(ours.plan)
+    other = IntegerNetwork.untrained(ours.plan)
+    restore(other, read_payload(ours.plan, payload))
+    assert other.digest() == ours.digest()
+    for tag, wrong in ((CLASS, 2), (LIMIT, 0)):
+        at = payload.index(Section(tag, 0, b"").to_bytes()[:4])
+        size = int.from_bytes(payload[at + 4 : at + 8], "little")
+        bad = bytearray(payload)
+        bad[at + 8 + size - 4 : at + 8 + size] = wrong.to_bytes(4, "little")
+        with pytest.raises(UserError):
+            read_payload(ours.plan, bytes(bad))

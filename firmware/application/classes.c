@@ -30,7 +30,7 @@ void answer_ask(application_t *device, const request_t *request) {
         figures_count(device, request, &result);
         write_result(device, &result);
         frame_write_u16(&device->writer, result.exit);
-        frame_write_u16(&device->writer, spela_wants_label(device->network, &result));
+        frame_write_u16(&device->writer, (uint16_t)spela_wants_label(device->network, &result));
     }
     frame_write_end(&device->writer);
 }

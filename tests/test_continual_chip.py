@@ -1,0 +1,89 @@
+"""Classes that come and go on simulated chips: equal to numpy, within the plans of memory."""
+
+import pytest
+from faulty_build import build_faulty
+from toy import build_toy, toy, toy_samples
+
+from spela_mcu.data.dataset import Lesson
+from spela_mcu.device.device import Device
+from spela_mcu.firmware.memory import FAULT_STACK_BYTES
+from spela_mcu.firmware.preflight import Preflight
+from spela_mcu.firmware.stack import worst_case_stack
+from spela_mcu.proof.classes import compare_classes
+from spela_mcu.proof.equality import Probes
+from spela_mcu.simulators.unicorn import UnicornSimulator
+from spela_mcu.store.payload import learned_state, read_payload, restore, write_payload
+
+BOARDS = ("microbit", "stm32f4_discovery")
+KEYS = {"classes": 3, "spare": 2, "rehearsed": 3, "unknown_by": "margin", "batch": 2}
+CASES = {board: toy(board, drawn=False, **KEYS) for board in BOARDS}
+
+FAULTS = {
+    "a spare class is answered": (
+        "spela_continual.c",
+        "classes[c].is_active != 0U && c != other_than",
+        "c != other_than",
+    ),
+    "the memory is not a fair choice": ("spela_continual.c", "*seen + 1U;", "*seen + 2U;"),
+    "too little is rehearsed": ("spela_learn_continual.h", "REHEARSED 4U", "REHEARSED 3U"),
+    "a class stays": ("spela_learn_continual.h", "spare = {0U, 0U}", "spare = {0U, 1U}"),
+}
+
+
+@pytest.fixture(scope="module", params=BOARDS)
+def built(request, tmp_path_factory):
+    case = CASES[request.param]
+    return case, build_toy(case, tmp_path_factory.mktemp(request.param) / "p")
+
+
+def compared(case, build):
+    """Both meet a new class, rehearse, and forget it."""
+    x, y = toy_samples(case, 12)
+    lessons = [Lesson(sample, sample, label) for sample, label in zip(x, y.tolist(), strict=True)]
+    reference = case.network()
+    with UnicornSimulator().start(build) as machine:
+        device = Device(machine)
+        for lesson in lessons:  # the memory has something of each class
+            reference.learn(lesson.inputs, lesson.label)
+            device.learn(lesson.sample, lesson.label, digest=False)
+        found = compare_classes(reference, device, lessons, Probes(x, x))
+        return found, reference, device.export_payload(), machine.stack_high_water_bytes()
+
+
+def test_the_chip_equals_numpy_within_the_plans(built):
+    case, build = built
+    memory = Preflight(
+        plan=case.network().plan,
+        weights_in_flash=True,
+        inference_only=False,
+        compiler=build.compiler.name,
+        optimization=build.optimization,
+    ).memory(build.project.board)
+    assert build.ram_bytes == memory.ram
+    assert build.flash_bytes <= memory.flash
+    stack = worst_case_stack(build.read_elf())
+    assert stack.bytes <= memory.stack - FAULT_STACK_BYTES, stack.path
+
+    found, reference, payload, used = compared(case, build)
+    assert found.difference is None
+    assert found.steps > 20
+    assert used <= stack.bytes
+    state = read_payload(reference.plan, payload)
+    assert payload.startswith(write_payload(reference.plan, state))
+    assert restored(case, state).digest() == reference.digest()
+    assert write_payload(reference.plan, learned_state(reference))[32:] in payload
+
+
+def restored(case, state):
+    network = case.network()
+    restore(network, state)
+    return network
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(fault, tmp_path_factory, built):
+    case, build = built
+    if case is not CASES["stm32f4_discovery"]:
+        pytest.skip("one core suffices")
+    faulty = build_faulty(build.project.path, *FAULTS[fault], folder="continual")
+    assert compared(case, faulty)[0].difference is not None
