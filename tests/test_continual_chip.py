@@ -30,10 +30,12 @@ FAULTS = {
 }
 
 
-@pytest.fixture(scope="module", params=BOARDS)
-def built(request, tmp_path_factory):
-    case = CASES[request.param]
-    return case, build_toy(case, tmp_path_factory.mktemp(request.param) / "p")
+@pytest.fixture(scope="module")
+def builds(tmp_path_factory):
+    return {
+        board: build_toy(case, tmp_path_factory.mktemp(board) / "p")
+        for board, case in CASES.items()
+    }
 
 
 def compared(case, build):
@@ -50,8 +52,9 @@ def compared(case, build):
         return found, reference, device.export_payload(), machine.stack_high_water_bytes()
 
 
-def test_the_chip_equals_numpy_within_the_plans(built):
-    case, build = built
+@pytest.mark.parametrize("board", BOARDS)
+def test_the_chip_equals_numpy_within_the_plans(board, builds):
+    case, build = CASES[board], builds[board]
     memory = Preflight(
         plan=case.network().plan,
         weights_in_flash=True,
@@ -81,9 +84,7 @@ def restored(case, state):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_found(fault, tmp_path_factory, built):
-    case, build = built
-    if case is not CASES["stm32f4_discovery"]:
-        pytest.skip("one core suffices")
+def test_a_planted_fault_is_found(fault, builds):
+    case, build = CASES[BOARDS[1]], builds[BOARDS[1]]
     faulty = build_faulty(build.project.path, *FAULTS[fault], folder="continual")
     assert compared(case, faulty)[0].difference is not None
