@@ -13,6 +13,7 @@ from rich.table import Table
 from exports.subject import STEPS, Subject, digits
 from exports.way import Way, WayError
 from exports.ways import WAYS
+from spela_mcu.errors import UserError
 
 
 def main() -> int:
@@ -26,7 +27,8 @@ def main() -> int:
     failures = []
     for way in WAYS:
         start = time.monotonic()
-        told, failure = _try(way, subject)
+        with Console(stderr=True).status(way.title):
+            told, failure = _try(way, subject)
         table.add_row(way.form, way.name, way.machine, told, f"{time.monotonic() - start:.1f}")
         if failure is not None:
             failures.append(f"{way.title}: {failure}")
@@ -44,7 +46,7 @@ def _try(way: Way, subject: Subject) -> tuple[str, str | None]:
     with tempfile.TemporaryDirectory() as directory:
         try:
             digest = way.digest(subject, Path(directory))
-        except WayError as error:
+        except (WayError, UserError) as error:
             return "failed", str(error)
     told = f"{digest:08x}"
     return (told, None) if digest == subject.digest else (f"{told} WRONG", "another digest")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from exports import (
     arduino_ways,
     cmake_ways,
+    firmware_ways,
     micropython_ways,
     platformio_ways,
     zephyr_ways,
 )
 
 WAYS = (
+    *firmware_ways.WAYS,
     *cmake_ways.WAYS,
     *arduino_ways.WAYS,
     *platformio_ways.WAYS,

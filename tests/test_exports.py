@@ -60,7 +60,11 @@ def fronted(tmp_path_factory):
 # --------------------------------------------------------------------- built and run
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.title)
+LIBRARIES = [way for way in WAYS if way.form != "firmware"]
+"""Projects for boards have the tests of their cores."""
+
+
+@pytest.mark.parametrize("way", LIBRARIES, ids=lambda way: way.title)
 def test_what_is_learned_is_equal(way, tmp_path):
     missing = way.missing()
     if missing is not None:
