@@ -19,11 +19,13 @@ from exports.way import WayError, run, run_in_qemu
 from exports.ways import WAYS
 from spela_mcu.cli.generate import command as generate
 from spela_mcu.errors import UserError
+from spela_mcu.firmware import runtime
 from spela_mcu.firmware.directory import read_project, write_project
 from spela_mcu.firmware.manifest import LIBRARY_FORMS
 from spela_mcu.forms.library import make_library
 from spela_mcu.forms.make import make_form
 from spela_mcu.pipeline import prepare
+from spela_mcu.resources import resource_directory
 
 pytestmark = pytest.mark.xdist_group("exports")  # one process makes the subject
 
@@ -356,6 +358,19 @@ def test_an_int_of_16_bits_is_refused_with_a_sentence(target, tmp_path):
         pytest.skip(f"clang has no target {target}")
     assert done.returncode != 0
     assert "needs a processor whose int has 32 bits" in done.stderr
+
+
+def test_the_configuration_header_names_every_macro_of_the_runtime():
+    firmware = resource_directory("firmware")
+    text = (firmware / "spela" / "spela_config.h").read_text()
+    values = [getattr(runtime, name) for name in dir(runtime) if "DEFINE" in name]
+    macros = {
+        macro
+        for value in values
+        for macro in (value.values() if isinstance(value, dict) else [value])
+    }
+    assert len(macros) > 10
+    assert macros <= set(re.findall(r"\bSPELA_[A-Z0-9_]+", text))
 
 
 def preprocessed(file, *flags):

@@ -14,12 +14,13 @@
  * the layers, which can do without some kinds of operators (SPELA_NO_CONVOLUTION,
  * SPELA_NO_DEPTHWISE, SPELA_NO_POOL, SPELA_NO_ELEMENTWISE, SPELA_NO_PAD); exits within these; front
  * ends of sensors, which can do without some kinds of rows (SPELA_NO_STATISTICS,
- * SPELA_NO_SPECTRUM).
+ * SPELA_NO_SPECTRUM); classes that come and go.
  *
  *   SPELA_WITH_CONVOLUTION
  *   SPELA_WITH_BACKBONE
  *   SPELA_WITH_TAPS
  *   SPELA_WITH_FRONT_END
+ *   SPELA_WITH_CONTINUAL
  */
 #ifndef SPELA_CONFIG_H
 #define SPELA_CONFIG_H
