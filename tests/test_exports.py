@@ -33,6 +33,7 @@ MODELS = {
     "learning": toy(),
     "inference only": toy(drawn=False, inference_only=True),
     "int16, summed": toy(weights="int16", batch=3, bias=True),
+    "continual": toy(spare=2, rehearsed=3),
 }
 
 
