@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from spela_mcu.backbone.plan import BackbonePlan
-from spela_mcu.backbone.structures import (
-    SAMPLE,
-    OperatorStructure,
-    operator_structure,
-)
+from spela_mcu.backbone.structures import OperatorStructure
+from spela_mcu.backbone.tables import backbone_structure
 from spela_mcu.fixed_point.layout import rounded_up
 
 
 def our_source(plan: BackbonePlan) -> str:
     """The tables, and the two functions that are called."""
-    offsets = [SAMPLE, *(one.offset for one in plan.activations[1:])]
+    structure = backbone_structure(plan)
     tables: list[str] = []
     operators: list[str] = []
-    for number, step in enumerate(plan.steps):
-        made = operator_structure(
-            step.operator,
-            tuple(offsets[index] for index in step.sources),
-            offsets[step.target],
-            step.scratch,
-        )
+    for number, made in enumerate(structure.operators):
         tables += _our_tables(number, made)
-        members = [f".{name} = {value}" for name, value in made.scalars.items()]
+        members = _members(made.scalars)
         members += [f".constants = constants_{number}"] * (made.constants is not None)
         members += [f".channels = channels_{number}"] * bool(made.channels.size)
         operators.append("    {" + ", ".join(members) + "},")
+    members = [".operators = operators", *_members(structure.scalars)]
     return "\n".join(
         [
             '#include "spela_backbone.h"',
@@ -39,9 +31,7 @@ def our_source(plan: BackbonePlan) -> str:
             "static const spela_operator_t operators[] = {",
             *operators,
             "};",
-            "static const spela_backbone_t backbone = {operators, NULL, "
-            f"{plan.arena_bytes}U, {plan.sample.shape.size}U, {plan.features.shape.size}U, "
-            f"{plan.features.offset}U, {len(plan.steps)}U}};",
+            f"static const spela_backbone_t backbone = {{{', '.join(members)}}};",
             f"static uint64_t arena[{rounded_up(plan.arena_bytes, 8) // 8}];",
             "uint32_t benchmark_start(void);",
             "const int8_t *benchmark_run(const int8_t *sample);",
@@ -61,6 +51,10 @@ def our_source(plan: BackbonePlan) -> str:
             "",
         ]
     )
+
+
+def _members(scalars: Mapping[str, int]) -> list[str]:
+    return [f".{name} = {value}" for name, value in scalars.items()]
 
 
 def _our_tables(number: int, made: OperatorStructure) -> Iterable[str]:

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from test_backbone_read import read, residual
 
-from benchmarks import peers, scaling, sizes, speed
+from benchmarks import backbone, peers, scaling, sizes, speed
+from benchmarks.backbone_program import M4
+from benchmarks.backbone_source import our_source
 from benchmarks.contender import Shape, draws
 from benchmarks.program import C_DIRECTORY, check_c_library
 from benchmarks.report import write_section
@@ -179,6 +182,19 @@ def test_a_peer_is_measured_beside_ours_and_its_answer_checked(tmp_path):
     done = run(peers.command, *arguments, checkout(tmp_path / "wrong", first="1"))
     assert done.exit_code == 2
     assert "answers something else" in done.stderr
+
+
+def test_a_backbone_of_ours_is_measured(tmp_path):
+    plan = read(residual(), tmp_path)
+    compiler = find_compiler("gcc")
+    library = backbone.our_sources().compiled(compiler, tmp_path / "objects", M4)
+    program = library.linked(our_source(plan), compiler, tmp_path / "program")
+    cost = backbone.measured(library, program, plan)  # an error if the features differ
+    assert cost.instructions > plan.macs
+    assert cost.arena_bytes == plan.arena_bytes
+    kinds = backbone.measured_by_kind(library, program, plan)
+    assert set(kinds) >= {"convolution 3 x 3", "add", "fully connected"}
+    assert sum(kinds.values()) == pytest.approx(cost.instructions, rel=0.05)
 
 
 def test_a_section_needs_its_markers_once(tmp_path):
