@@ -57,10 +57,16 @@ static void add_narrowed(const spela_operator_t *op, const spela_maps_t *maps) {
         spela_clamp(op, maps->target, i);
     }
 #endif
+    /* copies: for all the compiler knows, an output may change what they were */
+    const spela_channel_t first = op->channels[0];
+    const spela_channel_t second = op->channels[1];
+    const spela_channel_t both = op->channels[2];
+    const int8_t *const values = maps->sources[0];
+    const int8_t *const others = maps->sources[1];
+    int8_t *const target = maps->target;
     for (; i < size; i++) {
-        const int32_t sum = narrowed(maps->sources[0][i], &op->channels[0]) +
-                            narrowed(maps->sources[1][i], &op->channels[1]);
-        maps->target[i] = spela_requantized(sum, &op->channels[2], op);
+        const int32_t sum = narrowed(values[i], &first) + narrowed(others[i], &second);
+        target[i] = spela_clamped(spela_narrowed(sum, &both), op);
     }
 }
 
