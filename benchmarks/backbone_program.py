@@ -12,7 +12,6 @@ from typing import Any
 from spela_mcu.cores import CORES
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, load_board
-from spela_mcu.firmware.disassembly import instruction_sizes
 from spela_mcu.firmware.elf import Elf, read_elf
 from spela_mcu.firmware.toolchain import Compiler
 
@@ -117,7 +116,7 @@ class Core:
         arm_const: Any = import_module("unicorn.arm_const")
         self._unicorn, self._registers, self._program = unicorn, arm_const, program
         machine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
-        machine.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{CORES[board.core].unicorn}"))
+        machine.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_{CORES[board.core].unicorn}"))
         machine.mem_map(FLASH, FLASH_BYTES)
         machine.mem_map(RAM, RAM_BYTES)
         for address, content in program.load_segments:
@@ -149,7 +148,7 @@ class Core:
             code = bytes(self._machine.mem_read(address, size))
             function = self._program.function_at(address)
             name = function.name if function else "?"
-            functions[name] += times * sum(1 for _ in instruction_sizes(code))
+            functions[name] += times * sum(1 for _ in self._program.instruction_set.sizes(code))
         return result, functions
 
     def read(self, address: int, size: int) -> bytes:

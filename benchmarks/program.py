@@ -129,7 +129,11 @@ def build_program(
         (port / file).write_text(render(f"{file}.j2", project=view), encoding="utf-8")
     firmware = resource_directory("firmware")
     ports, application = firmware / "ports", firmware / "application"
-    drivers = [ports / "startup.c", ports / f"uart_{board.uart.driver}.c", application / "frame.c"]
+    drivers = [
+        ports / f"startup_{board.family.name}.c",
+        ports / f"uart_{board.uart.driver}.c",
+        application / "frame.c",
+    ]
     if program.own:
         drivers.append(ports / "memory.c")
     flags = _with_float(compiler.compile_flags(board, optimization), program, board)

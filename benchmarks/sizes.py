@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.contender import CLASSES, Shape
 from benchmarks.report import Benchmark, Report, Table, read_rows, report_options
 from spela_mcu.cli.console import stdout
+from spela_mcu.cores import CORTEX_M, RISCV
 from spela_mcu.data.dataset import InputScaling
 from spela_mcu.firmware.board import Board, load_board
 from spela_mcu.firmware.deploy import deploy
@@ -35,8 +36,8 @@ from spela_mcu.fixed_point.plan import FixedPointPlan, make_plan
 from spela_mcu.progress import progress_bars
 from spela_mcu.spec.model import Dense, Exits, FixedPoint, ModelSpec, Network, SklearnData
 
-BOARDS = ("nucleo-g071rb", "bluepill", "nrf52840dk", "mps3-an547")
-"""One for each set of kernels: a Cortex-M0+, M3, M4 and M55."""
+BOARDS = ("nucleo-g071rb", "bluepill", "nrf52840dk", "mps3-an547", "riscv-virt")
+"""One for each set of kernels: a Cortex-M0+, M3, M4 and M55, and RISC-V."""
 
 LEVELS: Final[tuple[Optimization, ...]] = ("O2", "Os")
 
@@ -120,7 +121,7 @@ def measure_code(
     *,
     inference_only: bool,
 ) -> Code:
-    """Builds the small network's firmware by arm-none-eabi-gcc.
+    """Builds the small network's firmware by gcc.
 
     Raises:
         UserError: the compiler is missing, or it does not compile.
@@ -235,7 +236,7 @@ def command(
     context: click.Context, *, check: Path | None, as_json: bool, markdown: Path | None
 ) -> None:
     """Tell code, tables, RAM and stack of a set of models."""
-    compiler = find_compiler("gcc")
+    compilers = [find_compiler("gcc", family) for family in (CORTEX_M, RISCV)]
     cases = [
         (load_board(board), weights, level, inference_only)
         for board in BOARDS
@@ -262,7 +263,7 @@ def command(
         "code": [] if check is None else differences(check, *of_code),
         "memory": [] if check is None else differences(check, of_memory),
     }
-    conditions = (compiler.version,)
+    conditions = tuple(compiler.version for compiler in compilers)
     data = {
         "conditions": conditions,
         "code": [asdict(one) for one in code],

@@ -9,17 +9,19 @@ import pytest
 from host_process import RUNTIME, plant
 from kernel_cases import blob, joined
 
-from spela_mcu.cores import CORES
+from spela_mcu.cores import CORTEX_M, RISCV
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import load_board
 from spela_mcu.firmware.elf import read_elf
 from spela_mcu.firmware.toolchain import WARNING_FLAGS, find_compiler
 from spela_mcu.host.network import host_compiler
 from spela_mcu.simulators.qemu_process import qemu_program
+from spela_mcu.simulators.unicorn_core import unicorn_core
 
 HOST = RUNTIME.parent / "host"
 PROGRAM = Path(__file__).parent / "c" / "kernels.c"
 CASES = 0x20040000
+ENTRIES = {"cortex_m": ("-Wl,-u,vectors", "-Wl,-e,start"), "riscv": ("-Wl,-e,run_cases",)}
 BACK = 0xFF00
 """An address that the program does not reach by itself."""
 WHAT = (
@@ -28,9 +30,9 @@ WHAT = (
 )
 LINKER_SCRIPT = """\
 SECTIONS {
-    .text 0x0 : { KEEP(*(.vectors)) *(.text .text.* .rodata .rodata.*) }
-    .bss 0x20000000 (NOLOAD) : { *(.data .data.* .bss .bss.* COMMON) }
-    /DISCARD/ : { *(.ARM.exidx* .ARM.extab*) }
+    .text 0x0 : { KEEP(*(.vectors)) *(.text .text.* .rodata .rodata.* .srodata*) }
+    .bss 0x20000000 (NOLOAD) : { *(.data .data.* .sdata* .bss .bss.* .sbss* COMMON) }
+    /DISCARD/ : { *(.ARM.exidx* .ARM.extab* .eh_frame*) }
 }
 """
 
@@ -44,6 +46,7 @@ KERNELS = {
     "dsp, small": ("mps2-an386", "unicorn", ("__OPTIMIZE_SIZE__",)),
     "dsp, armv8-m": ("mps2-an505", "unicorn", ()),
     "mve": ("mps3-an547", "qemu", ()),
+    "riscv": ("riscv-virt", "unicorn", ()),
     "portable": ("mps2-an386", "unicorn", ("SPELA_PORTABLE_KERNELS",)),
 }
 
@@ -59,9 +62,11 @@ def build_program(compile_object, kernels, compiler, directory, change=None):
     board_id, how, defines = KERNELS[kernels]
     if how == "host" and platform.machine() not in {"x86_64", "AMD64"}:
         pytest.skip(f"{platform.machine()} has no {kernels}")
+    board = None if board_id is None else load_board(board_id)
+    family = CORTEX_M if board is None else board.family
     try:
         is_native = how == "host" and compiler == "gcc"
-        command = host_compiler() if is_native else list(find_compiler(compiler).command)
+        command = host_compiler() if is_native else list(find_compiler(compiler, family).command)
     except UserError as error:
         pytest.skip(str(error))
     files = [
@@ -79,10 +84,10 @@ def build_program(compile_object, kernels, compiler, directory, change=None):
         flags, link = ["-std=c99", "-O1", *WARNING_FLAGS, "-fPIC"], ["-shared"]
     else:
         program = directory / "kernels.elf"
-        board, found = load_board(board_id), find_compiler(compiler)
+        found = find_compiler(compiler, family)
         (directory / "linker.ld").write_text(LINKER_SCRIPT)
         flags = found.compile_flags(board, "O1")
-        link = [*found.link_flags(board, "linker.ld"), "-Wl,-u,vectors", "-Wl,-e,start"]
+        link = [*found.link_flags(board, "linker.ld"), *ENTRIES[family.name]]
     compiled = [*command, *flags, "-Werror", "-I.", *(f"-D{define}" for define in defines)]
     objects = []
     for source in sorted(directory.glob("*.c")):
@@ -134,21 +139,22 @@ def _run(kernels, program, data):
 def _run_in_unicorn(board, elf, data):
     """What run_cases says, called in a core without anything around it."""
     unicorn = pytest.importorskip("unicorn")
-    from unicorn import arm_const as arm
-
-    machine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
-    machine.ctl_set_cpu_model(getattr(arm, f"UC_CPU_ARM_{CORES[board.core].unicorn}"))
+    core = unicorn_core(board)
+    machine, argument = core.uc, "a0" if board.family == RISCV else "r0"
     machine.mem_map(0, 0x10000, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
     machine.mem_map(0x20000000, 0x200000, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)
     program = read_elf(elf)
     for address, content in program.load_segments:
         machine.mem_write(address, content)
     machine.mem_write(CASES, data)
-    machine.reg_write(arm.UC_ARM_REG_SP, CASES)
-    machine.reg_write(arm.UC_ARM_REG_LR, BACK | 1)
-    machine.reg_write(arm.UC_ARM_REG_R0, CASES)
-    machine.emu_start(program.by_name["run_cases"].address | 1, BACK)
-    return machine.reg_read(arm.UC_ARM_REG_R0)
+    for register, value in (
+        ("sp", CASES),
+        (board.family.link, core.entry(BACK)),
+        (argument, CASES),
+    ):
+        core.set(register, value)
+    machine.emu_start(core.entry(program.by_name["run_cases"].address), BACK)
+    return core.register(argument)
 
 
 def _run_in_qemu(board, elf, data):

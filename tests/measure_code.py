@@ -19,6 +19,7 @@ from spela_mcu.firmware.toolchain import OPTIMIZATIONS
 BOARDS = (
     *("microbit", "nucleo-g071rb", "pico"),
     *("bluepill", "stm32f4_discovery", "nrf52840dk", "nucleo-h743zi", "stm32l552", "mps3-an547"),
+    "riscv-virt",
 )
 HEADROOM = 1.08
 """For other versions of the compilers, other drivers and other models."""
@@ -91,7 +92,7 @@ def measure_store(directory):
 def table(largest):
     """The table, as it stands in the source."""
     lines = ["{"]
-    for core in ("armv6-m", "armv7-m"):
+    for core in ("armv6-m", "armv7-m", "rv32imc"):
         lines.append(f'    "{core}": {{')
         for compiler in ("gcc", "zig"):
             lines.append(f'        "{compiler}": {{')

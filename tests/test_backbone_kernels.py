@@ -118,7 +118,7 @@ class InUnicorn:
         subprocess.run([*found.command, *objects, *link, "-o", elf], check=True)
         self.symbols = read_elf(elf)
         machine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
-        machine.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{CORES[board.core].unicorn}"))
+        machine.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_{CORES[board.core].unicorn}"))
         machine.mem_map(0, 0x10000, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
         machine.mem_map(IMAGE, 0x200000, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)
         for address, content in self.symbols.load_segments:

@@ -53,6 +53,10 @@ def test_every_board_is_whole(board_id):
     assert board.simulators.names
 
 
+QEMU_MACHINES = {"riscv-virt": "virt", "hifive1": "sifive_e"}
+"""Of boards that are not named after them."""
+
+
 def test_every_core_has_a_board():
     boards = load_boards()
     assert {board.core for board in boards} == set(CORES)
@@ -63,7 +67,8 @@ def test_every_core_has_a_board():
         if board.simulators.renode is not None:
             assert board.simulators.renode.platform == f"{board.id}.repl"
         if board.simulators.qemu is not None:
-            assert board.simulators.qemu.machine == board.id
+            machine = QEMU_MACHINES.get(board.id, board.id)
+            assert board.simulators.qemu.machine == machine
 
 
 def test_the_boards_asked_for_are_there():
@@ -222,6 +227,8 @@ RATES = [
     ("driver: stm32f7_usart, clock_hz: 8000000", 123, 500000),
     ("driver: stm32f7_usart, low_power: true, clock_hz: 4000000", 977, 1333333),
     ("driver: rp2040_uart, clock_hz: 12000000", 12, 750000),
+    ("driver: ns16550, clock_hz: 3686400", 4, 230400),
+    ("driver: sifive, clock_hz: 16000000", 245, 1000000),
     ("driver: nrf51_uart, clock_hz: 16000000", 1200, 1000000),
     ("driver: nrf52_uarte, clock_hz: 16000000", 9600, 1000000),
 ]
@@ -238,7 +245,7 @@ def test_the_rates_that_a_driver_can_have(tmp_path, uart, least, greatest):
     """Python and the driver's #error agree about the ends and what is beyond."""
     file, driver = tmp_path / "mine.yaml", re.search(r"driver: (\w+)", uart)[1]
     pins = next((pins for name, pins in PINS.items() if driver.startswith(name)), "")
-    base = "0x40034000" if driver == "rp2040_uart" else "0x40004000"
+    base = {"rp2040_uart": "0x40034000", "sifive": "0x10013000"}.get(driver, "0x40004000")
     compiler = shutil.which("arm-none-eabi-gcc")
     for baud in (least, greatest, int(least * 0.95), int(greatest * 1.05)):
         line = f"uart: {{base: {base}, baud: {baud}, {uart}{pins}}}\n"

@@ -83,6 +83,23 @@ FAULTS = [
     ("dsp", "orrs    r3, r4, r5", "adds    r3, r4, r5", "weights"),
     ("armv7-m", "orrs    r3, r4, r6", "ands    r3, r4, r6", "weights"),
     ("portable", "any |= inputs[i]", "any += inputs[i]", "weights"),
+    # RISC-V: sixteen rows at a time and four, and what the last columns are.
+    ("riscv", "andi    a3, a2, 3", "andi    a3, a2, 1", "inputs"),
+    ("riscv", '"sb      zero, 0(a2)', '"sb      a3, 0(a2)', "inputs"),
+    ("riscv", "spela_column_16 6, 18", "spela_column_16 6, 19", "sums"),
+    ("riscv", '"lb      t5, \\\\column+8', '"lb      t5, \\\\column+7', "sums"),
+    ("riscv", "column, s8, s9, s10, s11", "column, s8, s9, s11, s10", "sums"),
+    ("riscv", "weights, -16", "weights, -15", "sums"),
+    ("riscv", "mv      a0, a3", "mv      a0, a2", "sums"),
+    ("riscv", "sw      t2, 56(a4)", "sw      t1, 56(a4)", "sums"),
+    ("riscv", "sw      s3, 12(a3)", "sw      s2, 12(a3)", "sums"),
+    ("riscv", "xori    t2, t2, 127", "xori    t2, t2, 126", "weights"),
+    ("riscv", "slli    t3, t2, 24", "slli    t3, t2, 23", "weights"),
+    ("riscv", "srli    s6, s6, 16", "srli    s6, s6, 17", "weights"),
+    ("riscv", "lw      t0, 0(a1)", "lh      t0, 0(a1)", "weights"),
+    ("riscv", "sw      t4, 12(a2)", "sw      s7, 12(a2)", "state"),
+    ("riscv", "lw      s\\\\n, 12+4", "lw      s\\\\n, 8+4", "registers"),
+    ("riscv", '"lw      s\\\\n, 4*\\\\n(sp)', '"lw      s\\\\n, 4(sp)', "registers"),
     # The caller's registers, once in each function that saves some.
     ("dsp", *an_end(16, "r4-r11", 20, "r5-r11"), "registers"),
     ("dsp", *an_end(28, "r4-r11", 32, "r5-r11"), "registers"),
@@ -207,6 +224,7 @@ FILES = {
     "armv7-m": "spela_kernels_thumb*.c",
     "armv6-m": "spela_kernels_thumb*.c",
     "mve": "spela_kernels_mve*.c",
+    "riscv": "spela_kernels_riscv*.c",
 }
 PORTABLE = "spela_kernels_*.h"
 

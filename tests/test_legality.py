@@ -9,12 +9,12 @@ import subprocess
 import pytest
 from toy import toy
 
-from spela_mcu.firmware import legality
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.elf import read_elf
 from spela_mcu.firmware.legality import illegal_instructions
 from spela_mcu.firmware.toolchain import find_compiler
+from spela_mcu.machine_code.thumb_extension import long_extension
 
 M0, M3, M4, M7, M33, M55 = (
     *("microbit", "mps2-an385", "mps2-an386", "mps2-an500"),
@@ -167,7 +167,7 @@ def test_floats_among_vectors_are_told_as_binutils_tells_them(tmp_path):
         moves_constant = name.startswith("vmov") and match[4].startswith("q")
         computes = re.search(r"\.f(16|32|64)|^vrin|^vcv|^vsel", name) and not moves_constant
         code = int(match[1] + match[2], 16)
-        told = legality._long_extension(code, mve=True)
+        told = long_extension(code, mve=True)
         assert told == ("floating point" if computes else "mve"), line
         compared += 1
     assert compared > 300

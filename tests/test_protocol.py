@@ -419,11 +419,11 @@ def test_a_fault_is_told_with_its_registers():
     words = struct.pack("<7I", 0x8200, 0x40000000, 0, 0x90000000, 0x2DC, 0x2D9, 0x21000000)
     with pytest.raises(DeviceFaultError) as raised:
         Device(Says(b"\x7f\xff" + words)).reset()
-    assert raised.value.bfar == 0x90000000
-    assert raised.value.pc == 0x2DC
+    assert raised.value.fault.bfar == 0x90000000
+    assert raised.value.fault.registers["pc"] == 0x2DC
     with pytest.raises(DeviceFaultError, match="overflowed stack") as raised:
         Device(Says(b"\x7f\xff" + words[:16])).reset()
-    assert raised.value.pc is None
+    assert raised.value.fault.registers == {}
 
 
 def test_a_fault_in_the_middle_of_an_answer_is_told():

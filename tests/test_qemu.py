@@ -209,7 +209,7 @@ def test_the_firmware_tells_its_faults(broken, fault):
     build = broken.build(line)
     with pytest.raises(SimulationError, match=words) as raised:
         QemuSimulator().start(build)
-    said = raised.value.__cause__
+    said = raised.value.__cause__.fault
     assert (said.cfsr, said.hfsr, said.bfar if said.cfsr & 0x8000 else 0) == registers
     assert raised.value.exit_code == 1
     assert raised.value.file == build.elf
@@ -220,7 +220,7 @@ def test_the_firmware_tells_its_faults(broken, fault):
 def test_an_overflowed_stack_is_told(broken):
     with pytest.raises(SimulationError, match="with an overflowed stack") as raised:
         QemuSimulator().start(broken.build("(void)eat(100000);"))
-    assert raised.value.__cause__.pc is None
+    assert raised.value.__cause__.fault.registers == {}
 
 
 NO_UART = [("BOARD_UART_BASE", "0x90001000U")]

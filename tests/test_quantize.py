@@ -276,7 +276,7 @@ def test_on_the_chip(tmp_path, board_id):
 
     board, elf = on_a_core(board_id, tmp_path)
     machine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
-    machine.ctl_set_cpu_model(getattr(arm, f"UC_CPU_ARM_{CORES[board.core].unicorn}"))
+    machine.ctl_set_cpu_model(getattr(arm, f"UC_CPU_{CORES[board.core].unicorn}"))
     machine.mem_map(0, 0x10000)
     machine.mem_map(0x20000000, 0x200000)
     for address, content in elf.load_segments:

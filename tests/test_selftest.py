@@ -8,7 +8,7 @@ from toy import toy
 
 from spela_mcu.device.device import Device
 from spela_mcu.device.protocol import DeviceError, Status
-from spela_mcu.firmware.build import build_project
+from spela_mcu.firmware.build import build_project, build_with
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.elf import read_elf
 from spela_mcu.firmware.runtime import runtime_defines
@@ -111,7 +111,7 @@ def asking(case, directory, change=None):
     if change is not None:
         plant(directory / change[0], *change[1:])
     plant(directory / "application" / "state.c", START, ASKED + START)
-    return build_project(directory, find_compiler())
+    return build_with(directory, "auto")
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,7 @@ def asking(case, directory, change=None):
         for board, name, change in (
             ("microbit", "unicorn", ("thumb.c", "adds    r0, #13", "adds    r0, #12")),
             ("mps2-an386", "unicorn", ("dsp.c", "qadd8   r3, r3, lr", "sadd8   r3, r3, lr")),
+            ("riscv-virt", "unicorn", ("riscv.c", "mv      a0, a3", "mv      a0, a2")),
             ("mps3-an547", "qemu", ("mve.c", "vmov.32 r3, q7[3]", "vmov.32 r3, q7[2]")),
         )
     ],

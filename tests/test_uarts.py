@@ -9,7 +9,7 @@ from toy import build_toy, toy, toy_samples
 from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.boot import RP2040_BOOT_BYTES, check_boot, crc32_mpeg2
-from spela_mcu.firmware.build import build_project
+from spela_mcu.firmware.build import build_project, build_with
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.simulators.base import SimulationError
@@ -47,6 +47,23 @@ MISUSES = [
     ),
     ("nrf52840dk", "uart.c", "0x01D60000U", "0x01D60U", r"runs at \d+ baud"),
     ("nrf52840dk", "uart.c", "= ENABLE_UARTE;", "= 4U;", "before it is enabled"),
+    ("riscv-virt", "uart.c", "= LINE_8_BITS;", "= 2U;", "does not send 8 data bits"),
+    ("riscv-virt", "uart.c", "= FIFO_ENABLE;", "= 0U;", "before its FIFO is enabled"),
+    ("riscv-virt", "uart.c", "= (uint8_t)(BAUD_DIVIDER & 0xFFU);", "= 0U;", "divider is set"),
+    ("riscv-virt", "uart.c", "BAUD_DIVIDER >> 8", "1U", r"runs at \d+ baud"),
+    ("riscv-virt", "uart.c", "REGISTER_FIFO    2U", "REGISTER_FIFO    4U", "no register to write"),
+    ("hifive1", "uart.c", "*at(PRCI_CRYSTAL) |= CRYSTAL_ENABLE;", "", "no answer|oscillate"),
+    ("hifive1", "uart.c", "PLL_OF_CRYSTAL | PLL_BYPASS", "PLL_OF_CRYSTAL", "is not set up"),
+    (
+        "hifive1",
+        "uart.c",
+        "*at(PRCI_PLL) |= PLL_SELECT;",
+        "",
+        "before the core runs on the crystal",
+    ),
+    ("hifive1", "uart.c", "*at(GPIO_IOF_SELECT) &= ~UART_PINS;", "", "before its pins"),
+    ("hifive1", "uart.c", "uart()->rx_control = ENABLE;", "", "before it is enabled"),
+    ("hifive1", "uart.c", "BAUD_DIVIDER - 1U", "BAUD_DIVIDER / 2U", r"runs at \d+ baud"),
     ("pico", "uart.c", " | RESET_UART", "", "used while it is held in reset"),
     ("pico", "uart.c", "RESET_IO_BANK0 | ", "", "its bank is held in reset"),
     ("pico", "uart.c", "connect_pin(BOARD_UART_RX_PIN);", "", "before its RX pin is connected"),
@@ -74,7 +91,7 @@ def test_a_driver_that_forgets_something_is_told_what(misuse, directories):
     file = directory / "port" / name
     file.write_text(text.replace(old, new, 1))
     try:
-        build = build_project(directory, find_compiler(), "O1")
+        build = build_with(directory, "auto", "O1")
         if words is None:
             assert Device(UnicornSimulator().start(build)).info().name == "toy"
             return
@@ -95,6 +112,8 @@ def test_a_driver_that_forgets_something_is_told_what(misuse, directories):
         ("nrf52840dk", None, 115201),
         ("pico", None, 1_000_000),
         ("pico", 48_000_000, 115200),
+        ("riscv-virt", None, 1_000_000),
+        ("hifive1", None, 115),
     ],
 )
 def test_a_baud_rate_that_cannot_be_had_does_not_compile(board, clock, baud, tmp_path):
@@ -105,7 +124,7 @@ def test_a_baud_rate_that_cannot_be_had_does_not_compile(board, clock, baud, tmp
         text = re.sub(r"(UART_CLOCK_HZ +)\d+", rf"\g<1>{clock}", text)
     header.write_text(text)
     with pytest.raises(UserError, match=r"BOARD_UART|runs on 16 MHz"):
-        build_project(tmp_path / "p", find_compiler(), "O1")
+        build_with(tmp_path / "p", "auto", "O1")
 
 
 # --------------------------------------------------------------- RP2040's second stage

@@ -8,11 +8,10 @@ import numpy as np
 
 from spela_mcu.data.dataset import InputScaling
 from spela_mcu.firmware.board import load_board
-from spela_mcu.firmware.build import build_project
+from spela_mcu.firmware.build import build_with
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.model import model_source
 from spela_mcu.firmware.project import FirmwareProject, generate_project
-from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.spec.model import (
@@ -140,7 +139,7 @@ def toy(
 
 def build_toy(toy, directory, compiler="auto", optimization=None):
     write_project(toy.project, directory)
-    return build_project(directory, find_compiler(compiler), optimization)
+    return build_with(directory, compiler, optimization)
 
 
 RECURSE = """
@@ -173,7 +172,7 @@ class Broken:
         main = main.replace(start, RECURSE + start + line + "\n")
         (self._directory / "application" / "main.c").write_text(main)
         (self._directory / "port" / "uart.c").write_text(driver)
-        return build_project(self._directory, find_compiler(), "O1")
+        return build_with(self._directory, "auto", "O1")
 
 
 def toy_samples(toy, n, seed=0):

@@ -18,8 +18,9 @@ int8_t draw(uint32_t *state) {
     return (value == INT8_MIN) ? (int8_t)-INT8_MAX : value;
 }
 
-void port_on_fault(const port_exception_t *exception) {
-    (void)exception;
+void port_on_fault(const uint32_t *report, uint32_t words) {
+    (void)report;
+    (void)words;
 }
 
 /* The first byte of the next request. */

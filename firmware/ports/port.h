@@ -23,18 +23,16 @@ uint8_t port_read(void);
 /** Waits until the transmitter has room, then sends. */
 void port_write(uint8_t byte);
 
-/** What the core pushed when it took a fault. */
-typedef struct {
-    uint32_t r0, r1, r2, r3, r12, lr, pc, xpsr;
-} port_exception_t;
-
 /**
  * Called on a fault or an unexpected interrupt; implemented by the application. When
  * it returns, the core stays in an endless loop, in which a debugger finds it.
  *
- * @param exception  NULL if the stack overflowed, so that nothing could be pushed
+ * @param report  what the core tells of it, in the order of the protocol's frame of a fault:
+ *                Cortex-M: CFSR, HFSR, MMFAR, BFAR, and, unless the stack overflowed, PC, LR, xPSR;
+ *                RISC-V: MCAUSE, MTVAL, MSTATUS, and PC, RA and SP where it happened
+ * @param words   how many these are
  */
-void port_on_fault(const port_exception_t *exception);
+void port_on_fault(const uint32_t *report, uint32_t words);
 
 #ifdef __cplusplus
 }

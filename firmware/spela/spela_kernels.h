@@ -21,6 +21,8 @@
 /** Which set of int8 kernels is used, by what the compiler says of the core. */
 #if defined(SPELA_HOST_KERNELS) && defined(__SSE2__)
 #define SPELA_SSE2_KERNELS /* for the host; not part of a project */
+#elif !defined(SPELA_PORTABLE_KERNELS) && defined(__riscv_mul) && __riscv_xlen == 32
+#define SPELA_RISCV_KERNELS /* RV32IM and its extensions */
 #elif defined(SPELA_PORTABLE_KERNELS) || !defined(__ARM_ARCH_PROFILE) || __ARM_ARCH_PROFILE != 'M'
 #undef SPELA_PORTABLE_KERNELS
 #define SPELA_PORTABLE_KERNELS
@@ -104,7 +106,7 @@ static inline uint32_t spela_list_rows(const spela_batch_t *batch, uint32_t rows
  *  @param wide  8-aligned; two bytes an input, in units of 16 bytes */
 void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide);
 
-#ifdef SPELA_MVE_KERNELS
+#if defined(SPELA_MVE_KERNELS) || defined(SPELA_RISCV_KERNELS)
 typedef int8_t spela_wide_t; /**< an input in that form */
 #else
 typedef int16_t spela_wide_t;

@@ -9,12 +9,11 @@ from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stderr, stdout
 from spela_mcu.cli.options import json_option
-from spela_mcu.firmware.build import Build, build_project
+from spela_mcu.firmware.build import Build, build_with
 from spela_mcu.firmware.toolchain import (
     OPTIMIZATIONS,
     CompilerChoice,
     Optimization,
-    find_compiler,
 )
 
 
@@ -25,7 +24,7 @@ from spela_mcu.firmware.toolchain import (
     type=click.Choice(["auto", "gcc", "zig"]),
     default="auto",
     show_default=True,
-    help="auto: arm-none-eabi-gcc when it is on PATH, else zig.",
+    help="auto: the core's gcc when it is on PATH, else zig.",
 )
 @click.option(
     "--optimization",
@@ -38,7 +37,7 @@ def command(
 ) -> None:
     """Compile the generated project in DIRECTORY: ELF, hex, bin and sizes."""
     with stderr.status("building ..."):
-        build = build_project(directory, find_compiler(compiler), optimization)
+        build = build_with(directory, compiler, optimization)
     if build.warnings:
         stderr.print(build.warnings, markup=False)
     if as_json:

@@ -9,8 +9,8 @@ import click
 from spela_mcu.cli.console import print_json, stderr, stdout
 from spela_mcu.cli.options import json_option
 from spela_mcu.commands.flash import flash
-from spela_mcu.firmware.build import build_project
-from spela_mcu.firmware.toolchain import CompilerChoice, find_compiler
+from spela_mcu.firmware.build import build_with
+from spela_mcu.firmware.toolchain import CompilerChoice
 from spela_mcu.progress import progress_bars
 
 
@@ -39,7 +39,7 @@ def command(
     cannot be written or reads back otherwise.
     """
     with stderr.status("building ..."):
-        build = build_project(directory, find_compiler(compiler))
+        build = build_with(directory, compiler)
     with progress_bars() as progress:
         flashed = flash(build, probe, progress, erase_learned=erase_learned)
     if as_json:

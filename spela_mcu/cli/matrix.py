@@ -11,6 +11,7 @@ from rich.table import Table
 from spela_mcu.cli.console import print_json, stdout
 from spela_mcu.cli.options import claimed, json_option, model_argument
 from spela_mcu.commands.matrix import SIMULATORS, Cell, Column, Extent, run_matrix
+from spela_mcu.cores import CORES
 from spela_mcu.files import check_file, write_whole
 from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.pipeline import scratch_directory
@@ -111,11 +112,12 @@ def markdown(spec: ModelSpec, cells: list[Cell], extent: Extent) -> str:
         cells: all of them.
         extent: how much was run.
     """
-    columns = extent.columns
     lines, notes = _lines(cells, extent)
     rows = [_headings(extent), ["---"] * len(_headings(extent)), *lines]
+    ran = [cell for cell in cells if cell.outcome != "absent"]
+    compilers = (find_compiler(cell.compiler, CORES[cell.core].family).version for cell in ran)
     versions = [
-        *(str(find_compiler(name).version) for name in dict.fromkeys(c.compiler for c in columns)),
+        *dict.fromkeys(compilers),
         *(str(simulator_named(simulator)) for simulator in SIMULATORS),
     ]
     compared = "every score" if spec.network.backbone is None else "every feature and score"

@@ -79,7 +79,7 @@ def command(
     ).first(limit)
     simulator = find_simulator(project.board, simulator_choice)
     with stderr.status("building ..."):
-        build = build_project(directory, find_compiler(compiler))
+        build = build_project(directory, find_compiler(compiler, project.board.family))
     stderr.print(f"simulating {project.board.title} in {simulator} ...")
     if interactive:
         with simulator.start(build) as machine:

@@ -114,7 +114,8 @@ def demo(
 
 def other_simulators(prepared: Prepared, simulator: Simulator) -> tuple[Simulator, ...]:
     """Those that are installed and know the board, besides one."""
-    known = map(simulator_named, prepared.board.simulators.names)
+    board = prepared.board
+    known = [simulator_named(name, board.family) for name in board.simulators.names]
     return tuple(one for one in known if one.name != simulator.name and one.is_installed())
 
 

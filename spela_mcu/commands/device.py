@@ -78,7 +78,9 @@ class Known:
         """
         if self.project is not None:
             with stderr.status("building ..."):
-                return build_project(self.project.path, find_compiler("auto"))
+                return build_project(
+                    self.project.path, find_compiler("auto", self.project.board.family)
+                )
         if self.model is None:
             raise UserError(
                 "a simulated board needs a firmware",

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from spela_mcu.cores import CORTEX_M, RISCV, Family
 from spela_mcu.quiet import captured_output
 from spela_mcu.simulators.counting import CountingError
 from spela_mcu.simulators.renode import RenodeSimulator
@@ -67,18 +68,20 @@ def examine() -> list[Check]:
         _package("unicorn", "embedded simulator"),
         _package("capstone", "instruction counts"),
         _program(
-            "arm-none-eabi-gcc",
+            f"{CORTEX_M.gcc}-gcc",
             "embedded compiler (preferred)",
             role="compiler",
             mend="Debian, Ubuntu: apt install gcc-arm-none-eabi; or the Arm GNU Toolchain",
         ),
+        _program(
+            f"{RISCV.gcc}-gcc",
+            "embedded compiler for RISC-V",
+            mend=f"Debian, Ubuntu: apt install {RISCV.gcc_package} (until then ziglang serves)",
+        ),
         _zig(),
         _host_compiler(),
-        _program(
-            "qemu-system-arm",
-            "simulator of Arm's FPGA boards and others",
-            mend="Debian, Ubuntu: apt install qemu-system-arm",
-        ),
+        _qemu(CORTEX_M, "simulator of Arm's FPGA boards and others"),
+        _qemu(RISCV, "simulator of RISC-V boards"),
         _qemu_plugin(),
         _renode(),
         _fashion_mnist(),
@@ -150,13 +153,18 @@ def _renode() -> Check:
     return Check("renode", purpose, "optional", version, problem, simulator.mend)
 
 
+def _qemu(family: Family, purpose: str) -> Check:
+    mend = f"Debian, Ubuntu: apt install {family.qemu_package}"
+    return _program(family.qemu, purpose, mend=mend)
+
+
 def _qemu_plugin() -> Check:
     """Compiles the plugin and has QEMU load it."""
     from spela_mcu.simulators.qemu_plugin import counting_plugin
-    from spela_mcu.simulators.qemu_process import PROGRAM, qemu_program
+    from spela_mcu.simulators.qemu_process import qemu_program
 
     name, purpose = "QEMU's plugin", "instruction counts in QEMU"
-    if shutil.which(PROGRAM) is None:
+    if shutil.which(CORTEX_M.qemu) is None:
         return Check(name, purpose, "optional", None, mend="it needs QEMU")
     try:
         counting_plugin(qemu_program())

@@ -123,7 +123,7 @@ def matrix_rows() -> tuple[Row, ...]:
     boards = load_boards()
     rows = []
     for core, name in itertools.product(CORES, SIMULATORS):
-        simulator = simulator_named(name)
+        simulator = simulator_named(name, CORES[core].family)
         known = [b for b in boards if b.core == core and name in b.simulators.names]
         if not known:
             rows.append(Row(core, name, None, f"no board with a {core} that {name} knows"))
@@ -197,7 +197,7 @@ def run_cell(
         optimization=column.optimization,
     )
     try:
-        find_compiler(column.compiler)
+        find_compiler(column.compiler, row.board.family)
         prepared = prepare(model, overrides)
     except UserError as error:
         return cell("absent", error.reason)
@@ -206,7 +206,9 @@ def run_cell(
     if forbidden:
         return cell("different", f"an instruction that is not the core's: {forbidden[0]}")
     try:
-        return cell(*_compare(prepared, build, simulator_named(row.simulator), extent))
+        return cell(
+            *_compare(prepared, build, simulator_named(row.simulator, row.board.family), extent)
+        )
     except UserError as error:  # it failed, or answered unlike the reference
         return cell("different", error.reason.splitlines()[0])
 

@@ -6,18 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from spela_mcu.cores.family import Family
+
 CompilerName = Literal["gcc", "zig"]
 
 CpuFlags = Mapping[CompilerName, tuple[str, ...]]
 """The flags that tell each compiler the core."""
 
-CodeSize = Literal["armv6-m", "armv7-m"]
-"""How dense code is: the small instruction set, or the large one with all later additions."""
+CodeSize = Literal["armv6-m", "armv7-m", "rv32imc"]
+"""How dense code is: Arm's small instruction set, its large one with all later additions; RISC-V's
+with multiplication and compressed instructions."""
 
 Extension = Literal[
-    "thumb-2", "dsp", "armv8-m", "armv8.1-m", "mve", "floating point", "coprocessor"
+    "thumb-2",
+    "dsp",
+    "armv8-m",
+    "armv8.1-m",
+    "mve",
+    "coprocessor",
+    "multiplication",
+    "compressed",
+    "atomics",
+    "floating point",
 ]
-"""What an instruction needs beyond ARMv6-M; the last two are forbidden everywhere."""
+"""What an instruction needs beyond ARMv6-M, or RV32I with the system registers of machine mode;
+coprocessors and floating point are forbidden everywhere."""
 
 Possible = tuple[bool, ...]
 NEVER: Possible = (False,)
@@ -54,16 +67,18 @@ class Core:
 
     Attributes:
         name: as in board files and `--core`.
+        family: what it has in common with others.
         code_size: which code bounds apply (`spela_mcu.firmware.memory.CODE_BYTES`).
-        instructions: what every such core can execute beyond ARMv6-M.
+        instructions: what every such core can execute beyond the least of its family.
         fpu, dsp, mve: whether chips with the core have that extension.
         flags: for a core without the optional extension that we use (dsp or mve).
         extended_flags: with that extension; None: there is no choice.
-        unicorn: the CPU model's name in Unicorn, without its prefix; None: it has none.
+        unicorn: the CPU model's name in Unicorn, without UC_CPU_; None: it has none.
         timing: what its instructions cost; None: the manual does not say.
     """
 
     name: str
+    family: Family
     code_size: CodeSize
     instructions: tuple[Extension, ...]
     fpu: Possible

@@ -8,6 +8,22 @@ Timings: Arm's technical reference manuals, instruction set summaries: Cortex-M0
 from __future__ import annotations
 
 from spela_mcu.cores.core import ALWAYS, NEVER, OPTIONAL, Core, CpuFlags, Timing
+from spela_mcu.cores.family import Family
+
+CORTEX_M = Family(
+    name="cortex_m",
+    title="Cortex-M",
+    elf_machine="ARM",
+    gcc="arm-none-eabi",
+    gcc_package="gcc-arm-none-eabi",
+    qemu="qemu-system-arm",
+    qemu_package="qemu-system-arm",
+    entry="Reset_Handler",
+    set_stack=frozenset({"Fault_Handler"}),
+    fault_stack_bytes=256,
+    registers=(*(f"r{number}" for number in range(13)), "sp", "lr", "pc", "xpsr"),
+    link="lr",
+)
 
 
 def _flags(gcc: str, zig: str, *, float_abi: str = "soft") -> CpuFlags:
@@ -28,13 +44,14 @@ _LONG_PRODUCTS = {"mla": 2, "mls": 2, "umull": 5, "smull": 5, "umlal": 7, "smlal
 
 _M0 = Core(
     name="cortex-m0",
+    family=CORTEX_M,
     code_size="armv6-m",
     instructions=(),
     fpu=NEVER,
     dsp=NEVER,
     mve=NEVER,
     flags=_flags("cortex-m0", "cortex_m0"),
-    unicorn="CORTEX_M0",
+    unicorn="ARM_CORTEX_M0",
     timing=Timing(
         load=2,
         store=2,
@@ -48,13 +65,14 @@ _M0 = Core(
 
 _M0PLUS = Core(
     name="cortex-m0plus",
+    family=CORTEX_M,
     code_size="armv6-m",
     instructions=(),
     fpu=NEVER,
     dsp=NEVER,
     mve=NEVER,
     flags=_flags("cortex-m0plus", "cortex_m0plus"),
-    unicorn="CORTEX_M0",  # the same instructions
+    unicorn="ARM_CORTEX_M0",  # the same instructions
     timing=Timing(
         load=2,
         store=2,
@@ -68,13 +86,14 @@ _M0PLUS = Core(
 
 _M3 = Core(
     name="cortex-m3",
+    family=CORTEX_M,
     code_size="armv7-m",
     instructions=("thumb-2",),
     fpu=NEVER,
     dsp=NEVER,
     mve=NEVER,
     flags=_flags("cortex-m3", "cortex_m3"),
-    unicorn="CORTEX_M3",
+    unicorn="ARM_CORTEX_M3",
     timing=Timing(
         load=2,
         store=1,
@@ -88,29 +107,32 @@ _M3 = Core(
 
 _M4 = Core(
     name="cortex-m4",
+    family=CORTEX_M,
     code_size="armv7-m",
     instructions=("thumb-2",),
     fpu=OPTIONAL,
     dsp=ALWAYS,
     mve=NEVER,
     flags=_flags("cortex-m4", "cortex_m4"),
-    unicorn="CORTEX_M4",
+    unicorn="ARM_CORTEX_M4",
     timing=Timing(load=2, store=1, next_access=1, refill=2, call=0, load_pc=2, others=_DIVISION),
 )
 
 _M7 = Core(
     name="cortex-m7",
+    family=CORTEX_M,
     code_size="armv7-m",
     instructions=("thumb-2",),
     fpu=OPTIONAL,
     dsp=ALWAYS,
     mve=NEVER,
     flags=_flags("cortex-m7", "cortex_m7"),
-    unicorn="CORTEX_M7",
+    unicorn="ARM_CORTEX_M7",
 )
 
 _M33 = Core(
     name="cortex-m33",
+    family=CORTEX_M,
     code_size="armv7-m",
     instructions=("thumb-2", "armv8-m"),
     fpu=OPTIONAL,
@@ -118,7 +140,7 @@ _M33 = Core(
     mve=NEVER,
     flags=_flags("cortex-m33+nodsp", "cortex_m33"),
     extended_flags=_flags("cortex-m33", "cortex_m33+dsp"),
-    unicorn="CORTEX_M33",
+    unicorn="ARM_CORTEX_M33",
 )
 
 # Without MVE it is compiled for as an M33, whose code it runs: the little that ARMv8.1-M adds is
@@ -126,6 +148,7 @@ _M33 = Core(
 # calling convention that has floating-point registers.
 _M55 = Core(
     name="cortex-m55",
+    family=CORTEX_M,
     code_size="armv7-m",
     instructions=("thumb-2", "armv8-m", "armv8.1-m"),
     fpu=OPTIONAL,
@@ -135,4 +158,4 @@ _M55 = Core(
     extended_flags=_flags("cortex-m55+nofp", "cortex_m55+mve", float_abi="softfp"),
 )
 
-CORTEX_M = (_M0, _M0PLUS, _M3, _M4, _M7, _M33, _M55)
+CORES = (_M0, _M0PLUS, _M3, _M4, _M7, _M33, _M55)

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from cobs import cobs
 
-from spela_mcu.device.fault import describe_fault
+from spela_mcu.device.fault import read_fault
 from spela_mcu.errors import UserError
 
 PROTOCOL_VERSION = 2
@@ -186,19 +186,13 @@ class DeviceFaultError(UserError):
     """The device's core took a fault and stopped.
 
     Attributes:
-        cfsr, hfsr, mmfar, bfar: fault status and address registers (0 on ARMv6-M).
-        pc, lr, xpsr: where it happened; None if the stack had overflowed.
+        fault: what it told of it.
     """
 
     def __init__(self, body: bytes) -> None:
-        words = [word for (word,) in struct.iter_unpack("<I", body[: len(body) // 4 * 4])]
-        self.cfsr, self.hfsr, self.mmfar, self.bfar = (words + [0] * 4)[:4]
-        stacked: list[int | None] = [*words[4:7], None, None, None]
-        self.pc, self.lr, self.xpsr = stacked[:3]
-        place = "with an overflowed stack" if self.pc is None else f"at 0x{self.pc:08x}"
-        causes = describe_fault(self.cfsr, self.hfsr, self.mmfar, self.bfar)
+        self.fault = read_fault(body)
         super().__init__(
-            f"the device's core took a fault {place}: {causes}",
+            f"the device's core took a fault {self.fault.place}: {self.fault.causes}",
             mend="reset the device; the .map file beside the ELF tells what lies at an address",
         )
 

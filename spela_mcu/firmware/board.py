@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from spela_mcu.cores import CORES
+from spela_mcu.cores import CORES, Family
 from spela_mcu.errors import UserError, UserErrors
 from spela_mcu.firmware.uart import HZ_MAX, AnyUart, BoardPart
 from spela_mcu.resources import resource_directory
@@ -197,6 +197,11 @@ class Board(BoardPart):
     simulators: Simulators
     store: StoreRegion | None = None
     pyocd: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+
+    @property
+    def family(self) -> Family:
+        """What its core has in common with others."""
+        return CORES[self.core].family
 
     @property
     def program(self) -> Region:

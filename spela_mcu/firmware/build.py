@@ -28,7 +28,7 @@ from spela_mcu.firmware.directory import BUILD_DIRECTORY, ProjectDirectory, read
 from spela_mcu.firmware.elf import Elf, Section, read_elf
 from spela_mcu.firmware.project import include_directories
 from spela_mcu.firmware.runtime import runtime_defines
-from spela_mcu.firmware.toolchain import Compiler, Optimization
+from spela_mcu.firmware.toolchain import Compiler, CompilerChoice, Optimization, find_compiler
 
 LINKER_SCRIPT = "port/linker.ld"
 COMPILE_TIMEOUT_S = 120
@@ -91,6 +91,14 @@ def build_project(
         read_project(directory)
     with locked(directory):
         return _build(read_project(directory), compiler, optimization)
+
+
+def build_with(
+    directory: Path, choice: CompilerChoice, optimization: Optimization | None = None
+) -> Build:
+    """`build_project` by a compiler that is found for the project's core."""
+    family = read_project(directory).board.family
+    return build_project(directory, find_compiler(choice, family), optimization)
 
 
 def _build(

@@ -18,4 +18,4 @@ def deploy(project: FirmwareProject, directory: Path, compiler: CompilerChoice) 
             compile.
     """
     write_project(project, directory)
-    return build_project(directory, find_compiler(compiler))
+    return build_project(directory, find_compiler(compiler, project.board.family))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import io
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +17,19 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
+from spela_mcu.cores import CORTEX_M, RISCV, Family
 from spela_mcu.errors import UserError
 from spela_mcu.files import MEBIBYTE, read_bounded
+from spela_mcu.machine_code import INSTRUCTION_SETS, InstructionSet
 
 MOST_BYTES: Final = 256 * MEBIBYTE
+
+FAMILIES: Final = {family.elf_machine: family for family in (CORTEX_M, RISCV)}
+
+KINDS: Final = ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE")
+
+MARK = re.compile(r"\$[td](?=$|\.)|\$x")
+"""Mapping symbols (AAELF32, 5.5.5; RISC-V ELF psABI): $t and $x start code, $d starts data."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +61,23 @@ class Elf:
     """An ELF file that has been read.
 
     Attributes:
+        family: the cores that it is for.
         sections: those that occupy memory, by address.
         symbols: functions and objects, by address; bit 0 of function addresses is cleared.
         load_segments: pairs of address in flash and content.
         code_ranges: [start, end) of instructions, by address: text without literal pools.
     """
 
+    family: Family
     sections: tuple[Section, ...]
     symbols: tuple[Symbol, ...]
     load_segments: tuple[tuple[int, bytes], ...]
     code_ranges: tuple[tuple[int, int], ...]
+
+    @property
+    def instruction_set(self) -> InstructionSet:
+        """How its code is read."""
+        return INSTRUCTION_SETS[self.family.name]
 
     @cached_property
     def by_name(self) -> dict[str, Symbol]:
@@ -97,7 +114,7 @@ class Elf:
 
 
 def read_elf(file: Path) -> Elf:
-    """Reads an ELF file of a Cortex-M.
+    """Reads the ELF file of a firmware.
 
     Raises:
         UserError: it is missing, damaged, or something else.
@@ -121,22 +138,23 @@ def read_elf(file: Path) -> Elf:
             for segment in elf.iter_segments("PT_LOAD")
             if segment["p_filesz"]
         )
+        family = FAMILIES[elf.get_machine_arch()]
         symbols, ranges = _symbols(elf)
-    return Elf(tuple(sections), symbols, segments, ranges)
+    return Elf(family, tuple(sections), symbols, segments, ranges)
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[ELFFile]:
     try:
         elf = ELFFile(io.BytesIO(read_bounded(file, MOST_BYTES)))
-        if elf.get_machine_arch() != "ARM" or elf.elfclass != 32:
-            raise ELFError("it is not for a 32-bit Arm")
+        if elf.get_machine_arch() not in FAMILIES or elf.elfclass != 32:
+            raise ELFError("it is not for a 32-bit Arm or RISC-V")
         yield elf
     except UserError:
         raise
     except Exception as error:  # pyelftools trusts what it reads: damage may raise anything
         raise UserError(
-            f"cannot be read as the ELF file of a Cortex-M: {error or type(error).__name__}",
+            f"cannot be read as the ELF file of a firmware: {error or type(error).__name__}",
             mend="build the project again: spela-mcu build DIR",
             file=file,
         ) from error
@@ -180,9 +198,11 @@ def _symbols(elf: ELFFile) -> tuple[tuple[Symbol, ...], tuple[tuple[int, int], .
     marks: dict[int, list[tuple[int, str]]] = defaultdict(list)  # by section
     for entry in table.iter_symbols():
         kind, name = entry["st_info"]["type"], entry.name
-        if name[:2] in ("$t", "$d") and (len(name) == 2 or name[2] == "."):
-            marks[entry["st_shndx"]].append((entry["st_value"], name[:2]))
-        elif name and kind in ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE"):
+        if mark := MARK.match(name):
+            marks[entry["st_shndx"]].append((entry["st_value"], mark[0]))
+        elif (
+            name and not name.startswith(".L") and kind in ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE")
+        ):
             is_function = kind == "STT_FUNC"
             address = entry["st_value"] & ~1 if is_function else entry["st_value"]
             is_alias = is_function and entry["st_info"]["bind"] == "STB_WEAK"
@@ -209,7 +229,7 @@ def _sized(symbols: list[Symbol]) -> Iterator[Symbol]:
 def _code_ranges(
     elf: ELFFile, marks: dict[int, list[tuple[int, str]]]
 ) -> tuple[tuple[int, int], ...]:
-    """Mapping symbols (AAELF32, 5.5.5): $t starts Thumb code, $d starts data.
+    """From each mark of code to the next mark, or the section's end.
 
     Debug sections have some as well, at meaningless addresses.
     """
@@ -222,6 +242,6 @@ def _code_ranges(
         ranges += [
             (address, stop)
             for (address, kind), stop in zip(inside, ends, strict=True)
-            if kind == "$t" and stop > address
+            if kind != "$d" and stop > address
         ]
     return tuple(sorted(ranges))

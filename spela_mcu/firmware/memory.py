@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spela_mcu.cores import CORES, CodeSize, CompilerName
+from spela_mcu.cores import CORES, CORTEX_M, RISCV, CodeSize, CompilerName, FamilyName
 from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.boot import boot_bytes
 from spela_mcu.firmware.guard import guard_bytes
@@ -24,11 +24,17 @@ from spela_mcu.fixed_point.structures import LAYER_BYTES, MODEL_BYTES, table_byt
 from spela_mcu.front_end.structures import front_end_structure
 from spela_mcu.store.payload import payload_bytes
 
-FAULT_STACK_BYTES = 256
-"""Bytes of stack kept for reporting a fault that strikes at its deepest point (firmware/ports)."""
+FAULT_STACK_BYTES = CORTEX_M.fault_stack_bytes
+"""Bytes of stack that a Cortex-M keeps for reporting a fault (firmware/ports)."""
 
 STACK_BYTES = 512 + FAULT_STACK_BYTES
-"""Bytes of stack on any core; `spela_mcu.firmware.stack` bounds what is used."""
+"""Bytes of stack on any Cortex-M; `spela_mcu.firmware.stack` bounds what is used."""
+
+FAMILY_STACK_BYTES: dict[FamilyName, int] = {
+    "cortex_m": 0,
+    "riscv": 192 + RISCV.fault_stack_bytes - FAULT_STACK_BYTES,
+}
+"""Added by the family: frames of RISC-V are multiples of 16 bytes, and save more registers."""
 
 VECTOR_STACK_BYTES = 128
 """Added if there are vector registers: functions that use them save eight for their caller."""
@@ -72,37 +78,55 @@ CODE_BYTES: dict[CodeSize, dict[CompilerName, dict[Optimization, tuple[int, int]
             "Os": (11400, 6900),
         },
     },
+    "rv32imc": {
+        "gcc": {
+            "O0": (31300, 19200),
+            "O1": (14800, 9500),
+            "O2": (16000, 10400),
+            "O3": (19600, 11900),
+            "Os": (13400, 8400),
+        },
+        "zig": {
+            "O0": (25700, 16200),
+            "O1": (18200, 11900),
+            "O2": (18100, 11900),
+            "O3": (22300, 14300),
+            "Os": (16500, 10800),
+        },
+    },
 }
 """Upper bounds of code and its constants: (learning, inference only). Measured on every core by
 tests/measure_code.py, which prints this table, with headroom for other versions of the compilers;
 tests/test_build.py compares them with linked programs."""
 
+PARTS_PERCENT: dict[CodeSize, int] = {"armv6-m": 100, "armv7-m": 100, "rv32imc": 140}
+"""What follows was measured on Cortex-M; RISC-V's code is longer by up to so much."""
+
 BATCH_CODE_BYTES: dict[Optimization, int] = {
     "O0": 4600, "O1": 3600, "O2": 3500, "O3": 6700, "Os": 3000,
 }  # fmt: skip
-"""Added by summing updates (learning.batch), by any compiler on any core; measured alike."""
+"""Added by summing updates (learning.batch), by any compiler on any Cortex-M; measured alike."""
 
 INT16_CODE_BYTES: dict[Optimization, int] = {
     "O0": 2100, "O1": 900, "O2": 900, "O3": 1400, "Os": 800,
 }  # fmt: skip
-"""Added by int16 weights, by any compiler on any core; tests/measure_code.py prints it as well."""
+"""Added by int16 weights, by any compiler; tests/measure_code.py prints it as well."""
 
 STORE_CODE_BYTES: dict[Optimization, int] = {
     "O0": 7700, "O1": 4600, "O2": 4600, "O3": 7900, "Os": 4300,
 }  # fmt: skip
-"""Added by a store and its driver, by any compiler on any core; measured alike."""
+"""Added by a store and its driver, by any compiler on any Cortex-M; measured alike."""
 
 CONVOLUTION_CODE_BYTES: dict[Optimization, int] = {
     "O0": 9500, "O1": 10000, "O2": 10000, "O3": 12000, "Os": 5500,
 }  # fmt: skip
-"""Upper bounds of what convolutions add, on any core: measured on a Cortex-M0, where it is longest,
-with headroom."""
+"""Upper bounds of what convolutions add: measured on a Cortex-M0, with headroom."""
 
 GUARD_CODE_BYTES: dict[Optimization, int] = {
     "O0": 600, "O1": 600, "O2": 600, "O3": 900, "Os": 400,
 }  # fmt: skip
-"""Added by a guard, its samples apart, by any compiler on any core: measured on a Cortex-M0 and M4,
-with headroom."""
+"""Added by a guard, its samples apart, by any compiler: measured on a Cortex-M0 and M4, with
+headroom."""
 
 CONTINUAL_CODE_BYTES: dict[Optimization, int] = {
     "O0": 5600, "O1": 3700, "O2": 3700, "O3": 5900, "Os": 3300,
@@ -295,7 +319,8 @@ def plan_memory(
     has_guard = guard_samples > 0 and not inference_only
     sums_updates = network.pending_bytes > 0
     names: tuple[CompilerName, ...] = ("gcc", "zig") if compiler == "auto" else (compiler,)
-    bounds = CODE_BYTES[CORES[board.core].code_size]
+    code_size = CORES[board.core].code_size
+    bounds = CODE_BYTES[code_size]
     kept = kept_bytes(network.classes, network.layers)
     store = None if inference_only else plan_store(board, network.state_bytes, kept)
     whole = application_bytes(
@@ -305,18 +330,21 @@ def plan_memory(
         network.layers,
         store_state_bytes(board, store),
     )
-    return MemoryPlan(
-        board=board,
-        code=boot_bytes(board)
-        + max(bounds[name][optimization][inference_only] for name in names)
-        + (BATCH_CODE_BYTES[optimization] if sums_updates else 0)
+    parts = (
+        (BATCH_CODE_BYTES[optimization] if sums_updates else 0)
         + (CONVOLUTION_CODE_BYTES[optimization] if network.has_convolutions else 0)
         + (CONTINUAL_CODE_BYTES[optimization] if network.is_continual else 0)
         + (INT16_CODE_BYTES[optimization] if network.has_int16_weights else 0)
         + (STORE_CODE_BYTES[optimization] if store is not None else 0)
         + (GUARD_CODE_BYTES[optimization] if has_guard else 0)
         + backbone_code_bytes(network.backbone_parts, optimization)
-        + sum(FRONT_END_CODE_BYTES[part][optimization] for part in network.front_end_parts),
+        + sum(FRONT_END_CODE_BYTES[part][optimization] for part in network.front_end_parts)
+    )
+    return MemoryPlan(
+        board=board,
+        code=boot_bytes(board)
+        + max(bounds[name][optimization][inference_only] for name in names)
+        + PARTS_PERCENT[code_size] * parts // 100,
         tables=network.table_bytes
         + (guard_bytes(guard_samples, network.inputs) if has_guard else 0),
         weights=network.arena_bytes - network.buffer_bytes - network.pending_bytes,
@@ -354,6 +382,7 @@ def stack_bytes(
     """What the linker script reserves for the stack."""
     return (
         STACK_BYTES
+        + FAMILY_STACK_BYTES[board.family.name]
         + (STATE_STACK_BYTES if learns else 0)
         + (VECTOR_STACK_BYTES if board.mve else 0)
         + (BATCH_STACK_BYTES if sums_updates else 0)

@@ -40,7 +40,6 @@ GUARD_SAMPLES = "application/guard_samples.c"
 
 _RENDERED = {
     "README.md": "README.md.j2",
-    "arm-none-eabi.cmake": "arm-none-eabi.cmake.j2",
     "application/application_config.h": "application_config.h.j2",
     "application/firmware.cmake": "firmware.cmake.j2",
     "port/board.h": "board.h.j2",
@@ -144,6 +143,11 @@ class _View:
         return f"sysbus.{renode.uart}" if renode else ""
 
     @property
+    def toolchain_file(self) -> str:
+        """What tells CMake the GNU toolchain."""
+        return f"{self.board.family.gcc}.cmake"
+
+    @property
     def gcc_core_flags(self) -> str:
         return " ".join(core_flags("gcc", self.board))
 
@@ -214,6 +218,7 @@ def generate_project(
         guard=None if inference_only else guard,
     )
     files |= {path: render(template, project=view) for path, template in rendered.items()}
+    files[view.toolchain_file] = render("toolchain.cmake.j2", project=view)
     if board.simulators.renode is not None:
         platform = resource_directory("sim") / "renode" / board.simulators.renode.platform
         files["board.repl"] = platform.read_text(encoding="utf-8")
@@ -242,7 +247,8 @@ def _application(board: Board) -> dict[str, str]:
         f"application/{path.name}": path.read_text(encoding="utf-8")
         for path in sorted((firmware / "application").glob("*.[ch]"))
     }
-    ports = {name: name for name in ("port.h", "startup.c", "memory.c")}
+    ports = {name: name for name in ("port.h", "sections.h", "memory.c")}
+    ports["startup.c"] = f"startup_{board.family.name}.c"
     ports["uart.c"] = f"uart_{board.uart.driver}.c"
     if board.uart.driver in _DRIVER_HEADERS:
         header = _DRIVER_HEADERS[board.uart.driver]

@@ -11,15 +11,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
-from spela_mcu.cores import CORES, CompilerName
+from spela_mcu.cores import CORES, CORTEX_M, CompilerName, Family
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board
 
 CompilerChoice = Literal["auto", "gcc", "zig"]
 Optimization = Literal["O0", "O1", "O2", "O3", "Os"]
 OPTIMIZATIONS: tuple[Optimization, ...] = get_args(Optimization)
-
-GCC = "arm-none-eabi-gcc"
 
 
 def core_flags(name: CompilerName, board: Board) -> tuple[str, ...]:
@@ -45,7 +43,7 @@ class Compiler:
     """An embedded compiler that was found.
 
     Attributes:
-        name: ``gcc`` (arm-none-eabi-gcc) or ``zig`` (clang in pip's ziglang).
+        name: ``gcc`` (arm-none-eabi-gcc and the like) or ``zig`` (clang in pip's ziglang).
         command: the command that runs it.
         version: as it reports it.
     """
@@ -73,6 +71,8 @@ class Compiler:
             "-T",
             linker_script,
             *_OWN_LINK_FLAGS[self.name],
+            # zig ignores the linker script's ENTRY.
+            f"-Wl,-e,{board.family.entry}",
         )
 
 
@@ -86,43 +86,43 @@ def _zig_flags(optimization: Optimization) -> tuple[str, ...]:
     return tuple(flags)
 
 
-# Both supply what the core lacks: 64-bit shifts, and on ARMv6-M divisions and long products. zig
-# ignores the linker script's ENTRY.
+# Both supply what the core lacks: 64-bit shifts, and on ARMv6-M divisions and long products.
 _OWN_LINK_FLAGS: dict[CompilerName, tuple[str, ...]] = {
     "gcc": ("-nostartfiles", "-lgcc"),
-    "zig": ("-lcompiler_rt", "-Wl,-e,Reset_Handler"),
+    "zig": ("-lcompiler_rt",),
 }
 
 
-def find_compiler(choice: CompilerChoice = "auto") -> Compiler:
-    """Finds a compiler for Cortex-M.
+def find_compiler(choice: CompilerChoice = "auto", family: Family = CORTEX_M) -> Compiler:
+    """Finds a compiler.
 
     Args:
-        choice: ``auto`` takes arm-none-eabi-gcc when it is on PATH, else zig.
+        choice: ``auto`` takes the family's gcc when it is on PATH, else zig.
+        family: the cores to compile for.
 
     Raises:
         UserError: it is not installed, or does not run.
     """
-    finders = {"gcc": (_gcc,), "zig": (_zig,), "auto": (_gcc, _zig)}[choice]
-    for find in finders:
-        command = find()
+    gcc_mend = f"install it (Debian, Ubuntu: apt install {family.gcc_package})"
+    mends: dict[CompilerName, str] = {"gcc": gcc_mend, "zig": _ZIG_MEND}
+    names: tuple[CompilerName, ...] = ("gcc", "zig") if choice == "auto" else (choice,)
+    for name in names:
+        command = _gcc(family) if name == "gcc" else _zig()
         if command is not None:
-            name: CompilerName = "gcc" if find is _gcc else "zig"
-            return Compiler(name, command, _version(command, name))
+            return Compiler(name, command, _version(command, mends[name]))
     reason, mend = {
-        "gcc": (f"{GCC} is not on PATH", _GCC_MEND),
+        "gcc": (f"{family.gcc}-gcc is not on PATH", gcc_mend),
         "zig": ("the Python package ziglang is not installed", _ZIG_MEND),
-        "auto": ("there is no compiler for Cortex-M", f"{_ZIG_MEND}; or {_GCC_MEND}"),
+        "auto": (f"there is no compiler for {family.title}", f"{_ZIG_MEND}; or {gcc_mend}"),
     }[choice]
     raise UserError(reason, mend=mend)
 
 
-_GCC_MEND = "install it (Debian, Ubuntu: apt install gcc-arm-none-eabi)"
 _ZIG_MEND = "pip install 'spela-mcu[zig]'"
 
 
-def _gcc() -> tuple[str, ...] | None:
-    path = shutil.which(GCC)
+def _gcc(family: Family) -> tuple[str, ...] | None:
+    path = shutil.which(f"{family.gcc}-gcc")
     return None if path is None else (path,)
 
 
@@ -137,7 +137,7 @@ def _zig() -> tuple[str, ...] | None:
 
 
 @lru_cache(maxsize=8)
-def _version(command: tuple[str, ...], name: CompilerName) -> str:
+def _version(command: tuple[str, ...], mend: str) -> str:
     try:
         done = subprocess.run(
             [*command, "--version"],
@@ -148,8 +148,5 @@ def _version(command: tuple[str, ...], name: CompilerName) -> str:
             check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise UserError(
-            f"{' '.join(command)} does not run: {error}",
-            mend=_GCC_MEND if name == "gcc" else _ZIG_MEND,
-        ) from error
+        raise UserError(f"{' '.join(command)} does not run: {error}", mend=mend) from error
     return done.stdout.splitlines()[0].strip()

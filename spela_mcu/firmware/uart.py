@@ -54,11 +54,12 @@ class Uart(BoardPart):
 
 
 class _Divider(NamedTuple):
-    """A baud rate is scale * clock_hz / divider, with least <= divider <= greatest."""
+    """A baud rate is scale * clock_hz / (step * divider), with least <= divider <= greatest."""
 
     scale: int
     least: int
     greatest: int
+    step: int = 1
 
 
 class _DividedUart(Uart):
@@ -70,17 +71,18 @@ class _DividedUart(Uart):
 
     @model_validator(mode="after")
     def _check_rate(self) -> Self:
-        scale, least, greatest = self._divider
-        clock = scale * self.clock_hz
-        divider = (clock + self.baud // 2) // self.baud
-        if not least <= divider <= greatest:
+        scale, least, greatest, step = self._divider
+        clock, unit = scale * self.clock_hz, step * self.baud
+        divider = (clock + unit // 2) // unit
+        if not least <= divider <= greatest or least * unit > (1 + RATE_TOLERANCE) * clock:
             raise impossible(
                 f"{self.baud} baud cannot be had from {self.clock_hz} Hz",
-                f"choose a rate from {-(-clock // greatest)} to {clock // least}, or check "
+                f"choose a rate from {-(-clock // (step * greatest))} to "
+                f"{clock // (step * least)}, or check "
                 "uart.clock_hz",
                 "baud",
             )
-        had = clock / divider
+        had = clock / (step * divider)
         if abs(had / self.baud - 1) > RATE_TOLERANCE:
             raise impossible(
                 f"the nearest to {self.baud} baud that {self.clock_hz} Hz give is {had:.0f}: more "
@@ -240,4 +242,46 @@ class Rp2040Uart(_DividedUart):
 _RP2040_UARTS = (0x40034000, 0x40038000)
 
 
-AnyUart = CmsdkUart | Stm32Usart | Stm32F7Usart | Nrf51Uart | Nrf52Uarte | Rp2040Uart
+class Ns16550Uart(_DividedUart):
+    """UART of the kind of National Semiconductor's 16550, its registers a byte apart."""
+
+    driver: Literal["ns16550"]
+
+    @property
+    def _divider(self) -> _Divider:
+        return _Divider(1, 1, 0xFFFF, step=16)
+
+
+FE310_UART = 0x10013000
+
+
+class SifiveUart(_DividedUart):
+    """UART0 of SiFive's FE310, on pins 16 and 17; `clock_hz` is that of the crystal."""
+
+    driver: Literal["sifive"]
+
+    @property
+    def _divider(self) -> _Divider:
+        return _Divider(1, 16, 0x10000)
+
+    @model_validator(mode="after")
+    def _check_base(self) -> Self:
+        if self.base != FE310_UART:
+            raise impossible(
+                f"UART0 of an FE310 is not at 0x{self.base:08x}",
+                f"write base: 0x{FE310_UART:08X}",
+                "base",
+            )
+        return self
+
+
+AnyUart = (
+    CmsdkUart
+    | Stm32Usart
+    | Stm32F7Usart
+    | Nrf51Uart
+    | Nrf52Uarte
+    | Rp2040Uart
+    | Ns16550Uart
+    | SifiveUart
+)

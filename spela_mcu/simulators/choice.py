@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Literal
 
+from spela_mcu.cores import CORTEX_M, Family
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, SimulatorName
 from spela_mcu.simulators.base import Simulator
@@ -15,18 +16,24 @@ REQUIRE_VARIABLE = "SPELA_REQUIRE_SIMULATORS"
 """Environment variable: simulators, separated by commas, that must be installed."""
 
 
-def simulator_named(name: SimulatorName) -> Simulator:
-    """The simulator of a name, installed or not."""
+def simulator_named(name: SimulatorName, family: Family = CORTEX_M) -> Simulator:
+    """The simulator of a name, installed or not.
+
+    Args:
+        name: its name.
+        family: the cores to be simulated; of QEMU, another program each.
+    """
     from spela_mcu.simulators.qemu import QemuSimulator
     from spela_mcu.simulators.renode import RenodeSimulator
     from spela_mcu.simulators.unicorn import UnicornSimulator
 
-    simulators: dict[SimulatorName, type[Simulator]] = {
-        "renode": RenodeSimulator,
-        "qemu": QemuSimulator,
-        "unicorn": UnicornSimulator,
-    }
-    return simulators[name]()
+    match name:
+        case "renode":
+            return RenodeSimulator()
+        case "qemu":
+            return QemuSimulator(family)
+        case "unicorn":
+            return UnicornSimulator()
 
 
 def find_simulator(board: Board, choice: SimulatorChoice = "auto") -> Simulator:
@@ -41,10 +48,10 @@ def find_simulator(board: Board, choice: SimulatorChoice = "auto") -> Simulator:
     """
     known = board.simulators.names
     if choice != "auto":
-        simulator = simulator_named(choice)
+        simulator = simulator_named(choice, board.family)
         simulator.check(board)
         return simulator
-    simulators = [simulator_named(name) for name in known]
+    simulators = [simulator_named(name, board.family) for name in known]
     for simulator in simulators:
         if simulator.is_installed():
             return simulator
@@ -69,7 +76,7 @@ def counting_simulator(board: Board, choice: SimulatorChoice = "auto") -> Simula
         )
     names: tuple[SimulatorName, ...] = ("unicorn", "qemu") if choice == "auto" else (choice,)
     for name in names:
-        simulator = simulator_named(name)
+        simulator = simulator_named(name, board.family)
         if simulator.is_installed() and name in board.simulators.names:
             return simulator
     return None

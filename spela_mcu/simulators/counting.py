@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.build import Build
-from spela_mcu.firmware.disassembly import instruction_sizes
 from spela_mcu.firmware.elf import Elf
 from spela_mcu.simulators.base import Call
 
@@ -58,17 +57,9 @@ def _straight_pieces(elf: Elf, executed: Mapping[int, int]) -> dict[tuple[int, i
             start, times = address, executed[address]
         else:
             del blocks[start, end - start]
-        size = next(instruction_sizes(elf.read(address, 2)))
+        size = elf.instruction_set.size(elf.read(address, 2))
         end = address + size
         blocks[start, end - start] = times
-        if _is_branch(elf.read(address, size)):
+        if elf.instruction_set.is_branch(elf.read(address, size)):
             times = -1
     return blocks
-
-
-def _is_branch(code: bytes) -> bool:
-    """B, B<c>, BL, CBZ and CBNZ, and a few others besides (ARMv7-M ARM, A5.2, A5.3.4)."""
-    first, second = int.from_bytes(code[:2], "little"), int.from_bytes(code[2:], "little")
-    if len(code) == 4:
-        return first & 0xF800 == 0xF000 and bool(second & 0x8000)
-    return first >= 0xD000 or first & 0xF500 == 0xB100

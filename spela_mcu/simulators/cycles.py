@@ -11,8 +11,9 @@ import re
 from collections.abc import Mapping
 
 from spela_mcu.cores import CORES, Timing
-from spela_mcu.firmware.disassembly import Instruction, instructions
+from spela_mcu.firmware.disassembly import instructions
 from spela_mcu.firmware.elf import Elf
+from spela_mcu.machine_code import Instruction
 
 _SINGLE_ACCESS = re.compile(r"(ldr|str)(s?[bh])?$")
 _CONDITIONS = "eq|ne|hs|cs|lo|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le"

@@ -8,9 +8,6 @@ from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.elf import Elf
 from spela_mcu.simulators.base import SimulationError
 
-REGISTERS = (*(f"r{number}" for number in range(13)), "sp", "lr", "pc", "xpsr")
-"""The names of a core's registers, in the order of their numbers."""
-
 REGISTERS_PER_LINE = 5
 
 
@@ -23,12 +20,12 @@ def failure(
         build: what ran; its ELF file is named.
         elf: the same, read.
         reason: what happened.
-        registers: by name as in `REGISTERS`; those that are known.
+        registers: by name as in `Family.registers`; those that are known.
     """
     known = registers or {}
     place = f", in {place_of(elf, known['pc'])}" if "pc" in known else ""
-    if "lr" in known:
-        place += f", called from {place_of(elf, known['lr'])}"
+    if elf.family.link in known:
+        place += f", called from {place_of(elf, known[elf.family.link])}"
     words = [f"{name:>4} {value:08x}" for name, value in known.items()]
     lines = (
         "\n  " + " ".join(words[i : i + REGISTERS_PER_LINE])

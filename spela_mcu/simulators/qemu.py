@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
+from spela_mcu.cores import CORTEX_M, Family
 from spela_mcu.firmware.build import Build
 from spela_mcu.simulators.base import (
     EXCHANGE_TIMEOUT_S,
@@ -20,7 +21,6 @@ from spela_mcu.simulators.base import (
     Simulator,
 )
 from spela_mcu.simulators.counting import CountingError, call_of, entries_of
-from spela_mcu.simulators.failure import REGISTERS
 from spela_mcu.simulators.gdb import GdbError, GdbTarget
 from spela_mcu.simulators.qemu_plugin import InstructionCounts, counting_plugin
 from spela_mcu.simulators.qemu_process import QemuProcess, qemu_program, qemu_version
@@ -31,14 +31,17 @@ FIRST_WAIT = "port_read"
 
 
 class QemuSimulator(Simulator):
-    """qemu-system-arm."""
+    """QEMU: a program for each family of cores."""
 
     name = "qemu"
-    mend = "Debian, Ubuntu: apt install qemu-system-arm"
+
+    def __init__(self, family: Family = CORTEX_M) -> None:
+        self.mend = f"Debian, Ubuntu: apt install {family.qemu_package}"
+        self._family = family
 
     def version(self) -> str | None:
         """See `Simulator`."""
-        return qemu_version(qemu_program())
+        return qemu_version(qemu_program(self._family))
 
     def _start(self, build: Build, flash: bytes) -> QemuMachine:
         machine = QemuMachine(build, flash)
@@ -59,14 +62,15 @@ class QemuMachine(StreamMachine):
         assert known is not None  # `Simulator.check` has made sure
         self._counts: InstructionCounts | CountingError
         try:
-            counting_plugin(qemu_program())
+            counting_plugin(qemu_program(build.project.board.family))
             self._counts = InstructionCounts(self._elf)
         except CountingError as error:
             self._counts = error  # only a machine that is to count needs to know
         counts = None if isinstance(self._counts, CountingError) else self._counts
         store = build.project.board.store
         images = {} if store is None else {store.address: flash}
-        self._process = QemuProcess(known.machine, build.elf, counts, images)
+        family = build.project.board.family
+        self._process = QemuProcess(family, known.machine, build.elf, counts, images)
         self._uart = self._process.uart
         self._gdb = GdbTarget(self._process.stub)
         self._sent_early = bytearray()  # sent by the firmware before a stop that was waited for
@@ -163,7 +167,7 @@ class QemuMachine(StreamMachine):
     def _registers(self) -> Mapping[str, int]:
         try:
             self._gdb.interrupt()
-            return self._gdb.read_registers(REGISTERS)
+            return self._gdb.read_registers(self._elf.family.registers)
         except GdbError:
             return {}
 
@@ -229,14 +233,15 @@ class QemuMachine(StreamMachine):
     def _count_call(self, deadline: float) -> bool:
         """Runs from the entry of a counted function to its return; whether it came in time."""
         counts = self._plugin_counts()
-        at_entry = self._gdb.read_registers(("sp", "lr", "pc"))
+        link = self._elf.family.link
+        at_entry = self._gdb.read_registers(("sp", link, "pc"))
         if at_entry["pc"] not in self._entries:
             raise self._failure("stopped for no reason", self._registers())
         symbol = self._entries[at_entry["pc"]]
         for entry in self._entries:
             self._gdb.clear_breakpoint(entry)
         before = counts.read()
-        if not self._run_to(at_entry["lr"] & ~1, deadline):
+        if not self._run_to(at_entry[link] & ~1, deadline):
             return False
         executed = counts.since(before)
         for entry in self._entries:

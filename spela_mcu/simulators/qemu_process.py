@@ -15,18 +15,17 @@ from pathlib import Path
 from signal import Signals
 from typing import IO
 
-from spela_mcu.simulators.failure import REGISTERS
+from spela_mcu.cores import CORTEX_M, Family
 from spela_mcu.simulators.qemu_plugin import InstructionCounts, counting_plugin, plugin_option
 
-PROGRAM = "qemu-system-arm"
 VERSION_TIMEOUT_S = 30
 END_TIMEOUT_S = 10.0
 LAST_WORDS_BYTES = 16384
 
 
-def qemu_program() -> str:
-    """Its path, or its bare name if it is not on PATH."""
-    return shutil.which(PROGRAM) or PROGRAM
+def qemu_program(family: Family = CORTEX_M) -> str:
+    """The path of the QEMU for a family of cores, or its bare name if it is not on PATH."""
+    return shutil.which(family.qemu) or family.qemu
 
 
 @lru_cache
@@ -65,6 +64,7 @@ class QemuProcess:
     It talks on sockets that it inherits, so no port, file or directory is left behind.
 
     Args:
+        family: the cores that it simulates.
         machine: what -M calls the board.
         elf: the firmware.
         counts: what the plugin counts into; None: no plugin.
@@ -77,19 +77,21 @@ class QemuProcess:
 
     def __init__(
         self,
+        family: Family,
         machine: str,
         elf: Path,
         counts: InstructionCounts | None,
         images: Mapping[int, bytes],
     ) -> None:
-        program = qemu_program()
+        program = qemu_program(family)
+        self._family = family
         self.uart, uart = socket.socketpair()
         self.stub, stub = socket.socketpair()
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `_end`
         inherited = [uart.fileno(), stub.fileno()]
         loaded: list[IO[bytes]] = []
         options = [
-            *("-M", machine, "-kernel", str(elf)),
+            *("-M", machine, "-bios", "none", "-kernel", str(elf)),
             *("-display", "none", "-monitor", "none", "-nic", "none"),
             *("-chardev", f"socket,id=uart,fd={uart.fileno()}", "-serial", "chardev:uart"),
             *("-chardev", f"socket,id=stub,fd={stub.fileno()}", "-gdb", "chardev:stub"),
@@ -149,7 +151,7 @@ class QemuProcess:
         if fatal:
             reason = f"QEMU gave up: {fatal[1].strip()}{_first_exception(text)}"
             return LastWords(reason, _dumped_registers(text[fatal.end() :]))
-        words = re.findall(rf"^{PROGRAM}: (?!warning)(.*)$", text, re.MULTILINE)
+        words = re.findall(rf"^{self._family.qemu}: (?!warning)(.*)$", text, re.MULTILINE)
         how = f"exit code {code}" if code >= 0 else f"signal {Signals(-code).name}"
         return LastWords(f"QEMU ended with {how}{': ' + words[-1] if words else ''}", {})
 
@@ -181,11 +183,11 @@ def _first_exception(log: str) -> str:
 
 
 def _dumped_registers(dump: str) -> dict[str, int]:
-    """The registers of QEMU's dump, named as in `failure`."""
+    """The registers of a Cortex-M in QEMU's dump; on RISC-V it does not give up."""
     values = dict(re.findall(r"\b(R\d\d|XPSR)=([0-9a-f]{8})", dump))
     dumped = [*(f"R{number:02}" for number in range(16)), "XPSR"]
     return {
         name: int(values[key], 16)
-        for name, key in zip(REGISTERS, dumped, strict=True)
+        for name, key in zip(CORTEX_M.registers, dumped, strict=True)
         if key in values
     }

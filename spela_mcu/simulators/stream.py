@@ -6,7 +6,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping
 
-from spela_mcu.device.fault import describe_fault
+from spela_mcu.device.fault import RiscVTrap, read_fault
 from spela_mcu.device.protocol import (
     Command,
     DeviceFaultError,
@@ -103,14 +103,16 @@ class StreamMachine(Machine):
         last = parse_answer(decode_frame(_last_frame(answer)))
         if last.command != Command.FAULT:
             return
-        fault = DeviceFaultError(last.body)
-        causes = describe_fault(fault.cfsr, fault.hfsr, fault.mmfar, fault.bfar)
-        places = {"pc": fault.pc, "lr": fault.lr, "xpsr": fault.xpsr}
-        overflow = "with an overflowed stack, " if fault.pc is None else ""
+        fault = read_fault(last.body)
+        overflowed = (
+            fault.registers["sp"] < self.stack_region()[0]
+            if isinstance(fault, RiscVTrap)
+            else not fault.registers
+        )
+        overflow = "with an overflowed stack, " if overflowed else ""
         raise self._failure(
-            f"the core took a fault: {overflow}{causes}",
-            {name: value for name, value in places.items() if value is not None},
-        ) from fault
+            f"the core took a fault: {overflow}{fault.causes}", fault.registers
+        ) from DeviceFaultError(last.body)
 
     def _failure(self, reason: str, registers: Mapping[str, int] | None = None) -> SimulationError:
         return failure(self.build, self._elf, reason, registers)

@@ -1,4 +1,4 @@
-"""Unicorn: a Cortex-M in this process, started in milliseconds.
+"""Unicorn: a core in this process, started in milliseconds.
 
 It has only a CPU and memory: no system control block, no exceptions. So a fault does not reach the
 firmware's handler; it ends the run here, with the registers and the symbol at PC.
@@ -13,10 +13,8 @@ from collections import Counter
 from importlib import metadata
 from typing import Any
 
-from spela_mcu.cores import CORES
 from spela_mcu.firmware.board import Region
 from spela_mcu.firmware.build import Build
-from spela_mcu.firmware.disassembly import instruction_sizes
 from spela_mcu.simulators.base import (
     EXCHANGE_TIMEOUT_S,
     STACK_PAINT,
@@ -26,7 +24,8 @@ from spela_mcu.simulators.base import (
     Simulator,
 )
 from spela_mcu.simulators.counting import call_of, entries_of
-from spela_mcu.simulators.failure import REGISTERS, failure
+from spela_mcu.simulators.failure import failure
+from spela_mcu.simulators.unicorn_core import unicorn_core
 from spela_mcu.simulators.unicorn_flash import MODELS, FlashModel
 from spela_mcu.simulators.unicorn_uarts import PAGE, UartModel, uart_model
 from spela_mcu.simulators.watchdog import Watchdog
@@ -34,9 +33,6 @@ from spela_mcu.simulators.watchdog import Watchdog
 BOOT_TIMEOUT_S = 20.0
 NOWHERE = 0xFFFFFFFE
 """An address that is never executed: emulation ends only when it is stopped."""
-
-INTERRUPTS = {2: "SVC", 3: "prefetch abort", 4: "data abort", 7: "BKPT"}
-"""QEMU's exception numbers, as Unicorn hands them on."""
 
 INVALID_ACCESSES = {
     19: "load from nothing",
@@ -53,7 +49,7 @@ MEM_READ = 16
 
 
 class UnicornSimulator(Simulator):
-    """Cores from M0 to M33, in process."""
+    """Cores from M0 to M33 and of RISC-V, in process."""
 
     name = "unicorn"
     mend = "pip install unicorn"
@@ -90,15 +86,12 @@ class UnicornMachine(Machine):
     def __init__(self, build: Build, flash: bytes) -> None:
         # Through importlib, because Unicorn is only half typed.
         unicorn: Any = importlib.import_module("unicorn")
-        arm_const: Any = importlib.import_module("unicorn.arm_const")
         self.build = build
         self._elf = build.read_elf()
         board = build.project.board
-        self._arm = arm_const
+        self._core = unicorn_core(board)
         self._error = unicorn.UcError
-        # UC_MODE_MCLASS would force a Cortex-M33 whatever model is set.
-        self._uc = uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
-        uc.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{CORES[board.core].unicorn}"))
+        self._uc = uc = self._core.uc
         read, write = unicorn.UC_PROT_READ, unicorn.UC_PROT_WRITE
         touched = unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE
         self._map_memory(board.program, read | unicorn.UC_PROT_EXEC, touched)
@@ -131,9 +124,7 @@ class UnicornMachine(Machine):
         bottom, top = self.stack_region()
         uc.mem_write(bottom, bytes([STACK_PAINT]) * (top - bottom))
         # Where a boot ROM, which is not simulated, would have jumped in the end.
-        vectors = self.read_memory(self._elf.by_name["port_vectors"].address, 8)
-        uc.reg_write(arm_const.UC_ARM_REG_SP, int.from_bytes(vectors[:4], "little"))
-        self._pc = int.from_bytes(vectors[4:], "little") & ~1
+        self._pc = self._core.reset(self._elf)
         self._watchdog = Watchdog(uc.emu_stop)
         self.exchange(b"", BOOT_TIMEOUT_S)
 
@@ -189,10 +180,10 @@ class UnicornMachine(Machine):
         error = None
         try:
             with self._watchdog.limit(timeout_s):
-                self._uc.emu_start(self._pc | 1, NOWHERE)
+                self._uc.emu_start(self._core.entry(self._pc), NOWHERE)
         except self._error as raised:
             error = str(raised)
-        self._pc = self._uc.reg_read(self._arm.UC_ARM_REG_PC) & ~1
+        self._pc = self._core.pc()
         if error is not None:
             raise self._failure(self._fault or error)
         flash_misuse = None if self._flash is None else self._flash.misuse
@@ -203,7 +194,7 @@ class UnicornMachine(Machine):
             raise self._failure(f"no answer within {timeout_s:g} s")
 
     def _on_interrupt(self, uc: Any, number: int, data: Any) -> None:  # noqa: ANN401
-        self._fault = f"unexpected {INTERRUPTS.get(number, f'exception {number}')}"
+        self._fault = f"unexpected {self._core.exception(number)}"
         uc.emu_stop()
 
     def _on_invalid_access(
@@ -247,15 +238,9 @@ class UnicornMachine(Machine):
 
     def _failure(self, reason: str) -> SimulationError:
         """What happened, and where the core stood."""
-        arm, uc = self._arm, self._uc
         # The core cannot continue from here: every later request fails in the same way.
         self._fault = reason
-        return failure(
-            self.build,
-            self._elf,
-            reason,
-            {name: uc.reg_read(getattr(arm, f"UC_ARM_REG_{name.upper()}")) for name in REGISTERS},
-        )
+        return failure(self.build, self._elf, reason, self._core.registers())
 
     # ----------------------------------------------------------------------- counting
 
@@ -282,8 +267,7 @@ class UnicornMachine(Machine):
         if self._pc not in self._entries:
             raise self._failure("stopped for no reason")
         symbol = self._entries[self._pc]
-        stack_pointer = self._uc.reg_read(self._arm.UC_ARM_REG_SP)
-        back = self._uc.reg_read(self._arm.UC_ARM_REG_LR) & ~1
+        stack_pointer, back = self._core.register("sp"), self._core.return_address()
         blocks: Counter[tuple[int, int]] = Counter()
 
         def count(uc: Any, address: int, size: int, data: Any) -> None:  # noqa: ANN401
@@ -296,7 +280,7 @@ class UnicornMachine(Machine):
         finally:
             self._uc.hook_del(hook)
             self._stop_at([*self._entries])
-        if self._pc != back or self._uc.reg_read(self._arm.UC_ARM_REG_SP) != stack_pointer:
+        if self._pc != back or self._core.register("sp") != stack_pointer:
             raise self._failure(f"{symbol} did not return to its caller")
         executed: Counter[int] = Counter()
         for (address, size), times in blocks.items():
@@ -309,7 +293,7 @@ class UnicornMachine(Machine):
         """Addresses of a block's instructions."""
         key = (address, size)
         if key not in self._block_instructions:
-            sizes = instruction_sizes(self.read_memory(address, size))
+            sizes = self._elf.instruction_set.sizes(self.read_memory(address, size))
             starts = itertools.accumulate(sizes, initial=address)
             self._block_instructions[key] = tuple(starts)[:-1]
         return self._block_instructions[key]

@@ -791,7 +791,7 @@ class Target(Section):
         "stm32f4_discovery", description="name of a board, or path of a board file of your own"
     )
     compiler: Literal["auto", "gcc", "zig"] = Field(
-        "auto", description="auto: arm-none-eabi-gcc when it is on PATH, else zig"
+        "auto", description="auto: the core's gcc (arm-none-eabi-gcc) when it is on PATH, else zig"
     )
     optimization: Literal["O0", "O1", "O2", "O3", "Os"] = Field(
         "O2", description="the compiler's optimisation level"

@@ -13,8 +13,9 @@
 #define SHOWN   4U
 #define LEARNED 80U
 
-void port_on_fault(const port_exception_t *exception) {
-    (void)exception;
+void port_on_fault(const uint32_t *report, uint32_t words) {
+    (void)report;
+    (void)words;
     sensor_fail();
 }
 

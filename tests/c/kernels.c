@@ -104,7 +104,48 @@ static bool equal(const uint8_t *one, const uint8_t *other, uint32_t bytes) {
     return true;
 }
 
-#ifdef __arm__
+#if defined(__arm__) || defined(__riscv)
+
+#ifdef __riscv
+
+/* s0 to s11. */
+#define KEPT 12U
+
+/* clang-format off */
+
+/* As below, for RISC-V. */
+__attribute__((naked)) static void call_filled(
+    __attribute__((unused)) uintptr_t function, __attribute__((unused)) const uintptr_t *arguments,
+    __attribute__((unused)) uint32_t *kept) {
+#define FOR_EACH(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+#define SAVE(n)     "sw s" #n ", 4 * " #n "(sp)\n"
+#define FILL(n)     "lw s" #n ", 4 * " #n "(a2)\n"
+#define TELL(n)     "sw s" #n ", 4 * " #n "(a2)\n"
+#define RESTORE(n)  "lw s" #n ", 4 * " #n "(sp)\n"
+    __asm__ volatile(
+        "addi sp, sp, -64\n"
+        "sw   ra, 60(sp)\n"
+        "sw   a2, 56(sp)\n"
+        FOR_EACH(SAVE)
+        FOR_EACH(FILL)
+        "mv   t0, a0\n"
+        "mv   t1, a1\n"
+        "lw   a0, 0(t1)\n"
+        "lw   a1, 4(t1)\n"
+        "lw   a2, 8(t1)\n"
+        "lw   a3, 12(t1)\n"
+        "jalr t0\n"
+        "lw   a2, 56(sp)\n"
+        FOR_EACH(TELL)
+        FOR_EACH(RESTORE)
+        "lw   ra, 60(sp)\n"
+        "addi sp, sp, 64\n"
+        "ret\n");
+}
+
+/* clang-format on */
+
+#else
 
 /* What a function must leave as it was: r4-r11, and q4-q7 (d8-d15) where there are vectors. */
 #ifdef __ARM_FEATURE_MVE
@@ -181,6 +222,8 @@ __attribute__((naked)) static void call_filled(
 }
 
 /* clang-format on */
+
+#endif
 
 /* Calls a kernel; says whether it left the registers as they were. */
 static bool keeps_registers(uintptr_t function, uintptr_t a, uintptr_t b, uintptr_t c,

@@ -23,8 +23,9 @@ static spela_store_t store = {
     .buffer = unit,
 };
 
-void port_on_fault(const port_exception_t *exception) {
-    (void)exception;
+void port_on_fault(const uint32_t *report, uint32_t words) {
+    (void)report;
+    (void)words;
     port_write((uint8_t)'!');
 }
 

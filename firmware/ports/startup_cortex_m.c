@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Start-up of a Cortex-M: vector table, memory, and what happens on a fault. */
 #include "port.h"
+#include "sections.h"
 
 #include <stddef.h>
 
-/* Defined by the linker script: only their addresses matter. */
-extern uint32_t port_stack_bottom[];
-extern uint32_t port_stack_top[];
-extern const uint32_t port_data_load[];
-extern uint32_t port_data_start[];
-extern uint32_t port_data_end[];
-extern uint32_t port_bss_start[];
-extern uint32_t port_bss_end[];
+/* What the core pushed when it took a fault. */
+typedef struct {
+    uint32_t r0, r1, r2, r3, r12, lr, pc, xpsr;
+} exception_t;
 
 int main(void);
 void Reset_Handler(void);
 void Fault_Handler(void);
-void port_fault(const port_exception_t *exception);
+void port_fault(const exception_t *exception);
 
 /* A firmware of one's own may have these; without, what they handle is a fault. */
 #define IS_A_FAULT __attribute__((weak, alias("Fault_Handler")))
@@ -66,14 +63,7 @@ void Reset_Handler(void) {
     CPACR |= CPACR_VECTOR; /* a compiler may use vector registers anywhere from here on */
     __asm__ volatile("dsb\n isb" ::: "memory");
 #endif
-    const uint32_t *load = port_data_load;
-    for (uint32_t *word = port_data_start; word != port_data_end; word++) {
-        *word = *load;
-        load++;
-    }
-    for (uint32_t *word = port_bss_start; word != port_bss_end; word++) {
-        *word = 0;
-    }
+    port_set_up_memory();
     (void)main();
     for (;;) {
         /* The application does not return. */
@@ -100,8 +90,34 @@ __attribute__((naked)) void Fault_Handler(void) {
                      ".ltorg\n");
 }
 
-__attribute__((used)) void port_fault(const port_exception_t *exception) {
-    port_on_fault(exception);
+/* System control block of ARMv7-M and ARMv8-M: configurable and hard fault status, addresses. */
+#define SCB_CFSR  0xE000ED28U
+#define SCB_HFSR  0xE000ED2CU
+#define SCB_MMFAR 0xE000ED34U
+#define SCB_BFAR  0xE000ED38U
+
+static uint32_t register_at(uint32_t address) {
+#if defined(__ARM_ARCH) && __ARM_ARCH >= 7
+    return *(const volatile uint32_t *)(uintptr_t)address;
+#else
+    (void)address; /* ARMv6-M has none of them */
+    return 0U;
+#endif
+}
+
+__attribute__((used)) void port_fault(const exception_t *exception) {
+    uint32_t report[7] = {
+        register_at(SCB_CFSR),
+        register_at(SCB_HFSR),
+        register_at(SCB_MMFAR),
+        register_at(SCB_BFAR),
+    };
+    if (exception != NULL) {
+        report[4] = exception->pc;
+        report[5] = exception->lr;
+        report[6] = exception->xpsr;
+    }
+    port_on_fault(report, (exception != NULL) ? 7U : 4U);
     for (;;) {
         /* For the debugger. */
     }
