@@ -11,6 +11,7 @@
 #define LOG_BITS     10U /* of a logarithm, behind the point */
 #define WEIGHT_BITS  15U
 #define SEGMENT_BITS 5U
+#define SILENCE      (-8 * (1 << LOG_BITS)) /* what is below is less than a sensor's own noise */
 
 /** log2(1 + i / 32), Q10. */
 static const uint16_t logarithms[(1U << SEGMENT_BITS) + 1U] = {
@@ -121,9 +122,8 @@ void spela_spectrum_row(const spela_front_end_t *front_end, int8_t *row) {
             const spela_between_t sums =
                 between(&front_end->work[first[i]], &spectrum->weights[first[i] - first[0]], bins);
             if (i > 0U) {
-                const int32_t power = logarithm(rising + sums.falling);
-                row[channel] =
-                    spela_channel(front_end, channel, power - 2 * gain * (1 << LOG_BITS));
+                const int32_t loud = logarithm(rising + sums.falling) - 2 * gain * (1 << LOG_BITS);
+                row[channel] = spela_channel(front_end, channel, loud > SILENCE ? loud : SILENCE);
                 channel++;
             }
             rising = sums.rising;

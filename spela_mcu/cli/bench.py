@@ -36,6 +36,8 @@ TITLES = {
     "learn_keeping": "  a step that keeps its updates for later",
     "learn_applying": "  a step that applies the kept ones of a layer or more",
     "learn_average": "learning step, mean of the second epoch",
+    "push": "front end: one reading taken",
+    "row": "front end: one row of features",
 }
 
 
@@ -95,11 +97,11 @@ def _print(found: Bench) -> None:
     for heading in ("", "instructions", "per MAC", "cycles, estimated", "ms, estimated"):
         table.add_column(heading, justify="left" if not heading else "right")
     for name, cost in found.costs().items():
-        time = cost.milliseconds(board.clock_hz)
+        time, per_mac = cost.milliseconds(board.clock_hz), found.per_mac(name)
         table.add_row(
             TITLES[name],
             f"{cost.instructions:,.0f}",
-            f"{found.per_mac(name):.3f}",
+            "" if per_mac is None else f"{per_mac:.3f}",
             "not published" if cost.cycles is None else f"{cost.cycles:,.0f}",
             "" if time is None else f"{time:.2f}",
         )
@@ -113,6 +115,8 @@ def _print(found: Bench) -> None:
         )
         stdout.print(f"{TITLES[name]}: {shares}", soft_wrap=True, highlight=False)
     backbone = f"; the backbone's {found.backbone_text_bytes:,}" if found.backbone else ""
+    if found.row is not None:
+        backbone += f"; the front end's {found.front_end_text_bytes:,}"
     stdout.print(
         f"runtime code {found.text_bytes:,} bytes, {found.text_bytes_inference_only:,} without "
         f"learning{backbone}; RAM beyond weights {found.ram_beyond_weights_bytes:,} bytes; stack "

@@ -16,7 +16,7 @@ from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, load_boards
 from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.elf import runtime_text_bytes
-from spela_mcu.firmware.runtime import BACKBONE_DIRECTORY, CONVOLUTION_DIRECTORY
+from spela_mcu.firmware.runtime import BACKBONE_DIRECTORY, CONVOLUTION_DIRECTORY, FRONT_END_DIRECTORY
 from spela_mcu.firmware.stack import worst_case_stack
 from spela_mcu.pipeline import Overrides, Prepared, learning_stream, prepare, target_board
 from spela_mcu.progress import Progress, silent
@@ -33,10 +33,17 @@ BATCHES_FIRST = 4
 CALLS = (
     *("infer", "infer_early", "backbone"),
     *("learn", "learn_keeping", "learn_applying", "learn_average"),
+    *("push", "row"),
 )
+
+OF_SENSORS = ("push", "row")
+"""Calls of a front end: they have nothing to do with the network's multiply-accumulates."""
 
 INFERENCES = 8
 """Test samples whose inference is counted: their cost hardly depends on the sample."""
+
+WINDOWS = 3
+"""Windows of readings whose way to a sample is counted."""
 
 EARLY = 100
 """Test samples that may leave early: their cost depends on the exit."""
@@ -81,10 +88,13 @@ class Bench:
         learn_keeping: of these, one that applies nothing; None unless updates are summed.
         learn_applying: of these, one that applies the updates of a layer or more.
         learn_average: one spela_learn, over the stream's second epoch.
+        push: one reading given to the front end, as by an interrupt; None without one.
+        row: one row of features that it makes of readings; None without one.
         longest_step: the longest of all those counted.
         text_bytes: code of the runtime (spela/, and convolution/ if there are convolutions),
             inference and learning, without a backbone's.
         backbone_text_bytes: code of the backbone's runtime; 0 without one.
+        front_end_text_bytes: code of the front end's runtime; 0 without one.
         text_bytes_inference_only: the same for a project that only infers.
         ram_beyond_weights_bytes: the part of the arena that is not weights.
         stack_bytes, stack_bound_bytes: the most stack used, and its static bound.
@@ -100,9 +110,12 @@ class Bench:
     learn_keeping: Cost | None
     learn_applying: Cost | None
     learn_average: Cost
+    push: Cost | None
+    row: Cost | None
     longest_step: Cost
     text_bytes: int
     backbone_text_bytes: int
+    front_end_text_bytes: int
     text_bytes_inference_only: int
     ram_beyond_weights_bytes: int
     stack_bytes: int
@@ -129,7 +142,12 @@ class Bench:
         return {name: cost for name, cost in costs.items() if cost is not None}
 
     def per_mac(self, name: str) -> float | None:
-        """Instructions of a call per multiply-accumulate of an inference, or of the backbone."""
+        """Instructions of a call per multiply-accumulate of an inference, or of the backbone.
+
+        None for calls of a front end, and for those that were not measured.
+        """
+        if name in OF_SENSORS:
+            return None
         macs = self.backbone_macs if name == "backbone" else self.macs
         cost = self.costs().get(name)
         return None if cost is None else cost.instructions / macs
@@ -154,11 +172,14 @@ class Bench:
         for name in CALLS:
             cost, per_mac = costs.get(name), self.per_mac(name)
             report[f"{name}_instructions"] = None if cost is None else round(cost.instructions)
-            report[f"{name}_instructions_per_mac"] = None if per_mac is None else round(per_mac, 4)
+            if name not in OF_SENSORS:
+                rounded = None if per_mac is None else round(per_mac, 4)
+                report[f"{name}_instructions_per_mac"] = rounded
         has_cycles = CORES[self.board.core].timing is not None
         return report | {
             "text_bytes": self.text_bytes,
             "backbone_text_bytes": self.backbone_text_bytes,
+            "front_end_text_bytes": self.front_end_text_bytes,
             "text_bytes_inference_only": self.text_bytes_inference_only,
             "ram_beyond_weights_bytes": self.ram_beyond_weights_bytes,
             "stack_bytes": self.stack_bytes,
@@ -234,6 +255,7 @@ def bench(
             with machine.counting("spela_backbone_run") as features:
                 for sample in samples:
                     device.features(sample)
+        pushes, rows = _sense(prepared, machine, device)
         steps, whole, second = _learn(prepared, machine, device, progress)
         early = _leave_early(prepared, machine, device)
         stack_bytes = machine.stack_high_water_bytes()
@@ -258,9 +280,12 @@ def bench(
         learn_keeping=cost_if_any(keeping),
         learn_applying=cost_if_any(applying),
         learn_average=cost(second),
+        push=cost_if_any(pushes),
+        row=cost_if_any(rows),
         longest_step=cost([max(steps, key=lambda call: call.instructions)]),
         text_bytes=_text_bytes(build),
         backbone_text_bytes=runtime_text_bytes(build.elf, BACKBONE_DIRECTORY),
+        front_end_text_bytes=runtime_text_bytes(build.elf, FRONT_END_DIRECTORY),
         text_bytes_inference_only=_text_bytes(inference_only),
         ram_beyond_weights_bytes=prepared.memory.buffers + prepared.memory.pending,
         stack_bytes=stack_bytes,
@@ -306,6 +331,21 @@ def _learn(
             device.learn(sample, label, digest=False)
         progress("learning", step + 1, 2 * epoch)
     return counted_steps, whole, second
+
+
+def _sense(prepared: Prepared, machine: Machine, device: Device) -> tuple[list[Call], list[Call]]:
+    """Readings given to a front end, and the rows that it made of them; none without one."""
+    plan, windows = prepared.dataset.front_end, prepared.dataset.test.readings
+    if plan is None or windows is None:
+        return [], []
+    with machine.counting(f"spela_push_{plan.readings}") as pushes:
+        device.push(windows[0], restart=True)
+    with machine.counting("spela_sample_ready") as asked:
+        for window in windows[:WINDOWS]:
+            device.push(window, restart=True)
+    # It is asked after every reading; the calls that made a row are the long ones.
+    asked.sort(key=lambda call: call.instructions)
+    return pushes, asked[-plan.rows * len(windows[:WINDOWS]) :]
 
 
 def _leave_early(prepared: Prepared, machine: Machine, device: Device) -> list[Call]:

@@ -11,6 +11,9 @@ Int64 = NDArray[np.int64]
 
 VALUE_BITS, GAIN_MAX, LOG_BITS, WEIGHT_BITS = 14, 8, 10, 15
 
+SILENCE = -8 << LOG_BITS
+"""What is below is less than the noise of any sensor."""
+
 
 def mean(total: Int64, count: int) -> Int64:
     """A sum's mean, to the nearest integer, halves up."""
@@ -29,7 +32,8 @@ def band_powers(frames: Int64, points: int, bands: Bands) -> Int64:
     padded = np.zeros((*frames.shape[:-1], points), np.int64)
     padded[..., : frames.shape[-1]] = placed
     powers = power_spectrum(padded)
-    return logarithm(band_sums(powers, bands)) - (2 * gain << LOG_BITS)[..., None]
+    found = logarithm(band_sums(powers, bands)) - (2 * gain << LOG_BITS)[..., None]
+    return np.maximum(found, SILENCE)
 
 
 def windowed(frames: Int64) -> tuple[Int64, Int64]:
