@@ -14,10 +14,13 @@ from scipy import ndimage  # type: ignore[import-untyped]
 from experiments.learning import prepared
 from experiments.tasks import Task
 from spela_mcu.data.dataset import Dataset, InputScaling, Split, quantize_inputs
-from spela_mcu.data.scaling import apply_scaling, chosen_scaling, measure_scaling
+from spela_mcu.data.raw import RawPart
+from spela_mcu.data.scaling import apply_scaling
+from spela_mcu.data.sense import sense, unit_scaling, with_scales
 from spela_mcu.data.source_python import module_of
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import float_embeddings, make_plan
+from spela_mcu.front_end.make import make_front_end
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.reference.run import training_digest
@@ -31,6 +34,9 @@ ROTATION_DEGREES = 25
 NOISE = 0.3
 CONTRAST = 0.4
 """Drifts: noise as a standard deviation, inputs being 1 at full scale; contrast as a factor."""
+
+AXES = ("ax", "ay", "az", "wx", "wy", "wz")
+"""Of `gestures`."""
 
 Pictures = NDArray[np.float32]
 
@@ -89,18 +95,22 @@ def wearer(task: Task) -> dict[str, float]:
     learned from and the second half tested; no window of one overlaps one of the other.
     """
     spec, _ = prepared(task)
+    section = spec.front_end
+    assert section is not None
     x, y, groups, starts = _windows(Path(task.model).parent / "gestures.py")
+    plan = make_front_end(section, AXES, x.shape[1], step=section.step or x.shape[1], rate=None)
+    sensed = sense(plan, section, RawPart(x, y))
     subjects = np.unique(groups)
     stranger = groups == subjects[task.seed % len(subjects)]
     others = np.flatnonzero(~stranger)
     rng = np.random.default_rng(task.seed)
     validation = rng.permutation(others)[: len(others) // 10]
     known = np.setdiff1d(others, validation)
-    kind = chosen_scaling(spec.data, x.shape[1:])
-    scaling = measure_scaling(x[known], kind, spec.data.input_range)
+    plan = with_scales(plan, section, sensed.features[known])
+    scaling = unit_scaling(plan.inputs)
 
     def part(rows: NDArray[np.int64]) -> Split:
-        return Split(apply_scaling(x[rows], scaling), y[rows])
+        return sensed.split(plan, y, rows)
 
     first, second = _halves(np.flatnonzero(stranger), starts)
     names = tuple(map(str, range(int(y.max()) + 1)))
@@ -162,11 +172,11 @@ def _halves(
 def _windows(
     file: Path,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Windows [n, inputs], labels, subjects, and which windows begin a recording."""
+    """Windows [n, readings, axes], labels, subjects, and which windows begin a recording."""
     module: ModuleType = module_of(file)
     x, names, groups = module.windows()
     _, y = np.unique(names, return_inverse=True)
     # A subject makes each exercise in several recordings, but never two of them in a row.
     same = (y[1:] == y[:-1]) & (groups[1:] == groups[:-1])
     starts = np.concatenate([[True], ~same])
-    return x.reshape(len(x), -1), y.astype(np.int64), groups, starts
+    return x, y.astype(np.int64), groups, starts

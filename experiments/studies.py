@@ -332,7 +332,7 @@ STUDIES: dict[str, Study] = {
         (Row("digits, no bias"), Row("digits, bias", {"network.bias": True})), seeds=8,
     ),
     "bias_signals": Study(
-        "With and without a bias: gestures, 150 inputs", GESTURES,
+        "With and without a bias: gestures, 108 inputs", GESTURES,
         (
             Row("gestures, no bias", _FROM_NOTHING),
             Row("gestures, bias", {**_FROM_NOTHING, "network.bias": True}),

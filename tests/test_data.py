@@ -11,6 +11,7 @@ from spela_mcu.data import load_dataset, quantize_inputs
 from spela_mcu.data.raw import RawData
 from spela_mcu.data.split import split_groups, split_stratified
 from spela_mcu.errors import UserError
+from spela_mcu.front_end.raw import to_raw
 from spela_mcu.spec.load import load_spec
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -22,7 +23,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
         ("digits", (8, 8), 10, (1295, 143, 359)),
         ("mnist", (28, 28), 10, (3600, 400, 1000)),
         ("fashion", (28, 28), 10, (54000, 6000, 10000)),
-        ("gestures", (25, 6), 7, (3412, 305, 960)),
+        ("gestures", (9, 12), 7, (3412, 305, 960)),
     ],
 )
 def test_example(name, shape, classes, sizes):
@@ -56,10 +57,10 @@ def test_gestures_keeps_subjects_apart():
         sys.path.pop(0)
     x, _, subjects = windows()
     dataset = load_dataset(load_spec(EXAMPLES / "gestures" / "model.yaml"))
-    subject_of = {row.tobytes(): subject for row, subject in zip(x, subjects, strict=True)}
-    assert dataset.scaling.scale.tolist() == [1] * 150  # so that rows are found unchanged
+    raw = to_raw(x, "int16", (4, 4, 4, 12, 12, 12)).values.astype(np.int16)
+    subject_of = {row.tobytes(): subject for row, subject in zip(raw, subjects, strict=True)}
     parts = [
-        {subject_of[row.tobytes()] for row in part.x}
+        {subject_of[row.tobytes()] for row in part.readings}
         for part in (dataset.train, dataset.validation, dataset.test)
     ]
     assert [len(part) for part in parts] == [7, 1, 2]

@@ -14,6 +14,7 @@ from toy import toy, toy_samples
 
 from spela_mcu.cli.device import command
 from spela_mcu.commands import device as device_module
+from spela_mcu.data import source_series
 from spela_mcu.data.dataset import quantize_inputs
 from spela_mcu.data.load import load_dataset
 from spela_mcu.data.scaling import apply_scaling
@@ -273,6 +274,26 @@ def test_what_is_recorded_is_a_source_of_data(model, tmp_path):
     assert (dataset.inputs, dataset.class_names) == (4, ("down", "up"))
     refused = run("-", "record", other, "--label", "up", stdin="1,2\n")
     assert refused.error.reason.startswith("has the columns x0, x1, x2, ... label (5)")
+
+
+def test_readings_are_recorded_for_a_series(tmp_path):
+    """Each command is a recording; with --bare, as a data forwarder prints them."""
+    model = tmp_path / "model.yaml"
+    model.write_text(
+        "name: watch\ndata: {source: series, path: takes, rate: 50, axes: [x, y], window: 2, "
+        "label_column: label}\nnetwork:\n  layers: [{units: 8}]\n"
+    )
+    file = tmp_path / "takes" / "a.csv"
+    file.parent.mkdir()
+    for label in ("up", "down"):
+        told("-", "record", file, "--label", label, "-m", model, stdin="1,2\n3,4\n")
+    assert file.read_text() == "x,y,label\n1,2,up\n3,4,up\n\n1,2,down\n3,4,down\n"
+    raw = source_series.read(load_spec(model).data)
+    assert raw.samples.labels.tolist() == ["up", "down"]
+    bare = tmp_path / "bare.csv"
+    for _ in range(2):
+        told("-", "record", bare, "--bare", stdin="1, 2.5\nready\n3\t4\n")
+    assert bare.read_text() == "1,2.5\n3,4\n\n1,2.5\n3,4\n"
 
 
 def test_a_board_that_prints_samples_is_recorded(tmp_path):

@@ -1,11 +1,15 @@
 """A front end from model.yaml to the chip: samples, scores and weights of raw readings."""
 
 import re
+import shutil
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from faulty_build import build_faulty
+from host_process import SANITIZED, sanitizing_compilers
 from sensor_model import write_model
 
 from spela_mcu.commands.verify import verify
@@ -15,6 +19,7 @@ from spela_mcu.device.protocol import DeviceError, Status
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.memory import FAULT_STACK_BYTES
 from spela_mcu.firmware.stack import worst_case_stack
+from spela_mcu.firmware.toolchain import WARNING_FLAGS
 from spela_mcu.front_end.rows import samples
 from spela_mcu.pipeline import prepare
 from spela_mcu.simulators.choice import find_simulator
@@ -164,3 +169,50 @@ def test_clipped_readings_are_told(tmp_path):
     path = write_model(tmp_path, full_scale=1.0)
     notices = [notice.reason for notice in load_dataset(load_spec(path), path).notices]
     assert any(re.search(r"% of the readings of a1 are at an end of int16", one) for one in notices)
+
+
+README = Path(__file__).parents[1] / "README.md"
+PROGRAM = re.search(r"```c sensor\.c\n(.*?)```", README.read_text("utf-8"), re.DOTALL)[1]
+HARNESS = Path(__file__).parent / "c" / "readme_sensor.c"
+
+
+@pytest.mark.parametrize("language", ["c", "c++"])
+def test_the_readmes_program_answers_readings(made, tmp_path, language):
+    """From an interrupt's reading to an answer, in no more than fifteen lines beside #include."""
+    code = [line for line in PROGRAM.splitlines() if re.search(r"[^\s}]", line)]
+    assert len([line for line in code if not line.startswith("#")]) <= 15
+    compilers = sanitizing_compilers()
+    if "gcc" not in compilers or (language == "c++" and shutil.which("g++") is None):
+        pytest.skip("gcc is not on PATH, or has no sanitizers")
+    prepared, build = made("stm32f4_discovery")
+    project = build.project.path
+    (tmp_path / "program.c").write_text(PROGRAM)
+    head = (
+        '#include <stdint.h>\n#ifdef __cplusplus\nextern "C"\n#endif\nvoid sensor_show(uint16_t);\n'
+    )
+    (tmp_path / "sensor.h").write_text(head)
+    folders = [tmp_path, *(project / one for one in ("model", "spela", "front_end", "store"))]
+    includes = [f"-I{folder}" for folder in folders]
+    flags = [*WARNING_FLAGS, "-Werror", *SANITIZED, *includes, "-DSPELA_WITH_FRONT_END"]
+    plain = [one for one in flags if "prototypes" not in one]
+    objects = []
+    for folder in ("model", "spela", "front_end"):
+        for source in sorted((project / folder).glob("*.c")):
+            objects.append(tmp_path / f"{source.stem}.o")
+            command = ["gcc", "-std=c99", *plain, "-c", str(source), "-o", str(objects[-1])]
+            subprocess.run(command, check=True)
+    compiler = ["gcc", "-std=c99"] if language == "c" else ["g++", "-std=c++17", "-xc++"]
+    target = tmp_path / "harness.o"
+    subprocess.run([*compiler, *plain, "-c", str(HARNESS), "-o", str(target)], check=True)
+    program = tmp_path / "program"
+    linked = [*map(str, objects), str(target), "-o", str(program)]
+    subprocess.run(["gcc", *SANITIZED, *linked, "-lstdc++"], check=True)
+    test = prepared.test_samples(6)
+    plan, stream = prepared.dataset.front_end, test.readings.reshape(-1, 2)
+    shown = subprocess.run([program], input=stream.tobytes(), capture_output=True, check=True)
+    starts = range(0, len(stream) - plan.window + 1, plan.step)
+    windows = np.stack([stream[at : at + plan.window] for at in starts]).astype(int)
+    network = prepared.network()
+    wanted = [network.infer(one)[-1].label for one in samples(plan, windows)]
+    assert list(map(int, shown.stdout.split())) == wanted
+    assert len(set(wanted)) > 1

@@ -2,9 +2,9 @@
 
     python examples/spoken/prepare.py [--recordings DIRECTORY]
 
-With a directory of WAV files that are called so (the Free Spoken Digit Dataset's, for one), they are
-brought to 16 kHz and 16 bits. Without one, "words" of tones and chirps are synthesised, said by twelve
-voices.
+With a directory of WAV files that are called so (the Free Spoken Digit Dataset's, for one), they
+are brought to 16 kHz and 16 bits. Without one, "words" of tones and chirps are synthesised, said by
+twelve voices.
 """
 
 from __future__ import annotations

@@ -33,6 +33,11 @@ POINT_SAMPLES = 25
 @click.command("record")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--label", help="Of all samples.  [default: the last word of each line]")
+@click.option(
+    "--bare",
+    is_flag=True,
+    help="Write lines of numbers alone, as the data forwarder has them: no names, no labels.",
+)
 @click.option("--samples", type=COUNT, help="End after so many.")
 @click.option("--baud", type=BAUD_RATE, default=BAUD, show_default=True)
 @click.option(
@@ -46,6 +51,7 @@ def record_command(
     file: Path,
     *,
     label: str | None,
+    bare: bool,
     samples: int | None,
     baud: int,
     model: Path | None,
@@ -53,22 +59,27 @@ def record_command(
 ) -> None:
     """Append labelled samples to a CSV.
 
-    Samples that PORT sends as lines of text become rows of FILE, for `data.source: csv`. For a
-    board whose firmware prints its samples, one a line, numbers with commas or spaces between; the
-    application of a generated project sends none by itself. PORT may be -, the standard input.
-    Ctrl-C ends it; what was recorded stays.
+    Samples that PORT sends as lines of text become rows of FILE, for `data.source: csv`; readings
+    of a sensor do, for `data.source: series`. For a board whose firmware prints them, one a line,
+    numbers with commas or spaces between, as for Edge Impulse's data forwarder; the application of
+    a generated project sends none by itself. PORT may be -, the standard input. Ctrl-C ends it;
+    what was recorded stays.
     """
     if port.startswith(SIMULATED):
         raise UserError(
             "a simulated board sends no samples by itself",
             mend="record from a serial port, or from the standard input: PORT is -",
         )
-    names, column = None, LABEL
-    if model is not None:
-        names, column = _columns_of(model)
+    if bare and label is not None:
+        raise click.UsageError("--bare excludes --label")
+    names: tuple[str, ...] | None = None
+    column: str | None = None if bare else LABEL
+    is_series = bare
+    if model is not None and not bare:
+        names, column, is_series = _columns_of(model)
     recorded = skipped = 0
     with _text_lines(port, baud) as lines, progress_bars() as progress, suppress(KeyboardInterrupt):
-        for done in record(lines, file, label, names, column):
+        for done in record(lines, file, label, names, column, apart=is_series):
             recorded, skipped = done.samples, done.skipped
             progress("recorded", recorded, samples or recorded)
             if recorded == samples:
@@ -90,13 +101,16 @@ def _text_lines(port: str, baud: int) -> Iterator[Iterator[str]]:
         yield islice(line.lines(), 1, None)  # the first may have begun before the port was opened
 
 
-def _columns_of(model: Path) -> tuple[tuple[str, ...], str]:
-    """Names of the inputs, and of the label's column."""
+def _columns_of(model: Path) -> tuple[tuple[str, ...], str, bool]:
+    """Names of the inputs, and of the label's column; or of a reading's axes, and True."""
     from spela_mcu.data.load import load_dataset
     from spela_mcu.spec.load import load_spec
+    from spela_mcu.spec.model import SeriesData
 
     spec = load_spec(model)
-    return load_dataset(spec, model, progress=True).input_names, label_column(spec)
+    if isinstance(spec.data, SeriesData):  # there may be no recording yet
+        return spec.data.axes, spec.data.label_column or LABEL, True
+    return load_dataset(spec, model, progress=True).input_names, label_column(spec), False
 
 
 @click.command("monitor")

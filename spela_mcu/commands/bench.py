@@ -16,7 +16,11 @@ from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, load_boards
 from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.elf import runtime_text_bytes
-from spela_mcu.firmware.runtime import BACKBONE_DIRECTORY, CONVOLUTION_DIRECTORY, FRONT_END_DIRECTORY
+from spela_mcu.firmware.runtime import (
+    BACKBONE_DIRECTORY,
+    CONVOLUTION_DIRECTORY,
+    FRONT_END_DIRECTORY,
+)
 from spela_mcu.firmware.stack import worst_case_stack
 from spela_mcu.pipeline import Overrides, Prepared, learning_stream, prepare, target_board
 from spela_mcu.progress import Progress, silent

@@ -30,7 +30,9 @@ def record(
     file: Path,
     label: str | None,
     names: Sequence[str] | None = None,
-    label_column: str = LABEL,
+    label_column: str | None = LABEL,
+    *,
+    apart: bool = False,
 ) -> Iterator[Recorded]:
     """Appends a row for each line that holds a sample: numbers, with commas or spaces between.
 
@@ -42,7 +44,8 @@ def record(
         file: a CSV; one that is there must have the same columns.
         label: of all samples; None: each line's last word.
         names: of the values; None: x0, x1, ...
-        label_column: name of the label's column.
+        label_column: name of the label's column; None: rows are numbers alone, without names.
+        apart: put a blank line after what is there: another recording begins.
 
     Yields:
         After each line, what was recorded so far.
@@ -58,13 +61,20 @@ def record(
             writer = csv.writer(out, lineterminator="\n")
             if columns is not None and not _ends_with_line(file):
                 out.write("\n")
+            if columns is not None and apart:
+                out.write("\n")
             for line in lines:
-                row = _row(line, label)
+                row = _row(line, label, labelled=label_column is not None)
                 if row is None or (names is not None and len(row) != len(names) + 1):
                     done.skipped += bool(line.strip())
                     yield done
                     continue
-                wanted = [*(names or [f"x{index}" for index in range(len(row) - 1)]), label_column]
+                if label_column is None:
+                    columns = columns or row
+                    wanted = columns
+                else:
+                    values = names or [f"x{index}" for index in range(len(row) - 1)]
+                    wanted = [*values, label_column]
                 if columns is None:
                     columns = wanted
                     writer.writerow(columns)
@@ -84,9 +94,11 @@ def record(
         raise open_error(error, file) from error
 
 
-def _row(line: str, label: str | None) -> list[str] | None:
+def _row(line: str, label: str | None, *, labelled: bool) -> list[str] | None:
     """The cells of a line's row, the label last; None: it holds no sample."""
     cells = SEPARATORS.split(line.strip())
+    if not labelled:
+        return cells if all(map(_is_number, cells)) else None
     if label is None:
         *cells, label = cells
     if not cells or not label or not all(map(_is_number, cells)):
