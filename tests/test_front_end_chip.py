@@ -12,6 +12,7 @@ from faulty_build import build_faulty
 from host_process import SANITIZED, sanitizing_compilers
 from sensor_model import write_model
 
+from spela_mcu.commands.report import measure
 from spela_mcu.commands.verify import verify
 from spela_mcu.data.load import load_dataset
 from spela_mcu.device.device import SAME_SAMPLE, Device
@@ -21,7 +22,9 @@ from spela_mcu.firmware.memory import FAULT_STACK_BYTES
 from spela_mcu.firmware.stack import worst_case_stack
 from spela_mcu.firmware.toolchain import WARNING_FLAGS
 from spela_mcu.front_end.rows import samples
+from spela_mcu.pictures.report import pictures
 from spela_mcu.pipeline import prepare
+from spela_mcu.report.page import report_page
 from spela_mcu.simulators.choice import find_simulator
 from spela_mcu.simulators.unicorn import UnicornSimulator
 from spela_mcu.spec.load import load_spec
@@ -216,3 +219,13 @@ def test_the_readmes_program_answers_readings(made, tmp_path, language):
     wanted = [network.infer(one)[-1].label for one in samples(plan, windows)]
     assert list(map(int, shown.stdout.split())) == wanted
     assert len(set(wanted)) > 1
+
+
+def test_the_report_shows_samples(made, tmp_path):
+    prepared, _ = made("stm32f4_discovery")
+    found = measure(prepare(prepared.path, train=True), tmp_path / "report", device_steps=3)
+    drawn = pictures(found)
+    assert drawn["samples"].startswith("<svg")
+    page = report_page(found, drawn, None, command="", versions={})
+    assert "A sample is of 128 readings (0.64 s); the next one begins 64 later." in page
+    assert "RAM: front end" in page

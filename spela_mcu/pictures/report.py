@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from spela_mcu.commands.report import Measurements
 from spela_mcu.contenders.standings import KeptStanding
 from spela_mcu.fixed_point.arithmetic import ONE_Q14, Int64
+from spela_mcu.pictures.front_end import paint_samples
 from spela_mcu.report.trade_off import trade_off
 
 Axes = Any  # matplotlib's type declarations are unreliable
@@ -62,6 +63,10 @@ def pictures(found: Measurements) -> dict[str, str]:
         "weights": draw(lambda figure: _weights(figure, found), height=0.7 + 1.5 * layers),
         "halvings": draw(lambda figure: _halvings(figure, found), height=2.2),
     }
+    data = found.prepared.dataset
+    plan = data.front_end
+    if plan is not None:
+        drawn["samples"] = draw(lambda figure: paint_samples(figure, data, plan), height=3.4)
     if layers > 1:
         drawn["early_exit"] = draw(lambda figure: _early_exit(figure, found))
     if found.held_out:

@@ -14,6 +14,7 @@ from spela_mcu import __version__
 from spela_mcu.backbone.graph import short_name
 from spela_mcu.commands.report import Measurements
 from spela_mcu.contenders.standings import KeptComparison
+from spela_mcu.firmware.front_end import described
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
 from spela_mcu.fixed_point.early_exit import exit_macs
 from spela_mcu.fixed_point.layer import LayerPlan
@@ -68,6 +69,7 @@ def report_page(
             data=data,
             widths=_widths(plan),
             backbone=_backbone(prepared),
+            front_end=() if data.front_end is None else tuple(described(data.front_end)),
             drawn=prepared.drawn,
             test_count=len(y),
             tested=found.tested,
