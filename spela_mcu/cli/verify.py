@@ -202,6 +202,8 @@ def _exactness(found: Verification) -> str:
     )
     if found.bit_exact:
         count = f"{found.learning.steps} learned states and {found.samples} samples"
+        if found.sensed:
+            count += f", {found.sensed} of them from raw readings"
         if found.classes is not None:
             count += f", and {found.classes.steps} changes of classes that come and go,"
         if found.stress is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spela_mcu.data.dataset import Lesson
 from spela_mcu.device.device import Device
 from spela_mcu.device.recalling import RecallingDevice
 from spela_mcu.firmware.build import Build
@@ -40,6 +42,11 @@ from spela_mcu.simulators.counting import CountingError
 COUNTED_STEPS, COUNTED_BATCHES = 16, 4
 """Learning steps whose instructions are counted, at least, spread evenly over the stream: as many
 steps in a row as updates are summed, so that the mean has those that apply them."""
+
+
+SENSED_STEPS = 1000
+"""Learning steps whose samples a front end on the device makes of raw readings. To send those of
+all would take many times as long; later samples come ready-made."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,13 @@ class Verification:
         return bool(self.curve) and _recalls(self.prepared)
 
     @property
+    def sensed(self) -> int:
+        """Samples that the device made of raw readings, and that were compared; 0: no front end."""
+        if self.prepared.dataset.front_end is None:
+            return 0
+        return min(self.learning.steps, SENSED_STEPS) + self.samples
+
+    @property
     def passed(self) -> bool:
         """Whether the device equals the reference and is not shown to be below float."""
         return self.bit_exact and self.floats.verdict != "below"
@@ -174,6 +188,7 @@ class Verification:
             "bit_exact": self.bit_exact,
             "passed": self.passed,
             "samples": self.samples,
+            "sensed": self.sensed,
             "sample_mismatches": self.inference.sample_mismatches,
             "feature_mismatches": self.inference.feature_mismatches,
             "score_mismatches": self.inference.score_mismatches,
@@ -277,7 +292,7 @@ def verify(
         learning = compare_learning(
             reference,
             device,
-            prepared.learning_samples(learn_steps),
+            _sensed_first(prepared.learning_samples(learn_steps)),
             on_step,
             interruptions,
         )
@@ -324,6 +339,12 @@ def verify(
         stack_bytes=stack_bytes,
         classes=classes,
     )
+
+
+def _sensed_first(stream: Iterator[Lesson]) -> Iterator[Lesson]:
+    """The stream, with raw readings only for the first of its samples."""
+    for step, lesson in enumerate(stream):
+        yield lesson if step < SENSED_STEPS else replace(lesson, readings=None)
 
 
 def _recalls(prepared: Prepared) -> bool:
