@@ -1,4 +1,6 @@
-/* Around README.md's program: readings come from the standard input whenever it asks for a sample. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Around README.md's program: readings come from the standard input whenever it asks for a sample.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 
