@@ -18,6 +18,7 @@ from spela_mcu.device.protocol import (
     encode_frame,
     request,
 )
+from spela_mcu.store.payload import CLASS, LIMIT, SAMPLES, learned_state, write_payload
 
 COMPILERS = sanitizing_compilers()
 
@@ -256,6 +257,45 @@ def test_frames_of_several_blocks_are_answered_as_documented(inference_only, pie
 )
 def test_classes_come_and_go_as_documented(continual, pieces):
     assert_answered_as_documented(continual, b"".join(pieces))
+
+
+def damaged_states():
+    """A state of CONTINUAL, and others that no network of it can have."""
+    network = CONTINUAL.network()
+    values = np.random.default_rng(1).integers(-127, 128, (9, CONTINUAL.inputs)).astype(np.int8)
+    for label, sample in enumerate(values):
+        network.learn(sample, label % 4)
+    payload = write_payload(network.plan, learned_state(network))
+    found = {"as it was": payload}
+    # of the first class: its numbers, and its first sample's padding; of the first exit: its limit
+    for what, tag, at, wrong in (
+        ("spare, and seen", CLASS, 4, 0),
+        ("neither active nor spare", CLASS, 4, 2),
+        ("seen more often, as can be", CLASS, 0, 9),
+        ("padding", SAMPLES, CONTINUAL.inputs, 1),
+        ("a limit of 0", LIMIT, 2, 0),
+        ("a limit below 0", LIMIT, 3, 0x80),
+    ):
+        place = payload.index(struct.pack("<HH", tag, 0)) + 8 + at
+        found[what] = payload[:place] + bytes([wrong]) + payload[place + 1 :]
+    return found
+
+
+STATES = damaged_states()
+
+
+@pytest.mark.parametrize("what", STATES)
+def test_states_of_classes_are_judged_as_documented(continual, what):
+    payload, digest = STATES[what], CONTINUAL.project.model.digest
+    head = struct.pack("<II", digest, zlib.crc32(payload))
+    parts = [(Command.IMPORT_START, len(payload), head)]
+    parts += [(Command.IMPORT_PART, at, payload[at : at + 64]) for at in range(0, len(payload), 64)]
+    parts += [(Command.IMPORT_END, 0, b""), (Command.CLASSES, 0, b""), (Command.LOAD, 0, b"")]
+    frames = [
+        encode_frame(request(command, number=number, argument=argument, data=data))
+        for number, (command, argument, data) in enumerate(parts, start=3000)
+    ]
+    assert_answered_as_documented(continual, b"".join(frames))
 
 
 @pytest.mark.parametrize("high", [256, 24, 5])
