@@ -22,7 +22,7 @@ from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.deploy import deploy
 from spela_mcu.firmware.guard import GuardSamples, make_guard
 from spela_mcu.firmware.memory import MemoryPlan
-from spela_mcu.firmware.model import ModelSource, model_source
+from spela_mcu.firmware.model import ModelSource, model_source, with_spares
 from spela_mcu.firmware.preflight import Preflight, check_fit
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.toolchain import CompilerChoice, Optimization
@@ -122,15 +122,14 @@ class Prepared:
     @property
     def class_names(self) -> tuple[str, ...]:
         """The classes' names, the spare ones' among them."""
-        spare = range(1, self.plan.classes - self.dataset.classes + 1)
-        return (*self.dataset.class_names, *(f"spare {number}" for number in spare))
+        return with_spares(self.dataset.class_names, self.plan.classes)
 
     def source(self, *, inference_only: bool = False) -> ModelSource:
         """The model as C."""
         return model_source(
             self.spec.name,
             self.network(),
-            self.class_names,
+            self.dataset.class_names,
             self.dataset.scaling,
             drawn=self.drawn,
             inference_only=inference_only,

@@ -1,9 +1,9 @@
-"""Takes two words out of keywords.npz, which new_word.yaml's network then does not know.
+"""Takes a word out of keywords.npz, which new_word.yaml's network then does not know.
 
     python examples/keywords/new_word.py
 
-Writes build/ten.npz, the other words with their labels; and of one of the two, build/word.npz, 20
-samples to teach, and build/heard.npz, the rest of them.
+Writes build/known.npz, the others with their labels; and of the word, which is "yes" among MLPerf
+Tiny's samples, build/word.npz, 20 to teach, and build/heard.npz, the rest.
 """
 
 from pathlib import Path
@@ -11,18 +11,20 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).parent / "build"
-KNOWN, TAUGHT = 10, 20
+WORD, TAUGHT = 9, 20
 
 
 def main() -> None:
     """Splits the samples."""
     with np.load(HERE / "keywords.npz") as arrays:
         x, y = arrays["x"], arrays["y"]
-    word = x[y == KNOWN]
-    np.savez_compressed(HERE / "ten.npz", x=x[y < KNOWN], y=y[y < KNOWN])
+    word, others = x[y == WORD], y != WORD
+    np.savez_compressed(HERE / "known.npz", x=x[others], y=y[others])
     np.savez_compressed(HERE / "word.npz", x=word[:TAUGHT])
     np.savez_compressed(HERE / "heard.npz", x=word[TAUGHT:])
-    print(f"wrote ten.npz, word.npz and heard.npz into {HERE}: {len(word)} samples of the new word")
+    print(
+        f"wrote known.npz, word.npz and heard.npz into {HERE}: {len(word)} samples of the new word"
+    )
 
 
 if __name__ == "__main__":

@@ -201,7 +201,7 @@ def model_source(
     Args:
         name: a C identifier in lower case.
         network: its initial weights go to flash.
-        class_names: one per class.
+        class_names: one per class, or one per class that is not spare.
         scaling: how raw values become int8.
         drawn: the weights are the untrained ones, which the chip draws from the seed by itself.
         inference_only: weights stay in flash and are never learned.
@@ -211,6 +211,7 @@ def model_source(
     if inference_only:  # then no class comes or goes
         plan = plan.fixed_classes()
         network, class_names = IntegerNetwork(plan, network.initial), class_names[: plan.classes]
+    class_names = with_spares(class_names, plan.classes)
     weights_in_flash = inference_only or not drawn
     made = model_structure(
         plan, network.initial if weights_in_flash else None, inference_only=inference_only
@@ -280,6 +281,11 @@ def model_source(
         infer_macs=plan.infer_macs,
         state_bytes=payload_bytes(plan),
     )
+
+
+def with_spares(names: tuple[str, ...], classes: int) -> tuple[str, ...]:
+    """The names of all classes, those of the spare ones behind the others'."""
+    return (*names, *(f"spare {number}" for number in range(1, classes - len(names) + 1)))
 
 
 def _array_name(index: int, field: str) -> str:

@@ -121,7 +121,7 @@ def _learning(figure: Figure, found: Measurements) -> None:
 
 def confusion_matrix(found: Measurements) -> Int64:
     """How often the last exit takes class [row] for class [column] in the test part."""
-    classes, y = found.prepared.plan.classes, found.test_labels
+    classes, y = found.prepared.dataset.classes, found.test_labels
     matrix = np.zeros((classes, classes), np.int64)
     np.add.at(matrix, (y, found.answers.labels[-1]), 1)
     return matrix
