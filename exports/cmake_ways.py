@@ -7,6 +7,7 @@ from pathlib import Path
 
 from exports.subject import Subject
 from exports.way import DATA, Way, lacks, run, run_in_qemu, told
+from spela_mcu import __version__
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.forms.make import make_form
 
@@ -28,7 +29,7 @@ def build(take: str, subject: Subject, directory: Path, *, cross: bool) -> Path:
             run(["cmake", "-S", package, "-B", made, *install], directory)
             run(["cmake", "--build", made, "--target", "install"], directory)
             shutil.rmtree(package)  # the package stands by itself
-            options += [f"-Ddigits_DIR={prefix}/lib/cmake/digits"]
+            options += [f"-DCMAKE_PREFIX_PATH={prefix}", f"-DWANTED_VERSION={__version__}"]
         case "FetchContent":
             archive = shutil.make_archive(str(directory / "archive"), "gztar", package)
             shutil.rmtree(package)
