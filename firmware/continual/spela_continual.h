@@ -67,10 +67,11 @@ spela_status_t spela_add_class(spela_t *network, uint16_t *label);
 /**
  * Forgets a class: it is spare from now on, and so is never answered.
  *
- * First each of its samples in the memory is taught, twice, as one of the other class that it is
- * most like, with four samples of other classes rehearsed in between: as long as ten learning steps
- * and two inferences a sample. Then they leave the memory. What learning the class has done to the
- * weights is so blurred, but not undone; and after spela_reset a class of the factory is back.
+ * First each of its samples in the memory is taught, six times, as one of the other class that it
+ * is most like, with four samples of other classes rehearsed after each: as long as thirty learning
+ * steps and six inferences a sample. Then they leave the memory. What learning the class has done
+ * to the weights is so blurred, but not undone; and after spela_reset a class of the factory is
+ * back.
  *
  * @return SPELA_OK, SPELA_ERROR_ARGUMENT, SPELA_ERROR_LABEL if the class is not active,
  *         SPELA_ERROR_READ_ONLY

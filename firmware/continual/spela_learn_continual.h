@@ -4,7 +4,7 @@
 #ifndef SPELA_LEARN_CONTINUAL_H
 #define SPELA_LEARN_CONTINUAL_H
 
-#define FORGET_PASSES    2U /**< over the samples of a class that is forgotten */
+#define FORGET_PASSES    6U /**< over the samples of a class that is forgotten */
 #define FORGET_REHEARSED 4U /**< samples of other classes after each of these */
 
 /** Rehearses samples of all classes but `except`; false if there are none. */

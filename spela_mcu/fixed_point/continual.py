@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spela_mcu.fixed_point.arithmetic import draw
 from spela_mcu.fixed_point.layout import padded
 
-FORGET_PASSES = 2
+FORGET_PASSES = 6
 """So often each sample of a class that is forgotten is taught as one of another class."""
 
 FORGET_REHEARSED = 4
