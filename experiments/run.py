@@ -1,9 +1,9 @@
-"""Runs studies: every table of docs/accuracy.md, from the repository's root.
+"""Runs studies: every table of docs/accuracy.md and docs/continual.md, from the repository's root.
 
 python -m experiments.run              # lists the studies and how much of each is measured
 python -m experiments.run mnist drift  # these studies; what is measured is not repeated
 python -m experiments.run --all
-python -m experiments.tables           # the tables into docs/accuracy.md
+python -m experiments.tables           # the tables into the docs
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from joblib import Parallel, delayed  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
+from experiments.continual import forget, labels, stream, unknown
 from experiments.convolution import compare_rules
 from experiments.drift import drift, wearer
 from experiments.learning import learn
@@ -41,6 +42,10 @@ MEASURES: dict[str, Callable[[Task], dict[str, float]]] = {
     "silent": silent,
     "worn": worn,
     "convolution": compare_rules,
+    "stream": stream,
+    "forget": forget,
+    "unknown": unknown,
+    "labels": labels,
 }
 
 
@@ -104,7 +109,7 @@ def _list(results: Path) -> None:
         missing = still_to_do(tasks, read_records(results_file(name, results)))
         done = f"{len(tasks) - len(missing)}/{len(tasks)}"
         click.echo(f"python -m experiments.run {name:<17} # {done:>7} runs: {study.title}")
-    click.echo("python -m experiments.tables                # the tables into docs/accuracy.md")
+    click.echo("python -m experiments.tables                # the tables into the docs")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which runs make up which table of docs/accuracy.md."""
+"""Which runs make up which table of docs/accuracy.md and docs/continual.md."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from experiments.tasks import Task
 FASHION, MNIST = "experiments/models/fashion.yaml", "experiments/models/mnist.yaml"
 DIGITS, GESTURES = "examples/digits/model.yaml", "examples/gestures/model.yaml"
 TABLES = "experiments/models/tables.yaml"
+STREAM_DIGITS = "experiments/models/stream_digits.yaml"
+STREAM_KEYWORDS = "experiments/models/stream_keywords.yaml"
+STREAM_GESTURES = "experiments/models/stream_gestures.yaml"
+STREAM_FASHION = "experiments/models/stream_fashion.yaml"
+STREAM_OBJECTS = "experiments/models/stream_objects.yaml"
 CLUSTERS = "experiments/models/clusters.yaml"
 
 
@@ -209,6 +214,30 @@ def _summed_tables(function: str) -> tuple[Row, ...]:
     )
 
 
+def _rehearsing(samples: int, ratio: int = 1) -> dict[str, Any]:
+    return {"learning.rehearsal": {"samples": samples, "ratio": ratio}}
+
+
+def _learners(**options: Any) -> tuple[Row, ...]:  # noqa: ANN401
+    """The learners of `compare --stream`, on the same stream."""
+    names = {
+        "rehearsing": "SPELA, rehearsing",
+        "no memory": "SPELA, no memory",
+        "naive": "SPELA, naive",
+        "jointly": "SPELA, all at once",
+        "backprop": "backpropagation, rehearsing, float",
+        "neighbours": "nearest neighbours, as many bytes",
+        "class means": "nearest class mean",
+    }
+    return tuple(Row(name, options={"by": by, **options}) for by, name in names.items())
+
+
+_WITHOUT_SAMPLES = (
+    Row("prototypes: embeddings from means", options={"by": "prototypes"}),
+    Row("means rehearsed, with noise", options={"by": "means"}),
+)
+
+
 STUDIES: dict[str, Study] = {
     "fashion": Study(
         "Fashion-MNIST, 784-128-34, int8 learned from scratch beside float", FASHION,
@@ -355,6 +384,94 @@ STUDIES: dict[str, Study] = {
                 ("backpropagation", "backprop", "softmax", 0.1),
             )
         ), seeds=3, reference="backpropagation", measure="convolution",
+    ),
+    "stream_digits": Study(
+        "Digits: five classes, then one by one", STREAM_DIGITS,
+        (
+            *_learners(),
+            *(
+                Row(f"{name}, 64-48-32", _layers(48, 32), {"by": by})
+                for by, name in (
+                    ("rehearsing", "SPELA, rehearsing"), ("jointly", "SPELA, all at once"),
+                    ("no memory", "SPELA, no memory"), ("naive", "SPELA, naive"),
+                    ("prototypes", "prototypes: embeddings from means"),
+                    ("means", "means rehearsed, with noise"),
+                )
+            ),
+            *(
+                Row(f"rehearsing {n} samples a class", _rehearsing(n), {"by": "rehearsing"})
+                for n in (5, 10, 40)
+            ),
+            Row("rehearsing beside teaching only", options={"by": "rehearsing", "steps": 0}),
+            Row("four beside each, none alone", _rehearsing(20, 4),
+                {"by": "rehearsing", "steps": 0}),
+            Row("rehearsing 1,000 alone", options={"by": "rehearsing", "steps": 1000}),
+            *_WITHOUT_SAMPLES,
+        ), seeds=5, measure="stream",
+    ),
+    "stream_keywords": Study(
+        "Keywords: ten known, two taught from 20 samples each", STREAM_KEYWORDS,
+        (*_learners(first=10, shots=20), *(
+            Row(name, options={"by": by, "first": 10, "shots": 20})
+            for by, name in (
+                ("prototypes", "prototypes: embeddings from means"),
+                ("means", "means rehearsed, with noise"),
+            )
+        )), seeds=8, measure="stream",
+    ),
+    "few_shots": Study(
+        "Keywords: ten known, two taught from few samples", STREAM_KEYWORDS,
+        tuple(
+            Row(f"{shots} sample{'s' * (shots > 1)}: {name}",
+                options={"by": by, "first": 10, "shots": shots})
+            for shots in (1, 5, 20)
+            for by, name in (
+                ("rehearsing", "gradient steps, rehearsing"), ("prototypes", "prototypes"),
+                ("class means", "nearest class mean"),
+            )
+        ), seeds=8, measure="stream",
+    ),
+    "stream_fashion": Study(
+        "Fashion-MNIST: five classes, then one by one", STREAM_FASHION, _learners(),
+        seeds=3, measure="stream",
+    ),
+    "stream_objects": Study(
+        "CIFAR-10, features of ResNet-8: five classes, then one by one", STREAM_OBJECTS,
+        _learners(), seeds=3, measure="stream",
+    ),
+    "stream_wearers": Study(
+        "Gestures: four people after each other", STREAM_GESTURES, _learners(kind="new-user"),
+        seeds=3, measure="stream",
+    ),
+    "stream_instances": Study(
+        "Digits: new samples of the same classes, in five parts", STREAM_DIGITS,
+        _learners(kind="new-instance"), seeds=3, measure="stream",
+    ),
+    "forget": Study(
+        "Digits: what remains of a class that is forgotten", STREAM_DIGITS,
+        tuple(
+            Row(name, options={"how": how})
+            for how, name in (
+                ("not at all", "known"), ("hidden", "no longer answered"),
+                ("forgotten", "forgotten"), ("relearned", "the others learned anew from memory"),
+                ("retrained", "trained without it"),
+            )
+        ), seeds=10, measure="forget",
+    ),
+    "unknown": Study(
+        "Digits: a class held out, by cosine and by margin", DIGITS,
+        (Row("64-48-32"),), seeds=10, measure="unknown",
+    ),
+    "labels": Study(
+        "Digits, once: which labels a device asks for", DIGITS,
+        tuple(
+            Row(name, {"learning.halve_rate_every": 0}, options)
+            for name, options in (
+                ("all", {"share": 1.0}),
+                *((f"margin below {m} of theta", {"margin": m}) for m in (1.0, 0.5, 0.25)),
+                *((f"{100 * s:.0f} % at random", {"share": s}) for s in (0.55, 0.35, 0.25)),
+            )
+        ), seeds=5, measure="labels",
     ),
     "silent": Study(
         "Narrow networks: silent layers and dead units", CLUSTERS,

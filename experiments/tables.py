@@ -1,4 +1,4 @@
-"""Results as Markdown tables: `python -m experiments.tables` writes them into docs/accuracy.md."""
+"""Results as Markdown tables: `python -m experiments.tables` writes them into the docs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from experiments.studies import STUDIES, Study
 from experiments.tasks import RESULTS, Record, read_records, results_file
 from spela_mcu.errors import UserError
 
-DOCUMENT = Path("docs/accuracy.md")
+DOCUMENTS = Path("docs/accuracy.md"), Path("docs/continual.md")
 _PLACE = re.compile(r"(<!-- study: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 BASE_COLUMN = "last exit"
@@ -77,10 +77,10 @@ def _markdown(heads: list[str], rows: list[list[str]]) -> str:
 
 
 @click.command()
-@click.argument("document", type=click.Path(dir_okay=False, path_type=Path), default=DOCUMENT)
+@click.argument("documents", nargs=-1, type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--results", type=click.Path(file_okay=False, path_type=Path), default=RESULTS)
-def command(*, document: Path, results: Path) -> None:
-    """Write the tables of all measured studies into DOCUMENT [default: docs/accuracy.md].
+def command(*, documents: tuple[Path, ...], results: Path) -> None:
+    """Write the tables of all measured studies into DOCUMENTS [default: those in docs/].
 
     A table stands between `<!-- study: NAME -->` and `<!-- end -->`.
     """
@@ -92,7 +92,8 @@ def command(*, document: Path, results: Path) -> None:
                 tables[name] = study_table(name, study, records)
     except UserError as error:
         raise click.ClickException(str(error)) from error
-    document.write_text(with_tables(document.read_text(), tables))
+    for document in documents or DOCUMENTS:
+        document.write_text(with_tables(document.read_text(), tables))
 
 
 if __name__ == "__main__":

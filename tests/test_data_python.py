@@ -101,6 +101,16 @@ def test_groups_too_few_name_the_key(tmp_path):
     assert caught.value.line == 2
 
 
+def test_parts_keep_whose_each_sample_is(tmp_path):
+    body = "def read(): return [[i] for i in range(60)], [0, 1] * 30, [i // 6 for i in range(60)]\n"
+    found = load_dataset(python_spec(tmp_path, body), tmp_path / "model.yaml")
+    parts = found.train, found.validation, found.test
+    for one in parts:
+        raw = np.rint(one.x[:, 0] / found.scaling.scale[0] + found.scaling.offset[0])
+        assert one.groups.tolist() == (raw // 6).tolist()
+    assert not set(found.train.groups) & set(found.test.groups)
+
+
 TABLE = "def read():\n    x, y = [[i, i % 5 + 0.5] for i in range(12)], [0, 1] * 6\n"
 
 

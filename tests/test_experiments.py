@@ -177,9 +177,10 @@ def test_a_table_holds_means_deviations_and_differences(study):
     assert tables.with_tables(written, {"iris": table}) == written
 
 
-def test_the_document_shows_the_results_in_the_repository():
-    """docs/accuracy.md holds what `python -m experiments.tables` would write."""
-    document = tables.DOCUMENT.read_text()
+@pytest.mark.parametrize("document", tables.DOCUMENTS, ids=str)
+def test_the_documents_show_the_results_in_the_repository(document):
+    """They hold what `python -m experiments.tables` would write."""
+    document = document.read_text()
     found = {
         name: tables.study_table(name, study, read_records(results_file(name)))
         for name, study in STUDIES.items()

@@ -12,13 +12,23 @@ from rich.table import Table
 
 from spela_mcu.cli.console import print_json, stdout
 from spela_mcu.cli.data import show_notices
-from spela_mcu.cli.options import claimed, json_option, model_argument, output_directory
+from spela_mcu.cli.options import (
+    STEPS_MAX,
+    claimed,
+    json_option,
+    model_argument,
+    output_directory,
+)
 from spela_mcu.commands.compare import compare
 from spela_mcu.contenders.standings import COMPARISON_FILE, Comparison, Standing
+from spela_mcu.continual.stream import KINDS, Kind, Shape
 from spela_mcu.data.load import load_dataset
 from spela_mcu.files import write_whole
 from spela_mcu.progress import progress_bars
 from spela_mcu.spec.load import load_spec
+
+REHEARSED = 300
+"""Samples rehearsed after each later experience, unless told otherwise."""
 
 
 @click.command()
@@ -35,6 +45,17 @@ from spela_mcu.spec.load import load_spec
     "--jobs", type=click.IntRange(1, 1024), help="Processes at once [default: one a core]."
 )
 @click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster with this scheduler.")
+@click.option(
+    "--stream", type=click.Choice(KINDS),
+    help="Learn the data as a stream of experiences, one after another.",
+)  # fmt: skip
+@click.option("--first", type=click.IntRange(2), help="Classes of the first experience [half].")
+@click.option("--group", type=click.IntRange(1), help="Classes of each later experience [1].")
+@click.option("--shots", type=click.IntRange(1), help="Samples of a class in a later one [all].")
+@click.option(
+    "--rehearse", type=click.IntRange(0, STEPS_MAX), metavar="N",
+    help=f"Samples rehearsed after each later experience [{REHEARSED}].",
+)  # fmt: skip
 @json_option
 def command(
     *,
@@ -43,6 +64,11 @@ def command(
     seeds: int,
     jobs: int | None,
     dask: str | None,
+    stream: Kind | None,
+    first: int | None,
+    group: int | None,
+    shots: int | None,
+    rehearse: int | None,
     as_json: bool,
 ) -> None:
     """Compare SPELA on MODEL (a model.yaml) with the alternatives.
@@ -51,11 +77,43 @@ def command(
     losses, quantised after training, and learned from scratch in the chip's int8 and int16;
     backpropagation of the same layers; and TensorFlow Lite Micro, if tensorflow and tflite-micro
     are installed. An interrupted comparison resumes where it stopped.
+
+    With --stream they learn it piece by piece, as a device in the field does: class-incremental,
+    classes that come one after another; new-instance, new samples of the same classes; new-user,
+    each group of the test part. Beside SPELA that rehearses as learning.rehearsal says stand naive
+    learning, learning all at once, backpropagation that rehearses the same, nearest neighbours and
+    nearest class means.
     """
+    if stream is None:
+        given = {"--first": first, "--group": group, "--shots": shots, "--rehearse": rehearse}
+        for name, value in given.items():
+            if value is not None:
+                raise click.UsageError(f"{name} goes with --stream")
     directory = output_directory(output, model, "compare")
     spec = load_spec(model)
     dataset = load_dataset(spec, model, progress=True)
     show_notices(dataset.notices)
+    typed = shlex.join(["spela-mcu", *sys.argv[1:]])
+    if stream is not None:
+        from spela_mcu.cli.compare_stream import show
+        from spela_mcu.commands.compare_stream import compare_stream
+
+        with progress_bars() as progress:
+            streamed = compare_stream(
+                model,
+                spec,
+                dataset,
+                stream,
+                Shape(first, group or 1, shots),
+                steps=REHEARSED if rehearse is None else rehearse,
+                seeds=seeds,
+                command=typed,
+                jobs=jobs or -1,
+                dask=dask,
+                progress=progress,
+            )
+        show(streamed, claimed(directory), as_json=as_json)
+        return
     with progress_bars() as progress:
         found = compare(
             model,
@@ -63,7 +121,7 @@ def command(
             dataset,
             claimed(directory),
             seeds=seeds,
-            command=shlex.join(["spela-mcu", *sys.argv[1:]]),
+            command=typed,
             jobs=jobs or -1,
             dask=dask,
             progress=progress,

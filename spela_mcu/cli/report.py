@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from spela_mcu.contenders.standings import (
     settings_digest,
     versions,
 )
+from spela_mcu.continual.standings import KeptStreamComparison, read_streams
 from spela_mcu.errors import UserError
 from spela_mcu.files import make_directory, write_whole
 from spela_mcu.pipeline import prepare, work_directory
@@ -41,14 +43,15 @@ def command(*, run: Path, output: Path | None, learn_steps: int, as_json: bool) 
     """Measure the model of RUN and show it on one self-contained HTML page.
 
     RUN is a model.yaml, or the directory of a comparison (spela-mcu compare -o), whose model is
-    measured. A comparison in build/compare, or in RUN, is part of the page.
+    measured. Comparisons in build/compare, or in RUN, are part of the page.
     """
-    model, comparison = _found(run)
+    compared = _found(run)
+    model, comparison, streams = compared.model, compared.comparison, compared.streams
     directory = output_directory(output, model, "report")
     prepared = prepare(model, train=True, progress=True)
     show_notices(prepared.dataset.notices)
     from spela_mcu.commands.report import measure
-    from spela_mcu.pictures.report import draw_comparison, pictures
+    from spela_mcu.pictures.report import draw_comparison, draw_stream, pictures
     from spela_mcu.report.page import report_page
 
     with progress_bars() as progress:
@@ -57,10 +60,13 @@ def command(*, run: Path, output: Path | None, learn_steps: int, as_json: bool) 
     drawn = pictures(found)
     if comparison is not None and fits:
         drawn["comparison"] = draw_comparison(comparison.contenders)
+    fitting = tuple(one for one in streams if one.settings == settings_digest(prepared.spec))
+    drawn |= {one.stream.kind: draw_stream(one.learners) for one in fitting}
     page = report_page(
         found,
         drawn,
         comparison if fits else None,
+        fitting,
         command=shlex.join(["spela-mcu", *sys.argv[1:]]),
         versions=versions(),
     )
@@ -73,6 +79,8 @@ def command(*, run: Path, output: Path | None, learn_steps: int, as_json: bool) 
         report = found.verification.to_json()
         print_json({"page": str(directory / PAGE), "pictures": files, "verification": report})
         return
+    if len(fitting) < len(streams):
+        stdout.print("a stream of other settings is left out: run compare --stream anew")
     if comparison is not None and not fits:
         stdout.print("the comparison, of other settings, is left out: run spela-mcu compare anew")
     right = 100 * float((found.answers.labels[-1] == found.test_labels).mean())
@@ -80,20 +88,36 @@ def command(*, run: Path, output: Path | None, learn_steps: int, as_json: bool) 
     stdout.print(f"report: {directory / PAGE}", soft_wrap=True, markup=False)
 
 
-def _found(run: Path) -> tuple[Path, KeptComparison | None]:
-    """The model.yaml, and the comparison if there is one."""
-    if run.is_dir():
-        file = run / COMPARISON_FILE
-        if not file.is_file():
-            raise UserError(
-                "holds no comparison",
-                file=run,
-                mend="name a model.yaml, or the directory that spela-mcu compare wrote to",
-            )
-        comparison = read_comparison(file)
-        return comparison.model, comparison
-    file = work_directory(run) / "compare" / COMPARISON_FILE
-    if not file.is_file():
-        return run, None
-    comparison = read_comparison(file)
-    return run, comparison if comparison.model == run.absolute() else None
+@dataclass(frozen=True)
+class _Compared:
+    """A model, and the comparisons of it that there are."""
+
+    model: Path
+    comparison: KeptComparison | None
+    streams: tuple[KeptStreamComparison, ...]
+
+
+def _found(run: Path) -> _Compared:
+    """The model.yaml that is meant, and its comparisons."""
+    directory = run if run.is_dir() else work_directory(run) / "compare"
+    file = directory / COMPARISON_FILE
+    comparison = read_comparison(file) if file.is_file() else None
+    streams = read_streams(directory)
+    models = [one.model for one in (comparison, *streams) if one is not None]
+    if not run.is_dir():
+        model = run.absolute()
+    elif models:
+        model = models[0]
+    else:
+        raise UserError(
+            "holds no comparison",
+            file=run,
+            mend="name a model.yaml, or the directory that spela-mcu compare wrote to",
+        )
+    if comparison is not None and comparison.model != model:
+        comparison = None
+    return _Compared(
+        run if not run.is_dir() else model,
+        comparison,
+        tuple(one for one in streams if one.model == model),
+    )

@@ -31,16 +31,16 @@ def backpropagated(spec: ModelSpec, dataset: Dataset, _: FloatNetwork | None) ->
     try:
         with torch.random.fork_rng():
             torch.manual_seed(spec.training.seed)
-            network = _network(spec, dataset)
-            _fit(network, spec, dataset)
+            network = network_of(spec, dataset.inputs, dataset.classes)
+            fit(network, spec, dataset)
             return Outcome((_accuracy(network, dataset.test),))
     finally:
         torch.set_num_threads(threads)
 
 
-def _network(spec: ModelSpec, dataset: Dataset) -> nn.Sequential:
+def network_of(spec: ModelSpec, inputs: int, classes: int) -> nn.Sequential:
+    """The model's layers, with biases, and a head that gives logits."""
     modules: list[nn.Module] = []
-    inputs = dataset.inputs
     maps = windows(spec.network)
     for window in maps:
         modules += _convolution(window, is_first=not modules)
@@ -53,7 +53,7 @@ def _network(spec: ModelSpec, dataset: Dataset) -> nn.Sequential:
         modules.append(nn.Linear(inputs, layer.units))
         modules.append(nn.LeakyReLU(layer.negative_slope) if leaky else nn.ReLU())
         inputs = layer.units
-    return nn.Sequential(*modules, nn.Linear(inputs, dataset.classes))
+    return nn.Sequential(*modules, nn.Linear(inputs, classes))
 
 
 class _ToMap(nn.Module):
@@ -84,7 +84,8 @@ def _convolution(window: Window, *, is_first: bool) -> list[nn.Module]:
     ]
 
 
-def _fit(network: nn.Sequential, spec: ModelSpec, dataset: Dataset) -> None:
+def fit(network: nn.Module, spec: ModelSpec, dataset: Dataset) -> None:
+    """Trains a network that gives logits, and leaves it at its best epoch."""
     training, train = spec.training, dataset.train
     x, y = torch.tensor(train.x), torch.tensor(train.y)
     rng = np.random.default_rng(training.seed)
@@ -106,7 +107,7 @@ def _fit(network: nn.Sequential, spec: ModelSpec, dataset: Dataset) -> None:
     network.load_state_dict(best_weights)
 
 
-def _accuracy(network: nn.Sequential, split: Split) -> float:
+def _accuracy(network: nn.Module, split: Split) -> float:
     with torch.inference_mode():
         labels = network(torch.tensor(split.x)).argmax(dim=1).numpy()
     return float(np.mean(labels == split.y))

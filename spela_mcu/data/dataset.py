@@ -45,12 +45,14 @@ class Split:
         y: int64 [n], labels 0 .. classes-1.
         extracted: the samples and their features, if there is a backbone.
         readings: the raw readings of which a front end made the samples [n, readings, axes].
+        groups: [n], whose each sample is, if the data say so.
     """
 
     x: NDArray[np.float32]
     y: NDArray[np.int64]
     extracted: Extracted | None = None
     readings: NDArray[Any] | None = None
+    groups: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -69,7 +71,8 @@ class Split:
         """Some of the samples, by their indices or a mask."""
         extracted = None if self.extracted is None else self.extracted.take(rows)
         readings = None if self.readings is None else self.readings[rows]
-        return Split(self.x[rows], self.y[rows], extracted, readings)
+        groups = None if self.groups is None else self.groups[rows]
+        return Split(self.x[rows], self.y[rows], extracted, readings, groups)
 
 
 @dataclass(frozen=True, eq=False)

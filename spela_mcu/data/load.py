@@ -164,9 +164,9 @@ def _dataset(
             key="data",
         )
     labels = number_labels(raw, spec.network.classes)
-    train, validation, test = _split(spec, raw, labels)
+    train, validation, test = parts = _split(spec, raw, labels)
     if spec.front_end is not None:
-        return _sensed(spec, raw, labels, (train, validation, test))
+        return _sensed(spec, raw, labels, parts)
     input_shape = _input_shape(spec, shape)
     part = _Part.of(raw.samples.x, backbone, progress=progress)
     columns = raw.columns
@@ -200,7 +200,23 @@ def _dataset(
         *check_resolution(train_x, dataset, kind, spec.data),
         *_idle_schedule(spec.learning, len(dataset.train)),
     )
-    return replace(dataset, notices=notices, origin=_origin(spec.data, raw, kind))
+    return replace(
+        _with_groups(dataset, raw, parts), notices=notices, origin=_origin(spec.data, raw, kind)
+    )
+
+
+def _with_groups(
+    dataset: Dataset, raw: RawData, parts: tuple[Indices, Indices, Indices]
+) -> Dataset:
+    if raw.groups is None:
+        return dataset
+    train, validation, test = (
+        replace(split, groups=raw.groups[rows])
+        for split, rows in zip(
+            (dataset.train, dataset.validation, dataset.test), parts, strict=True
+        )
+    )
+    return replace(dataset, train=train, validation=validation, test=test)
 
 
 def _sensed(
@@ -235,7 +251,8 @@ def _sensed(
         *odd_labels(dataset.class_names, dataset.class_counts),
         *_idle_schedule(spec.learning, len(dataset.train)),
     )
-    return replace(dataset, notices=notices, origin=_origin(spec.data, raw, "front_end"))
+    origin = _origin(spec.data, raw, "front_end")
+    return replace(_with_groups(dataset, raw, parts), notices=notices, origin=origin)
 
 
 def _odd_columns(data: Data, dataset: Dataset, x: NDArray[Any]) -> Iterator[Notice]:

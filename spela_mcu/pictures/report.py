@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from spela_mcu.commands.report import Measurements
 from spela_mcu.contenders.standings import KeptStanding
+from spela_mcu.continual.standings import KeptLearner
 from spela_mcu.fixed_point.arithmetic import ONE_Q14, Int64
 from spela_mcu.pictures.front_end import paint_samples
 from spela_mcu.report.trade_off import trade_off
@@ -91,6 +92,27 @@ def draw_comparison(contenders: tuple[KeptStanding, ...]) -> str:
         axes.set_xlabel("test accuracy, %")
 
     return draw(paint, height=0.8 + 0.27 * len(contenders))
+
+
+def draw_stream(learners: tuple[KeptLearner, ...]) -> str:
+    """Accuracy on all that was learned so far, after each experience of a stream."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for one in learners:
+            known = [(at, share) for at, share in enumerate(one.curve) if share is not None]
+            places = [at for at, _ in known]
+            shares = [100 * share for _, share in known]
+            if len(known) == 1:  # it learned everything at once
+                axes.axhline(shares[0], color="0.6", linewidth=0.8, linestyle="--", label=one.title)
+            else:
+                ours = one.name.startswith("spela")
+                axes.plot(places, shares, "o-" if ours else "o:", markersize=3.5, label=one.title)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="experiences after the first", ylabel="accuracy on all learned so far, %")
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+
+    return draw(paint, height=4.6)
 
 
 def _learning(figure: Figure, found: Measurements) -> None:

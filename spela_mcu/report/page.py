@@ -14,6 +14,7 @@ from spela_mcu import __version__
 from spela_mcu.backbone.graph import short_name
 from spela_mcu.commands.report import Measurements
 from spela_mcu.contenders.standings import KeptComparison
+from spela_mcu.continual.standings import FIGURES, KeptStreamComparison
 from spela_mcu.firmware.front_end import described
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
 from spela_mcu.fixed_point.early_exit import exit_macs
@@ -38,6 +39,7 @@ def report_page(
     found: Measurements,
     pictures: dict[str, str],
     comparison: KeptComparison | None,
+    streams: tuple[KeptStreamComparison, ...],
     *,
     command: str,
     versions: dict[str, str],
@@ -48,6 +50,7 @@ def report_page(
         found: what was measured.
         pictures: SVGs by name.
         comparison: a compare.json of this model, if there is one.
+        streams: comparisons of this model on streams.
         command: what was typed.
         versions: of the packages used.
     """
@@ -99,6 +102,7 @@ def report_page(
             instructions=_instructions(found),
             comparison=comparison,
             contenders=None if comparison is None else _contenders(comparison),
+            streams=[(one, stream_table(one)) for one in streams],
             picture={name: _image(svg) for name, svg in pictures.items()},
         )
     )
@@ -316,6 +320,22 @@ def _contenders(comparison: KeptComparison) -> Table:
         rows.append((one.title, shown, *("-" if n is None else f"{n:,}" for n in figures)))
     headings = ("", "last exit %", "flash, bytes", "RAM, bytes", "inference, instr.")
     return Table((*headings, "learning, instr."), tuple(rows))
+
+
+def stream_table(comparison: KeptStreamComparison) -> Table:
+    """The learners of a stream, and the figures that any of them has."""
+    learners = comparison.learners
+    used = [name for name in FIGURES if any(one.mean.get(name) is not None for one in learners)]
+    rows = []
+    for one in learners:
+        cells = []
+        for name in used:
+            mean, spread = one.mean.get(name), one.spread.get(name)
+            shown = "-" if mean is None else f"{100 * mean:.1f}"
+            cells.append(shown + ("" if spread is None else f" ± {100 * spread:.1f}"))
+        rows.append((one.title, *cells, "-" if one.bytes is None else f"{one.bytes:,}"))
+    headings = ("", *(f"{FIGURES[name]} %" for name in used), "bytes")
+    return Table(headings, tuple(rows))
 
 
 def confusions(found: Measurements, most: int = 3) -> list[tuple[str, str, int]]:

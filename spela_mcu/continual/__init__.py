@@ -1,0 +1,1 @@
+"""Continual learning, measured: streams of experiences, learners, and the field's figures."""
