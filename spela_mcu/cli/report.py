@@ -66,9 +66,9 @@ def command(*, run: Path, output: Path | None, learn_steps: int, as_json: bool) 
         found,
         drawn,
         comparison if fits else None,
-        fitting,
         command=shlex.join(["spela-mcu", *sys.argv[1:]]),
         versions=versions(),
+        streams=fitting,
     )
     make_directory(directory / "pictures")
     for name, svg in drawn.items():

@@ -39,10 +39,10 @@ def report_page(
     found: Measurements,
     pictures: dict[str, str],
     comparison: KeptComparison | None,
-    streams: tuple[KeptStreamComparison, ...],
     *,
     command: str,
     versions: dict[str, str],
+    streams: tuple[KeptStreamComparison, ...] = (),
 ) -> str:
     """The page.
 
@@ -50,9 +50,9 @@ def report_page(
         found: what was measured.
         pictures: SVGs by name.
         comparison: a compare.json of this model, if there is one.
-        streams: comparisons of this model on streams.
         command: what was typed.
         versions: of the packages used.
+        streams: comparisons of this model on streams.
     """
     prepared, verification = found.prepared, found.verification
     plan, data = prepared.plan, prepared.dataset
