@@ -60,7 +60,7 @@ def _missing(*commands: str) -> str | None:
 
 def build(subject: Subject, architecture: str, directory: Path) -> Path:
     """Builds the module; the .mpy file."""
-    tree = Path(os.environ[TREE])
+    tree = Path(os.environ[TREE]).resolve()
     run(["make", "-C", tree / "mpy-cross"], directory)
     module = directory / "module"
     write_project(make_form("micropython", subject.model, subject.samples), module)
@@ -72,7 +72,7 @@ def build(subject: Subject, architecture: str, directory: Path) -> Path:
 
 def _unix_digest(subject: Subject, directory: Path) -> int:
     module = build(subject, "x64", directory)
-    tree = Path(os.environ[TREE])
+    tree = Path(os.environ[TREE]).resolve()
     port = tree / "ports" / "unix"
     run(["make", "-C", port, *(f"MICROPY_PY_{one}=0" for one in WITHOUT)], directory)
     place = directory / "place"

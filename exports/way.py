@@ -10,7 +10,7 @@ from pathlib import Path
 
 from exports.subject import Subject
 
-TIMEOUT_S = 300.0
+TIMEOUT_S = 900.0
 DATA = Path(__file__).parent
 """Where the foreign projects lie that the libraries are taken into."""
 

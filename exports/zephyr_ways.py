@@ -76,7 +76,7 @@ def _missing_tree() -> str | None:
 def _tree_digest(subject: Subject, directory: Path) -> int:
     module, out = directory / "module", directory / "twister"
     write_project(make_form("zephyr", subject.model, subject.samples), module)
-    tree = os.environ[TREE]
+    tree = str(Path(os.environ[TREE]).resolve())
     prefix = Path("/usr/bin/arm-none-eabi-")
     environment = os.environ | {
         "ZEPHYR_BASE": tree,
