@@ -15,8 +15,8 @@ TREE = "SPELA_MICROPYTHON"
 """The environment variable that names a MicroPython tree."""
 
 
-WITHOUT = ("BTREE", "SSL", "FFI")
-"""Modules of the port for Unix that need sources which the tree may lack."""
+WITHOUT = ("MICROPY_PY_BTREE=0", "MICROPY_PY_SSL=0", "MICROPY_PY_FFI=0", "FROZEN_MANIFEST=")
+"""What the port for Unix does without: it needs sources that a tree may lack."""
 
 PROGRAM = """
 import digits
@@ -74,7 +74,7 @@ def _unix_digest(subject: Subject, directory: Path) -> int:
     module = build(subject, "x64", directory)
     tree = Path(os.environ[TREE]).resolve()
     port = tree / "ports" / "unix"
-    run(["make", "-C", port, *(f"MICROPY_PY_{one}=0" for one in WITHOUT)], directory)
+    run(["make", "-C", port, *WITHOUT], directory)
     place = directory / "place"
     place.mkdir()
     module.rename(place / module.name)
