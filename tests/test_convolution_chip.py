@@ -61,6 +61,7 @@ def check_memory(plan, build):
         pytest.param(*case, marks=pytest.mark.needs_simulator(case[1]), id="-".join(case))
         for case in (
             ("microbit", "unicorn", "signal", "int8"),
+            ("mps2-an385", "unicorn", "picture", "int8"),
             ("mps2-an386", "unicorn", "picture", "int8"),
             ("mps2-an386", "unicorn", "signal", "int16"),
             ("mps3-an547", "qemu", "picture", "int8"),
@@ -90,6 +91,33 @@ def test_equal_on_simulated_chips(board, simulator, name, weights, tmp_path):
                     wanted.margin,
                 )
                 assert np.array_equal(found.scores, wanted.scores)
+
+
+# A slip in each core's kernel of updates: board, file, right, wrong.
+SLIPS = {
+    "armv6-m": ("microbit", "thumb", '"sxtb    r3, r3', '"uxtb    r3, r3'),
+    "armv7-m": ("mps2-an385", "thumb", '"ldrsb   r8, [r0, #-3]', '"ldrsb   r8, [r0, #-2]'),
+    "dsp": ("mps2-an386", "dsp", '"smlatb  r6, r9', '"smlabb  r6, r9'),
+}
+
+
+@pytest.mark.needs_simulator("unicorn")
+@pytest.mark.parametrize(("board", "file", "right", "wrong"), SLIPS.values(), ids=SLIPS)
+def test_a_slip_in_a_kernel_is_found(board, file, right, wrong, tmp_path):
+    shape, layers = NETWORKS["picture"]
+    network = IntegerNetwork.untrained(plan_of(shape, layers))
+    directory = tmp_path / "project"
+    project = generate_project(source_of(network), load_board(board))
+    write_project(project, directory)
+    plant(directory / "convolution" / f"spela_filters_{file}.c", right, wrong)
+    build = build_project(directory, find_compiler("auto"), None)
+    samples, labels = stream(shape, 6)
+    with simulator_named("unicorn").start(build) as machine:
+        device = Device(machine)
+        for sample, label in zip(samples, labels.tolist(), strict=True):
+            network.learn(sample, label)
+            digest = device.learn(sample, label).digest
+    assert digest != network.digest()
 
 
 def saturating(name, weights):
@@ -143,7 +171,11 @@ def test_states_settings_and_figures(name, weights, tmp_path):
 # A slip in each stage of a convolution: file, right, wrong.
 FAULTS = {
     None: None,
-    "map": ("convolution.c", "shift_right_rounded(sum, sum_shift)", "shift_right(sum, sum_shift)"),
+    "map": (
+        "convolution.c",
+        "shift_right_rounded(sums[j], sum_shift)",
+        "shift_right(sums[j], sum_shift)",
+    ),
     "error": (
         "learn_convolution.h",
         "#define SPELA_ERROR_BITS 16U",

@@ -31,21 +31,6 @@ static const int8_t *map_row(const spela_window_t *window, const int8_t *map, ui
     return row < window->rows ? map + row * window->columns * window->channels : NULL;
 }
 
-/** Copies what a filter sees with its middle at a position of the input map. */
-static void gather(const spela_window_t *window, const int8_t *map, uint32_t row, uint32_t column,
-                   int8_t *patch) {
-    const spela_span_t inside = span(window, column);
-    const uint32_t width = patch_width(window);
-    for (uint32_t k = 0U; k < window->kernel.rows; k++) {
-        const int8_t *values = map_row(window, map, row, k);
-        for (uint32_t i = 0U; i < width; i++) {
-            const bool is_there = values != NULL && i >= inside.first && i < inside.last;
-            patch[i] = is_there ? values[inside.start + i - inside.first] : 0;
-        }
-        patch += width;
-    }
-}
-
 /** A position of the map before pooling, as the position of the input map in the middle. */
 typedef struct {
     uint32_t row;
@@ -54,16 +39,85 @@ typedef struct {
 
 static spela_middle_t middle_of(const spela_window_t *window, uint32_t row, uint32_t column,
                                 uint32_t place) {
-    const uint32_t y = row * window->pool.rows + place / window->pool.columns;
-    const uint32_t x = column * window->pool.columns + place % window->pool.columns;
+    const uint32_t y = row * window->pool.rows + (place >> SPELA_PLACE_BITS);
+    const uint32_t x = column * window->pool.columns + (place & SPELA_PLACE_COLUMN);
     const spela_middle_t middle = {y * window->stride.rows, x * window->stride.columns};
     return middle;
 }
 
-/** The cell of a position of the pooled map. */
-static uint32_t cell_of(const spela_window_t *window, uint32_t row, uint32_t column) {
-    return row * window->grid.rows / spela_pooled_rows(window) * window->grid.columns +
-           column * window->grid.columns / spela_pooled_columns(window);
+static void clear(int8_t *values, uint32_t count) {
+    for (uint32_t i = 0U; i < count; i++) {
+        values[i] = 0;
+    }
+}
+
+static void copy(const int8_t *from, uint32_t count, int8_t *to) {
+    uint32_t i = 0U;
+#ifdef __ARM_FEATURE_UNALIGNED
+    for (; i + 4U <= count; i += 4U) {
+        __builtin_memcpy(to + i, from + i, 4U); /* one load and one store */
+    }
+#endif
+    for (; i < count; i++) {
+        to[i] = from[i];
+    }
+}
+
+/** Copies what a filter sees with its middle at a position of the input map. */
+static void gather(const spela_window_t *window, const int8_t *map, spela_middle_t middle,
+                   int8_t *patch) {
+    const spela_span_t inside = span(window, middle.column);
+    const uint32_t width = patch_width(window);
+    for (uint32_t k = 0U; k < window->kernel.rows; k++) {
+        const int8_t *const values = map_row(window, map, middle.row, k);
+        if (values == NULL) {
+            clear(patch, width);
+        } else {
+            clear(patch, inside.first);
+            copy(values + inside.start, inside.last - inside.first, patch + inside.first);
+            clear(patch + inside.last, width - inside.last);
+        }
+        patch += width;
+    }
+}
+
+/** Walks along an axis of a pooled map, and the cells that it is divided into. */
+typedef struct {
+    uint32_t cells; /**< along the axis, at most as many as positions */
+    uint32_t positions;
+    uint32_t done; /**< cells * position - cell * positions: below positions */
+} spela_walk_t;
+
+/** Goes one position on; whether the next cell begins there. */
+static bool walk(spela_walk_t *walk) {
+    walk->done += walk->cells;
+    const bool is_next = walk->done >= walk->positions;
+    walk->done -= is_next ? walk->positions : 0U;
+    return is_next;
+}
+
+/** A block's maxima before any of its positions: what is not above zero becomes zero. */
+static void begin_block(uint32_t filters, int16_t *pooled, uint8_t *places) {
+    for (uint32_t j = 0U; j < filters; j++) {
+        pooled[j] = 0;
+    }
+    for (uint32_t j = 0U; places != NULL && j < filters; j++) {
+        places[j] = 0U;
+    }
+}
+
+/** Takes a position's sums into its block's maxima. */
+static void keep_greatest(const int32_t *sums, uint32_t filters, uint32_t sum_shift, uint32_t place,
+                          int16_t *pooled, uint8_t *places) {
+    for (uint32_t j = 0U; j < filters; j++) {
+        const int32_t exact = spela_shift_right_rounded(sums[j], sum_shift); /* <= 2^15 */
+        if (exact > pooled[j] && pooled[j] < INT16_MAX) {
+            pooled[j] = (int16_t)(exact > INT16_MAX ? INT16_MAX : exact);
+            if (places != NULL) {
+                places[j] = (uint8_t)place;
+            }
+        }
+    }
 }
 
 void spela_convolve(const spela_model_t *model, const spela_layer_t *layer, const void *weights,
@@ -76,24 +130,16 @@ void spela_convolve(const spela_model_t *model, const spela_layer_t *layer, cons
     const spela_shape_t shape = spela_weight_shape(layer);
     const uint32_t rows = spela_pooled_rows(window);
     const uint32_t columns = spela_pooled_columns(window);
-    const uint32_t block = (uint32_t)window->pool.rows * window->pool.columns;
     for (uint32_t row = 0U; row < rows; row++) {
         for (uint32_t column = 0U; column < columns; column++) {
-            for (uint32_t place = 0U; place < block; place++) {
-                const spela_middle_t middle = middle_of(window, row, column, place);
-                gather(window, map, middle.row, middle.column, room->patch);
-                spela_widen(room->patch, layer->inputs, room->wide);
-                SPELA_KERNEL(model, spela_dense, weights, room->wide, &shape, room->sums);
-                for (uint32_t j = 0U; j < filters; j++) {
-                    const int32_t sum = room->sums[j] > 0 ? room->sums[j] : 0;
-                    const int32_t exact = spela_shift_right_rounded(sum, sum_shift);
-                    const int16_t output = (int16_t)(exact > INT16_MAX ? INT16_MAX : exact);
-                    if (place == 0U || output > pooled[j]) {
-                        pooled[j] = output;
-                        if (places != NULL) {
-                            places[j] = (uint8_t)place;
-                        }
-                    }
+            begin_block(filters, pooled, places);
+            for (uint32_t i = 0U; i < window->pool.rows; i++) {
+                for (uint32_t k = 0U; k < window->pool.columns; k++) {
+                    const uint32_t place = i << SPELA_PLACE_BITS | k;
+                    gather(window, map, middle_of(window, row, column, place), room->patch);
+                    spela_widen(room->patch, layer->inputs, room->wide);
+                    SPELA_KERNEL(model, spela_dense, weights, room->wide, &shape, room->sums);
+                    keep_greatest(room->sums, filters, sum_shift, place, pooled, places);
                 }
             }
             pooled += filters;
@@ -127,14 +173,18 @@ void spela_sum_cells(const spela_layer_t *layer, const int8_t *map, int32_t *sum
     for (uint32_t i = 0U; i < spela_cell_values(layer); i++) {
         sums[i] = 0;
     }
+    spela_walk_t down = {window->grid.rows, rows, 0U};
     for (uint32_t row = 0U; row < rows; row++) {
+        spela_walk_t along = {window->grid.columns, columns, 0U};
+        int32_t *cell = sums;
         for (uint32_t column = 0U; column < columns; column++) {
-            int32_t *const cell = sums + cell_of(window, row, column) * filters;
             for (uint32_t j = 0U; j < filters; j++) {
                 cell[j] += map[j];
             }
             map += filters;
+            cell += walk(&along) ? filters : 0U;
         }
+        sums += walk(&down) ? window->grid.columns * filters : 0U;
     }
 }
 
@@ -169,20 +219,30 @@ void spela_send_back(const int8_t *weights, uint32_t rows, uint32_t columns, con
     }
 }
 
-/** Adds a factor times what a filter saw to its sums. */
+#ifndef SPELA_PATCH_KERNEL
+void spela_add_runs(const int8_t *values, int32_t *sums, int32_t factor, const spela_runs_t *runs) {
+    for (uint32_t k = 0U; k < runs->count; k++) {
+        for (uint32_t i = 0U; i < runs->length; i++) {
+            sums[i] += factor * values[i];
+        }
+        values += runs->pitch;
+        sums += runs->width;
+    }
+}
+#endif
+
+/** Adds a factor times what a filter saw, with its middle at a position, to its sums. */
 static void add_patch(const spela_window_t *window, const int8_t *map, spela_middle_t middle,
                       int32_t factor, int32_t *sums) {
     const spela_span_t inside = span(window, middle.column);
-    for (uint32_t k = 0U; k < window->kernel.rows; k++) {
-        const int8_t *values = map_row(window, map, middle.row, k);
-        if (values != NULL) {
-            values += inside.start;
-            for (uint32_t i = inside.first; i < inside.last; i++) {
-                sums[i] += factor * values[i - inside.first];
-            }
-        }
-        sums += patch_width(window);
-    }
+    const uint32_t half = window->kernel.rows / 2U;
+    const uint32_t above = half > middle.row ? half - middle.row : 0U;
+    const uint32_t end = middle.row + half + 1U;
+    const uint32_t below = end > window->rows ? end - window->rows : 0U;
+    const spela_runs_t runs = {window->kernel.rows - above - below, inside.last - inside.first,
+                               (uint32_t)window->columns * window->channels, patch_width(window)};
+    spela_add_runs(map + (middle.row + above - half) * runs.pitch + inside.start,
+                   sums + above * runs.width + inside.first, factor, &runs);
 }
 
 /** The sums of one filter's update; whether anything was added. */
@@ -197,16 +257,21 @@ static bool sum_filter(const spela_layer_t *layer, const spela_filter_update_t *
     for (uint32_t i = 0U; i < layer->inputs; i++) {
         update->sums[i] = 0;
     }
+    const int16_t *factors = update->factors + filter;
+    spela_walk_t down = {window->grid.rows, rows, 0U};
     for (uint32_t row = 0U; row < rows; row++) {
+        spela_walk_t along = {window->grid.columns, columns, 0U};
+        const int16_t *factor = factors;
         for (uint32_t column = 0U; column < columns; column++) {
-            const int32_t factor = update->factors[cell_of(window, row, column) * filters + filter];
-            if (update->pooled[at] > 0 && factor != 0) {
+            if (update->pooled[at] > 0 && *factor != 0) {
                 add_patch(window, update->map, middle_of(window, row, column, update->places[at]),
-                          factor, update->sums);
+                          *factor, update->sums);
                 any = true;
             }
             at += filters;
+            factor += walk(&along) ? filters : 0U;
         }
+        factors += walk(&down) ? window->grid.columns * filters : 0U;
     }
     return any;
 }

@@ -16,6 +16,23 @@ typedef struct {
     int32_t *sums; /**< [filters, padded] */
 } spela_position_t;
 
+/** Where a block's maximum stands: its row in the upper bits, its column in the lower. */
+#define SPELA_PLACE_BITS   4U
+#define SPELA_PLACE_COLUMN 15U
+
+/** The runs of a map's values that a filter sees: one for each of the filter's rows in the map. The
+ *  kernels in assembly read it. */
+typedef struct {
+    uint32_t count;  /**< of runs, at least 1 */
+    uint32_t length; /**< of a run, at least 1 */
+    uint32_t pitch;  /**< from one run to the next, in values of the map */
+    uint32_t width;  /**< and in sums of the filter */
+} spela_runs_t;
+
+#if defined(SPELA_DSP_KERNELS) || defined(SPELA_THUMB_KERNELS)
+#define SPELA_PATCH_KERNEL /* spela_add_runs in assembly */
+#endif
+
 /** What a convolution's filters learn from one sample. */
 typedef struct {
     const int8_t *map;      /**< the input map */
@@ -91,8 +108,8 @@ static inline uint32_t spela_filter_shift(const spela_layer_t *layer) {
  * @param weights  theirs, packed [filters][patch]
  * @param map      the input map
  * @param pooled   [map values], 0 to 2^15 - 1
- * @param places   [map values], the place of each maximum in its block, counted row by row; the
- *                 first of equal ones. NULL: not wanted
+ * @param places   [map values], the place of each maximum in its block; the first of equal ones
+ *                 row by row. NULL: not wanted
  */
 void spela_convolve(const spela_model_t *model, const spela_layer_t *layer, const void *weights,
                     const int8_t *map, const spela_position_t *room, int16_t *pooled,
@@ -112,6 +129,9 @@ uint32_t spela_block(const int32_t *numbers, uint32_t count, int8_t *values);
  *  @param tangent  [rows], below 2^17; 0 in rows of padding */
 void spela_send_back(const int8_t *weights, uint32_t rows, uint32_t columns, const int32_t *tangent,
                      int32_t *error);
+
+/** Adds a factor, within int16, times each value of the runs to its sum. */
+void spela_add_runs(const int8_t *values, int32_t *sums, int32_t factor, const spela_runs_t *runs);
 
 /** Adds each filter's rounded update, a sum over the positions of its maxima, saturating. The
  *  filters share one draw for each of a patch's values and of its padding. */
