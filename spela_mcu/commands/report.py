@@ -20,6 +20,7 @@ from spela_mcu.fixed_point.early_exit import (
     with_early_exits,
     with_rejection,
 )
+from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.pipeline import Prepared, learning_stream
@@ -72,6 +73,19 @@ class Weights:
 
 
 @dataclass(frozen=True, eq=False)
+class Filters:
+    """A convolution after learning.
+
+    Attributes:
+        weights: of its filters, int64 [filters, rows, columns, channels].
+        map: what it makes of the first test sample, int64 [rows, columns, filters], 0 to 127.
+    """
+
+    weights: Int64
+    map: Int64
+
+
+@dataclass(frozen=True, eq=False)
 class Measurements:
     """What was measured.
 
@@ -89,6 +103,7 @@ class Measurements:
             model.yaml asks for them.
         early: early exit on the test part.
         weights: each layer's.
+        filters: each convolution's, after learning.
         held_out: of rejection; empty where there are too few classes.
     """
 
@@ -104,6 +119,7 @@ class Measurements:
     early_plan: FixedPointPlan
     early: EarlyAnswers
     weights: tuple[Weights, ...]
+    filters: tuple[Filters, ...]
     held_out: tuple[HeldOut, ...]
 
     @property
@@ -185,12 +201,29 @@ def measure(
             _weights(one, other, layer.weight_min, layer.weight_max)
             for one, other, layer in zip(before, after, matrices, strict=True)
         ),
+        filters=_filters(IntegerNetwork(prepared.plan, tuple(after)), dataset.test),
         held_out=held_out,
     )
 
 
 def _answers(network: HostNetwork, split: Split) -> Answers:
     return all_answers(network, split.inputs)
+
+
+def _filters(network: IntegerNetwork, test: Split) -> tuple[Filters, ...]:
+    """Every convolution, and its map of the first sample."""
+    values: Int64 = test.inputs[0].astype(np.int64)
+    found = []
+    for index, layer in enumerate(network.plan.layers):
+        if layer.convolution is None:
+            break
+        window = layer.convolution.window
+        map, _ = network.convolve(index, values)
+        values = map.values
+        weights = network.layers[network.plan.matrix_index(index) - 1].weights
+        shape = (window.filters, *window.kernel, window.map.channels)
+        found.append(Filters(weights.reshape(shape), values.reshape(window.pooled)))
+    return tuple(found)
 
 
 def _early_plan(prepared: Prepared, validation: Answers) -> FixedPointPlan:

@@ -16,6 +16,7 @@ from spela_mcu.commands.report import Measurements
 from spela_mcu.contenders.standings import KeptStanding
 from spela_mcu.continual.standings import KeptLearner
 from spela_mcu.fixed_point.arithmetic import ONE_Q14, Int64
+from spela_mcu.pictures.filters import paint_filters, tiles_height
 from spela_mcu.pictures.front_end import paint_samples
 from spela_mcu.report.trade_off import trade_off
 
@@ -55,6 +56,7 @@ def pictures(found: Measurements) -> dict[str, str]:
     """All pictures, by name."""
     classes = len(found.prepared.dataset.class_names)
     layers = len(found.weights)
+    exits = len(found.curve[0].integer_accuracy)
     drawn = {
         "learning": draw(lambda figure: _learning(figure, found)),
         "confusion": draw(
@@ -68,7 +70,10 @@ def pictures(found: Measurements) -> dict[str, str]:
     plan = data.front_end
     if plan is not None:
         drawn["samples"] = draw(lambda figure: paint_samples(figure, data, plan), height=3.4)
-    if layers > 1:
+    if found.filters:
+        height = tiles_height(found.filters)
+        drawn["filters"] = draw(lambda figure: paint_filters(figure, found.filters), height=height)
+    if exits > 1:
         drawn["early_exit"] = draw(lambda figure: _early_exit(figure, found))
     if found.held_out:
         drawn["roc"] = draw(lambda figure: _roc(figure, found), height=3.4)
@@ -118,7 +123,7 @@ def draw_stream(learners: tuple[KeptLearner, ...]) -> str:
 def _learning(figure: Figure, found: Measurements) -> None:
     axes = figure.add_subplot()
     steps = [point.steps for point in found.curve]
-    last = len(found.weights) - 1
+    last = len(found.curve[0].integer_accuracy) - 1
     for exit_ in range(last + 1):
         style = "-" if exit_ == last else ":"
         named = f", exit {exit_}"
