@@ -76,6 +76,11 @@ def learn(task: Task) -> dict[str, float]:
         for x, y in stream:
             chip.partial_fit(quantize_inputs(x), y)
         chip.flush()
+        if plan.has_convolutions:
+            found = chip.predict_exits(quantize_inputs(dataset.test.x)) == dataset.test.y
+            names = [f"exit {index}" for index in range(len(found) - 1)]
+            right = (100 * found.mean(axis=1)).tolist()
+            return dict(zip([*names, "last exit"], right, strict=True))
         weights = [chip.weights(index) for index in range(len(plan.layers))]
     return shares(exit_cosines(plan, weights, quantize_inputs(dataset.test.x)), dataset.test.y)
 

@@ -149,6 +149,11 @@ _SUMMED = tuple(
 _PER_WEIGHT = Row("int8, a random number a weight", options={"by": "per_weight"})
 
 _FROM_NOTHING = {"learning.start": "untrained", "learning.learning_rate": 0.2}
+_WINDOWS = {  # fifteen passes, of which the first half with the full rate
+    **_FROM_NOTHING,
+    "learning.epochs": 15,
+    "learning.halve_rate_every": 4_265,
+}
 _ROOTS = {"power": 0.5}
 _WIDE = _layers(1000, 34)
 _PAPER = {**_WIDE, "training.learning_rate": 2.5, "training.decay": 0.9}
@@ -472,6 +477,38 @@ STUDIES: dict[str, Study] = {
                 *((f"{100 * s:.0f} % at random", {"share": s}) for s in (0.55, 0.35, 0.25)),
             )
         ), seeds=5, measure="labels",
+    ),
+    "convolution_chip": Study(
+        "Convolutions learned on the chip: Fashion-MNIST, 20-40-64 filters of int16", FASHION,
+        tuple(
+            Row(f"{loss}, filters int16", {
+                "network.input_shape": [28, 28], "network.layers": [
+                    {"kind": "convolution", "filters": filters, "pool": pool}
+                    for filters, pool in ((20, 2), (40, 2), (64, 1))
+                ],
+                "network.loss": loss, "network.margin": 0.2, "fixed_point.weights": "int16",
+                "learning.epochs": 10, "learning.halve_rate_every": 50_000,
+            })
+            for loss in ("margin", "softmax")
+        ), seeds=3,
+    ),
+    "convolution_signals": Study(
+        "Convolutions learned on the chip: gestures, 25 steps of 6 axes, split by wearer", GESTURES,
+        (
+            Row("dense 64-32, margin, int8", _WINDOWS),
+            *(
+                Row(f"convolutions 16-32, {loss}, {name}", {
+                    **_WINDOWS, "network.input_shape": [25, 1, 6], "network.loss": loss,
+                    "network.layers": [
+                        {"kind": "convolution", "filters": 16, "kernel": 5},
+                        {"kind": "convolution", "filters": 32, "kernel": 3},
+                    ],
+                    "fixed_point.weights": weights,
+                })
+                for loss in ("margin", "softmax")
+                for name, weights in (("int8", "int8"), ("filters int16", "int16"))
+            ),
+        ), seeds=4,
     ),
     "silent": Study(
         "Narrow networks: silent layers and dead units", CLUSTERS,

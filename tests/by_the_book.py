@@ -94,6 +94,17 @@ class Forward:
         return rsr(self.s[c] * self.I, 17 + k - self.t) if self.I else 0
 
 
+def softmax(cosines):
+    """Section 5, 2: of 8 times the cosines."""
+    weights = []
+    for one in cosines:
+        x = 2955 * (max(cosines) - one)
+        f = (x // 2**14) % 256
+        weights.append((65536 - 172 * f + 11 * f * f // 64) // 2 ** (x // 2**22))
+    share = 2**30 // sum(weights)
+    return [weight * share // 2**16 for weight in weights]
+
+
 @dataclass
 class Network:
     layers: list
@@ -157,13 +168,25 @@ class Network:
         if out.I == 0:
             return None
         p, v = out.cos(y, layer.k), list(layer.e[y])
+        g = [rsr(value * out.I, 17 - out.t) for value in out.h]
+        if self.loss == "softmax":
+            cosines = [out.cos(c, layer.k) for c in range(len(out.s))]
+            coef = [(2**14 if c == y else 0) - s for c, s in enumerate(softmax(cosines))]
+            if coef[y] < 256:
+                return None
+            p = rsr(sum(a * b for a, b in zip(coef, cosines, strict=True)), 14)
+            columns = zip(*layer.e, strict=True)
+            v = [
+                rsr(sum(a * b for a, b in zip(coef, column, strict=True)), layer.k)
+                for column in columns
+            ]
+            return [one - rsr(p * other, 14) for one, other in zip(v, g, strict=True)], p
         if self.loss == "margin":
             q = argmax(out.s, without=y)
             p -= out.cos(q, layer.k)
             if p >= self.theta:
                 return None
             v = [one - other for one, other in zip(v, layer.e[q], strict=True)]
-        g = [rsr(value * out.I, 17 - out.t) for value in out.h]
         u = [
             one * 2 ** (14 - layer.k) - rsr(p * other, 14) for one, other in zip(v, g, strict=True)
         ]

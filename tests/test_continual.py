@@ -68,7 +68,7 @@ def assert_same(ours, theirs, sample):
     assert ours.digest() == theirs.digest()
 
 
-@pytest.mark.parametrize("loss", ["margin", "log_cosine"])
+@pytest.mark.parametrize("loss", ["margin", "log_cosine", "softmax"])
 @pytest.mark.parametrize(
     ("spare", "rehearsal", "batch"),
     [

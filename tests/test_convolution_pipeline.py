@@ -5,6 +5,7 @@ import pytest
 import torch
 from convolutional import stream
 
+from spela_mcu.commands.report import measure
 from spela_mcu.commands.verify import verify
 from spela_mcu.contenders.backprop import _network
 from spela_mcu.data.load import load_dataset
@@ -14,6 +15,8 @@ from spela_mcu.errors import UserError, UserErrors
 from spela_mcu.fixed_point.early_exit import exit_macs
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.host.network import HostNetwork
+from spela_mcu.pictures.filters import tiles
+from spela_mcu.pictures.report import pictures as draw_pictures
 from spela_mcu.pipeline import Overrides, completed, prepare
 from spela_mcu.proof.equality import find_state_difference
 from spela_mcu.proof.silence import silence, silence_warnings
@@ -184,8 +187,10 @@ def test_stress_reaches_every_matrix(pictures, stressor, weights):
 
 
 @pytest.mark.needs_simulator("unicorn")
-def test_verify_proves_it(pictures):
-    prepared = prepare(written(pictures), Overrides(start="untrained"))
+@pytest.mark.parametrize("loss", ["margin", "softmax"])
+def test_verify_proves_it(pictures, loss):
+    path = written(pictures, network=f"  loss: {loss}\n")
+    prepared = prepare(path, Overrides(start="untrained"))
     build = prepared.deploy(pictures / "firmware")
     found = verify(prepared, build, simulator_named("unicorn"), learn_steps=30)
     assert found.learning.difference is None
@@ -193,6 +198,27 @@ def test_verify_proves_it(pictures):
     assert found.learning.steps == 30
     assert len(found.quantization) == len(found.silence) == 3
     assert found.inference.labels.shape[0] == 2
+
+
+@pytest.mark.needs_simulator("unicorn")
+def test_a_report_shows_filters_and_maps(pictures):
+    rest = "learning: {start: untrained, epochs: 1}\n"
+    prepared = prepare(written(pictures, rest=rest))
+    found = measure(prepared, pictures, device_steps=10)
+    (filters,) = found.filters
+    assert filters.weights.shape == (4, 3, 3, 2)
+    assert filters.map.shape == (3, 3, 4)
+    assert filters.map.max() > 0
+    drawn = draw_pictures(found)
+    assert {"filters", "learning", "early_exit"} <= set(drawn)
+    assert drawn["filters"].count("<image") == 2
+
+
+def test_tiles_are_laid_out_in_rows():
+    sheet = tiles(np.arange(18 * 6.0).reshape(18, 2, 3))
+    assert sheet.shape == (5, 63)
+    assert np.array_equal(sheet[3:5, 4:7], [[102, 103, 104], [105, 106, 107]])
+    assert np.isnan(sheet[2]).all()
 
 
 def test_a_difference_names_the_layer_of_the_chip(pictures):

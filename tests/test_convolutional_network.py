@@ -6,6 +6,7 @@ from convolutional import CLASSES, book_network, plan_of, stream
 
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.host.network import HostNetwork
+from spela_mcu.spec.model import LOSSES
 
 NETWORKS = {
     "picture": (
@@ -32,7 +33,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("weights", ["int8", "int16"])
-@pytest.mark.parametrize("loss", ["margin", "cosine", "log_cosine"])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize(("shape", "layers"), NETWORKS.values(), ids=NETWORKS)
 def test_equal_to_the_text(shape, layers, loss, weights):
     plan = plan_of(shape, layers, network={"loss": loss}, fixed_point={"weights": weights})

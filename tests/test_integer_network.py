@@ -222,13 +222,23 @@ def test_multipliers_are_the_float_rule_rounded(loss):
             assert (found is None) == (cosines[label] - cosines[wrong] >= 0.3)
             if found is None:
                 continue
+        if loss == "softmax":
+            shares = np.exp(8 * cosines) / np.exp(8 * cosines).sum()
+            v = v - shares @ embedding
+            if abs(1 - shares[label] - 1 / 64) < 1e-3:
+                continue  # too near the threshold for rounding to agree
+            assert (found is None) == (1 - shares[label] < 1 / 64)
+            if found is None:
+                continue
         if loss == "log_cosine":
             gain = 1 / (2 - cosines[label])
         delta = gain * (v - (v @ h / length) * h / length) / length * (h > 0)
         # dw_int = scale * lr * delta x, and values = dw_int / x * 2^update_shift
         exact = layer.weight_scale * 0.2 * delta * 2.0**layer.learner.update_shift
-        # int8 activations: relative error of a direction about 1/128 of its largest element
-        assert np.abs(found.values - exact).max() <= 0.02 * np.abs(exact).max() + 1
+        # int8 activations: relative error of a direction about 1/128 of its largest element; the
+        # softmax is of 8 times the cosines, and so of 8 times their errors
+        tolerance = 0.05 if loss == "softmax" else 0.02
+        assert np.abs(found.values - exact).max() <= tolerance * np.abs(exact).max() + 1
 
 
 def test_weights_are_drawn_uniformly_over_the_whole_range():

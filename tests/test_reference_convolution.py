@@ -10,8 +10,10 @@ from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import float_embeddings
 from spela_mcu.reference.filters import FloatFilters
+from spela_mcu.reference.local_loss import LEARNED
 from spela_mcu.reference.network import FloatLayer, FloatNetwork
 from spela_mcu.reference.storage import load_network, save_network
+from spela_mcu.spec.model import LOSSES
 
 PICTURE = (
     (9, 8, 3),
@@ -80,13 +82,17 @@ def slopes_by_autograd(network, x, y):
         if network.loss == "margin":
             others = cosines.scatter(1, labels[:, None], -2.0).amax(dim=1)
             loss = functional.relu(network.margin - (label - others)).mean()
+        elif network.loss == "softmax":
+            loss = functional.cross_entropy(8 * cosines, labels, reduction="none") / 8
+            shares = torch.softmax(8 * cosines, dim=1).gather(1, labels[:, None])[:, 0]
+            loss = (loss * (1 - shares >= LEARNED)).mean()
         else:
             loss = {"cosine": -label, "log_cosine": torch.log(2 - label)}[network.loss].mean()
         found += [slope.numpy() for slope in torch.autograd.grad(loss, own)]
     return found
 
 
-@pytest.mark.parametrize("loss", ["margin", "cosine", "log_cosine"])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("network", [PICTURE, SIGNAL], ids=["picture", "signal"])
 def test_a_step_goes_down_each_own_loss(network, loss):
     shape, layers = network

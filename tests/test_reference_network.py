@@ -55,6 +55,9 @@ def local_losses(network, x, y):
             loss = -of_label
         elif network.loss == "log_cosine":
             loss = torch.log(2 - of_label)
+        elif network.loss == "softmax":
+            loss = torch.nn.functional.cross_entropy(8 * cosines, y, reduction="none") / 8
+            loss = loss * (torch.softmax(8 * cosines, 1)[torch.arange(len(y)), y] <= 63 / 64)
         else:
             label = torch.nn.functional.one_hot(y, cosines.shape[1]).bool()
             wrong = cosines.masked_fill(label, -torch.inf).max(dim=1).values

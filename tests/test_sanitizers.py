@@ -152,6 +152,8 @@ CASES = [
     Case(300, (33, 2), 10, "cosine", "int16", "nearest", "drawn", halve_rate_every=2),
     Case(13, (17, 9), 5, "log_cosine", "int8", "stochastic", "inference-only"),
     Case(258, (6, 5), 300, "margin", "int16", "nearest", "inference-only", slope=0.25),
+    Case(13, (17, 9), 300, "softmax", "int8", "stochastic", "drawn", slope=0.125),
+    Case(7, (5, 3), 4, "softmax", "int16", "nearest", "trained"),
     Case(1, (6, 5), 3, bias=True),
     Case(16, (9, 8), 3, "cosine", "int16", "nearest", "trained", bias=True),
     Case(15, (9,), 3, "log_cosine", start="inference-only", bias=True),

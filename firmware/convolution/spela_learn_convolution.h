@@ -20,7 +20,8 @@ static uint32_t find_readout_rows(spela_t *network, uint32_t index, uint32_t out
         multiplier_shift(network, index, (int32_t)output_shift, direction->inverse.exponent);
     uint32_t count = 0U;
     for (uint32_t j = 0U; j < spela_padded(layer->units); j++) {
-        tangent[j] = j < layer->units ? find_tangent(layer, direction, j, activation[j]) : 0;
+        tangent[j] =
+            j < layer->units ? find_tangent(network, layer, direction, j, activation[j]) : 0;
         const int32_t multiplier =
             find_multiplier(network, tangent[j] * rate, shift, INT16_MIN, INT16_MAX);
         if (multiplier != 0) {

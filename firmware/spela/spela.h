@@ -107,7 +107,8 @@ typedef struct {
 typedef enum {
     SPELA_LOSS_COSINE = 0,
     SPELA_LOSS_LOG_COSINE = 1,
-    SPELA_LOSS_MARGIN = 2
+    SPELA_LOSS_MARGIN = 2,
+    SPELA_LOSS_SOFTMAX = 3 /**< needs SPELA_WITH_SOFTMAX */
 } spela_loss_t;
 
 enum {
@@ -265,7 +266,8 @@ spela_status_t spela_flush(spela_t *network);
 spela_status_t spela_reset(spela_t *network);
 
 /** The scores of the exit that answered last: [classes] int32, embedding times activation. Valid
- *  until the next call. Returns NULL for a null pointer. */
+ *  until the next call, but not behind a spela_learn with the softmax loss. Returns NULL for a null
+ * pointer. */
 const int32_t *spela_scores(const spela_t *network);
 
 /** A read-only view of one layer. @return SPELA_OK, SPELA_ERROR_ARGUMENT */

@@ -163,9 +163,8 @@ static bool model_is_valid(const spela_model_t *model) {
     const uint32_t flags = model->flags;
     if (model->layers == NULL || model->layer_count == 0U ||
         model->layer_count > SPELA_LAYERS_MAX || model->classes < 2U ||
-        model->loss > (uint32_t)SPELA_LOSS_MARGIN || model->batch < 1U ||
-        model->batch > SPELA_BATCH_MAX || (flags & ~SPELA_FLAGS) != 0U ||
-        (flags & SPELA_FLAGS_DEMANDED) != SPELA_FLAGS_DEMANDED) {
+        model->loss >= SPELA_LOSSES || model->batch < 1U || model->batch > SPELA_BATCH_MAX ||
+        (flags & ~SPELA_FLAGS) != 0U || (flags & SPELA_FLAGS_DEMANDED) != SPELA_FLAGS_DEMANDED) {
         return false;
     }
     uint32_t inputs = 0U;

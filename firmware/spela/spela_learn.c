@@ -20,6 +20,10 @@ static void count_up(uint32_t *counter) {
     *counter += *counter != UINT32_MAX;
 }
 
+#ifdef SPELA_WITH_SOFTMAX
+#include "spela_learn_softmax.h"
+#endif
+
 /** Finds the direction; false when the layer has nothing to learn from this sample. */
 static bool find_direction(const spela_t *network, uint32_t index, spela_inverse_norm_t inverse,
                            uint16_t label, spela_direction_t *direction) {
@@ -30,6 +34,11 @@ static bool find_direction(const spela_t *network, uint32_t index, spela_inverse
         return false;
     }
     direction->inverse = inverse;
+#ifdef SPELA_WITH_SOFTMAX
+    if (model->loss == (uint8_t)SPELA_LOSS_SOFTMAX) {
+        return find_coefficients(network, index, label, direction);
+    }
+#endif
     direction->projection = spela_cosine(scores[label], inverse, layer->exit.embedding_shift);
     direction->target = spela_embedding(layer, label);
     direction->wrong = NULL;
@@ -84,16 +93,23 @@ static inline int32_t find_rate(const spela_model_t *model, const spela_layer_t 
 }
 
 /** One element of the tangent: |tangent| < 2^16.1. */
-static inline int32_t find_tangent(const spela_layer_t *layer, const spela_direction_t *direction,
-                                   uint32_t j, int32_t activation) {
-    const uint32_t at = spela_element(j);
-    const int8_t *const wrong = direction->wrong;
-    const int32_t v = wrong == NULL ? direction->target[at] : direction->target[at] - wrong[at];
+static inline int32_t find_tangent(const spela_t *network, const spela_layer_t *layer,
+                                   const spela_direction_t *direction, uint32_t j,
+                                   int32_t activation) {
     /* |activation * mantissa| <= 2^23; |unit| <= 2^14; |projection * unit| < 2^30 */
     const int32_t unit = spela_shift_right_rounded(
         activation * (int32_t)direction->inverse.mantissa, 17U - direction->inverse.exponent);
-    return v * (int32_t)(UINT32_C(1) << (14U - layer->exit.embedding_shift)) -
-           spela_shift_right_rounded(direction->projection * unit, 14U);
+    const int32_t along = spela_shift_right_rounded(direction->projection * unit, 14U);
+#ifdef SPELA_WITH_SOFTMAX
+    if (network->model.pointer->loss == (uint8_t)SPELA_LOSS_SOFTMAX) {
+        return attraction(network, layer, j) - along;
+    }
+#endif
+    (void)network;
+    const uint32_t at = spela_element(j);
+    const int8_t *const wrong = direction->wrong;
+    const int32_t v = wrong == NULL ? direction->target[at] : direction->target[at] - wrong[at];
+    return v * (int32_t)(UINT32_C(1) << (14U - layer->exit.embedding_shift)) - along;
 }
 
 /** A step, |step| < 2^30.2, as a multiplier within int16; counts those that are clipped. */
@@ -144,7 +160,7 @@ static uint32_t find_multipliers(spela_t *network, uint32_t index, uint32_t outp
         int32_t multiplier = 0;
         if (sums[j] > 0 || leak != 0U) { /* else act'(z) = 0 */
             const uint32_t shift = sums[j] > 0 ? first_shift : first_shift + leak;
-            const int32_t tangent = find_tangent(layer, &towards, j, activation[j]);
+            const int32_t tangent = find_tangent(network, layer, &towards, j, activation[j]);
             multiplier = find_multiplier(network, tangent * rate, shift, INT16_MIN, INT16_MAX);
         }
         if (pending != NULL) {

@@ -135,6 +135,13 @@ static inline bool spela_reads_inputs(const spela_model_t *model, uint32_t index
 #define SPELA_IS_KEPT(sample) false
 #endif
 
+/** A build without SPELA_WITH_SOFTMAX refuses models that learn by that loss, in spela_init. */
+#ifdef SPELA_WITH_SOFTMAX
+#define SPELA_LOSSES 4U
+#else
+#define SPELA_LOSSES 3U
+#endif
+
 static inline spela_shape_t spela_weight_shape(const spela_layer_t *layer) {
     const spela_shape_t shape = {spela_padded(layer->units), spela_padded(layer->inputs),
                                  layer->weight_bits};

@@ -133,6 +133,9 @@ CONTINUAL_CODE_BYTES: dict[Optimization, int] = {
 }  # fmt: skip
 """Upper bounds of what classes that come and go add, on any core; measured likewise."""
 
+SOFTMAX_CODE_BYTES = 1000
+"""Added by learning with the softmax loss, by any compiler on any core; measured alike."""
+
 BACKBONE_CODE_BYTES: dict[str, dict[Optimization, int]] = {
     "front": {"O0": 6300, "O1": 3900, "O2": 3900, "O3": 5800, "Os": 2800},
     "convolution": {"O0": 3400, "O1": 2300, "O2": 2500, "O3": 5000, "Os": 2200},
@@ -201,6 +204,7 @@ class NetworkMemory:
         front_end_parts: of the runtime, that a front end needs; empty without one.
         front_end_bytes: RAM of the front end.
         is_continual: whether classes come and go.
+        has_softmax: whether the loss is softmax.
     """
 
     inputs: int
@@ -217,6 +221,7 @@ class NetworkMemory:
     front_end_parts: tuple[str, ...] = ()
     front_end_bytes: int = 0
     is_continual: bool = False
+    has_softmax: bool = False
 
 
 @dataclass(frozen=True)
@@ -294,6 +299,7 @@ def network_memory(
         front_end_parts=() if sensing is None else sensing.parts,
         front_end_bytes=0 if sensing is None else sensing.ram_bytes,
         is_continual=plan.continual is not None,
+        has_softmax=plan.loss == "softmax",
     )
 
 
@@ -334,6 +340,7 @@ def plan_memory(
         (BATCH_CODE_BYTES[optimization] if sums_updates else 0)
         + (CONVOLUTION_CODE_BYTES[optimization] if network.has_convolutions else 0)
         + (CONTINUAL_CODE_BYTES[optimization] if network.is_continual else 0)
+        + (SOFTMAX_CODE_BYTES if network.has_softmax and not inference_only else 0)
         + (INT16_CODE_BYTES[optimization] if network.has_int16_weights else 0)
         + (STORE_CODE_BYTES[optimization] if store is not None else 0)
         + (GUARD_CODE_BYTES[optimization] if has_guard else 0)

@@ -74,6 +74,7 @@ class ModelSource:
     front_end_parts: tuple[str, ...]
     front_end_bytes: int
     is_continual: bool
+    has_softmax: bool
     quantizer: dict[str, str]
     weights: str
     batch: int
@@ -270,6 +271,7 @@ def model_source(
         backbone_parts=() if backbone is None else backbone.parts,
         has_convolutions=plan.has_convolutions,
         is_continual=plan.continual is not None,
+        has_softmax=plan.loss == "softmax",
         inputs=plan.sample_inputs,
         classes=plan.classes,
         class_names=class_names,

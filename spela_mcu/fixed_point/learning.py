@@ -29,6 +29,10 @@ _LEAST = np.iinfo(np.int64).min
 """Below any score."""
 
 MULTIPLIER_MIN, MULTIPLIER_MAX = -(1 << 15), (1 << 15) - 1
+SOFTMAX_OCTAVES = 2955
+"""Octaves by which the softmax of 8 times a cosine falls from 1 to 0: log2(e^8), Q8."""
+SOFTMAX_LEARNED = ONE_Q14 // 64
+"""Of a sample whose label is so near to certain, nothing is learned."""
 LARGEST_SHIFT = 30
 """A multiplier with a greater shift is zero: the update is below any weight's resolution."""
 
@@ -130,20 +134,45 @@ def direction(
     inverse = inverse_norm(activation.squared_norm)
     exit_ = layer.exit
     projection = cosine(int(scores[label]), inverse, exit_.embedding_shift)
-    wanted = exit_.embedding[label]
-    if plan.loss == "margin":
+    wanted = exit_.embedding[label] << (14 - exit_.embedding_shift)
+    if plan.loss == "softmax":
+        cosines = np.array([cosine(int(one), inverse, exit_.embedding_shift) for one in scores])
+        coefficients = -softmax(cosines, active)
+        coefficients[label] += ONE_Q14
+        if coefficients[label] < SOFTMAX_LEARNED:
+            return None
+        projection = int(shift_right_rounded(coefficients @ cosines, 14))
+        wanted = shift_right_rounded(coefficients @ exit_.embedding, exit_.embedding_shift)
+    elif plan.loss == "margin":
         wrong = best_class(scores, other_than=label, active=active)
         if wrong != NO_CLASS:
             projection -= cosine(int(scores[wrong]), inverse, exit_.embedding_shift)
-            wanted = wanted - exit_.embedding[wrong]
+            wanted = wanted - (exit_.embedding[wrong] << (14 - exit_.embedding_shift))
         if projection >= plan.margin:
             return None
 
     # u = v - <v, h/|h|> h/|h|
     unit = shift_right_rounded(activation.values * inverse.mantissa, 17 - inverse.exponent)
-    tangent = (wanted << (14 - exit_.embedding_shift)) - shift_right_rounded(projection * unit, 14)
+    tangent = wanted - shift_right_rounded(projection * unit, 14)
     damping = (1 << 28) // (2 * ONE_Q14 - projection) if plan.loss == "log_cosine" else ONE_Q14
     return Direction(tangent, inverse, damping)
+
+
+def softmax(cosines: Int64, active: NDArray[np.bool_] | None = None) -> Int64:
+    """The softmax of 8 times cosines [classes], both Q1.14; at most 1 in all.
+
+    A power of two is a shift, and between two of them a parabola. It is 0 for classes that are not
+    `active`.
+    """
+    if active is not None:
+        found = np.zeros_like(cosines)
+        found[active] = softmax(cosines[active])
+        return found
+    octaves = (cosines.max() - cosines) * SOFTMAX_OCTAVES  # Q22, below 2^27
+    part = octaves >> 14 & 0xFF
+    weights = (0x10000 - 172 * part + (11 * part * part >> 6)) >> (octaves >> 22)
+    softened: Int64 = weights * ((1 << 30) // int(weights.sum())) >> 16
+    return softened
 
 
 def multipliers(

@@ -25,7 +25,7 @@ from spela_mcu.fixed_point.maps import Window
 from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.front_end.structures import front_end_structure
 
-LOSS_NUMBERS: dict[str, int] = {"cosine": 0, "log_cosine": 1, "margin": 2}
+LOSS_NUMBERS: dict[str, int] = {"cosine": 0, "log_cosine": 1, "margin": 2, "softmax": 3}
 """spela_loss_t."""
 
 UNKNOWN_BY_NUMBERS = {"cosine": 1, "margin": 2}

@@ -65,6 +65,7 @@ def _needs(library: Library) -> tuple[str, ...]:
     needs = [model.weights]
     if not library.inference_only:
         needs += ["learning", *(("batches",) if model.batch > 1 else ())]
+        needs += ["softmax"] if model.has_softmax else []
     needs += ["backbone"] if model.backbone_parts else []
     needs += [TAPS] if TAPS in model.backbone_parts else []
     needs += ["convolution"] if model.has_convolutions else []

@@ -6,8 +6,10 @@ the layer's activation and ``c_i = <u, e_i>`` its cosine with class i, the loss 
     cosine       L = -c_y
     log_cosine   L = log(2 - c_y)
     margin       L = max(0, theta - (c_y - max_{i != y} c_i))
+    softmax      L = log(sum_i exp(8 (c_i - c_y))) / 8
 
-Sources: cosine, arXiv 2402.09769v2; log_cosine, the authors' notebooks; margin, this project.
+Sources: cosine, arXiv 2402.09769v2; log_cosine, the authors' notebooks; margin, this project;
+softmax, the cross entropy of the softmax over 8 times the cosines.
 docs/algorithm.md derives the gradient. This module is the only place that holds the formulas:
 training in batches and learning online both call it.
 """
@@ -19,7 +21,12 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-Loss = Literal["cosine", "log_cosine", "margin"]
+Loss = Literal["cosine", "log_cosine", "margin", "softmax"]
+
+SHARPNESS = 8.0
+"""By what the softmax loss multiplies cosines, which differ by 2 at most."""
+LEARNED = 1 / 64
+"""The softmax loss learns nothing from a label that lacks less than this to certainty."""
 
 
 class Direction(NamedTuple):
@@ -61,8 +68,9 @@ def ascent(
 
         delta = g (v - <v, u> u) / |h| * act'(z)
 
-    with ``v = e_y`` (cosine, log_cosine) or ``v = e_y - e_w`` (margin; w is the wrong class of
-    largest cosine, the first of equals), ``g = 1 / (2 - c_y)`` for log_cosine and 1 otherwise,
+    with ``v = e_y`` (cosine, log_cosine), ``v = e_y - e_w`` (margin; w is the wrong class of
+    largest cosine, the first of equals) or ``v = e_y - sum_i s_i e_i`` (softmax s),
+    ``g = 1 / (2 - c_y)`` for log_cosine and 1 otherwise,
     and ``act'(z) = 1`` for z > 0, else `negative_slope`.
 
     Args:
@@ -77,8 +85,8 @@ def ascent(
 
     Returns:
         delta [n, units], and bool [n]: whether the sample updates the layer. It does not where
-        ``|h| = 0`` or, under the margin loss, where the margin is met (c_y - c_w >= theta);
-        its delta is 0 there.
+        ``|h| = 0``, where the margin is met (c_y - c_w >= theta), or where the label's softmax
+        lacks less than `LEARNED` to 1; its delta is 0 there.
     """
     labels = y[:, None]
     label_cosine = cosines.gather(1, labels)  # [n, 1]
@@ -92,6 +100,12 @@ def ascent(
         target.sub_(embedding.index_select(0, wrong[:, 0]))
         along = label_cosine - wrong_cosine
         updated = updated & (along < margin)
+        gain = gain * updated
+    elif loss == "softmax":
+        shares = torch.softmax(SHARPNESS * cosines, dim=1)
+        target.sub_(shares @ embedding)
+        along = label_cosine - (shares * cosines).sum(dim=1, keepdim=True)
+        updated = updated & (1 - shares.gather(1, labels) >= LEARNED)
         gain = gain * updated
     elif loss == "log_cosine":
         gain = gain / (2.0 - label_cosine)

@@ -45,7 +45,7 @@ TRAINED_RATE = 0.02
 FEATURES = "features"
 """The cut that needs no name: a backbone's classifier is left out."""
 
-Loss = Literal["margin", "cosine", "log_cosine"]
+Loss = Literal["margin", "softmax", "cosine", "log_cosine"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 """The local losses. spela.h numbers them as SPELA_LOSS_<NAME>."""
 
