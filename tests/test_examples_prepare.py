@@ -13,7 +13,9 @@ import pytest
 from keyword_model import digits_backbone
 from PIL import Image
 
+from spela_mcu.data.load import load_dataset
 from spela_mcu.pipeline import prepare
+from spela_mcu.spec.load import load_spec
 
 FOLDER = os.environ.get("SPELA_MLPERF_TINY", "")
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -77,3 +79,33 @@ def test_pictures_of_an_archive_are_unpacked(tmp_path, monkeypatch, capsys):
         found = sorted((tmp_path / "build/pictures" / part / "cat").iterdir())
         assert [file.name for file in found] == [f"{n:04}.png" for n in range(objects.OF_EACH)]
     assert "wrote" in capsys.readouterr().out
+
+
+def test_bearings_are_synthesised(tmp_path, monkeypatch):
+    bearings = script("vibration", tmp_path, monkeypatch)
+    monkeypatch.setattr(bearings, "SECONDS", 0.5)
+    bearings.main()
+    file = tmp_path / "model.yaml"
+    dataset = load_dataset(load_spec(file), file)
+    assert dataset.input_shape == (3, 48)
+    assert dataset.class_names == tuple(sorted(bearings.STRIKES))
+    assert not dataset.notices
+    assert dataset.train.inputs.std() > 20
+
+
+def test_words_of_tones_and_chirps_are_synthesised(tmp_path, monkeypatch):
+    spoken = script("spoken", tmp_path, monkeypatch)
+    for name, fewer in (("SPEAKERS", 6), ("TAKES", 1)):
+        monkeypatch.setattr(spoken, name, fewer)
+    spoken.main()
+    file = tmp_path / "model.yaml"
+    dataset = load_dataset(load_spec(file), file)
+    assert (dataset.input_shape, dataset.classes) == ((40, 20), 6)
+    assert dataset.train.inputs.std() > 20
+    asked = ["prepare.py", "--recordings", str(tmp_path / "build" / "recordings")]
+    monkeypatch.setattr(spoken, "HERE", tmp_path / "again")
+    monkeypatch.setattr(sys, "argv", asked)
+    spoken.main()
+    one = "recordings/hum_voice3_0.wav"
+    copied = (tmp_path / "again" / one).read_bytes()
+    assert len(copied) == len((tmp_path / "build" / one).read_bytes())

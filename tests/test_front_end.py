@@ -109,3 +109,36 @@ def test_log_mel_reuses_frames() -> None:
     starts = range(0, len(stream) - plan.window + 1, plan.step)
     wanted = samples(plan, np.stack([stream[at : at + plan.window] for at in starts]))
     assert np.array_equal(streamed(HostFrontEnd(plan), stream), wanted)
+
+
+def test_no_sample_spans_a_gap() -> None:
+    """A full ring takes nothing until what it holds is used up; then a new sample begins."""
+    plan = plan_of(2, 40, 20, statistics={"length": 10, "hop": 5}, backlog=7)
+    chip, stream = HostFrontEnd(plan), noise(plan, 8, 9).reshape(-1, 2)
+    taken = [chip.push(reading) for reading in stream[:40]]
+    assert taken == [True] * 17 + [False] * 23
+    assert chip.lost == 23
+    assert not chip.ready()  # two rows: what is left of the ring makes no third
+    made = streamed(chip, stream[40:80])
+    assert np.array_equal(made[0], samples(plan, stream[np.newaxis, 40:80])[0])
+    # a complete sample that nobody takes in time is still whole
+    for reading in stream[80:100]:
+        assert chip.push(reading) or chip.lost > 23
+        last = chip.ready()
+    assert last
+    while chip.push(stream[100]):
+        pass
+    assert np.array_equal(chip.take(), samples(plan, stream[np.newaxis, 60:100])[0])
+    assert not chip.ready()
+    made = streamed(chip, stream[101:141])
+    assert np.array_equal(made[0], samples(plan, stream[np.newaxis, 101:141])[0])
+
+
+@pytest.mark.parametrize("step", [16, 40, 52, 97])
+def test_steps_of_any_length(step: int) -> None:
+    """Windows that overlap, touch, or leave readings out between them."""
+    plan = plan_of(1, 40, step, statistics={"length": 16, "hop": 8, "of": ["mean", "minimum"]})
+    stream = noise(replace(plan, window=600), 9, 1).reshape(-1, 1)
+    starts = range(0, len(stream) - plan.window + 1, plan.step)
+    wanted = samples(plan, np.stack([stream[at : at + plan.window] for at in starts]))
+    assert np.array_equal(streamed(HostFrontEnd(plan), stream)[: len(wanted)], wanted)
