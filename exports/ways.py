@@ -5,6 +5,7 @@ from __future__ import annotations
 from exports import (
     arduino_ways,
     cmake_ways,
+    esp_idf_ways,
     firmware_ways,
     micropython_ways,
     platformio_ways,
@@ -17,5 +18,6 @@ WAYS = (
     *arduino_ways.WAYS,
     *platformio_ways.WAYS,
     *zephyr_ways.WAYS,
+    *esp_idf_ways.WAYS,
     *micropython_ways.WAYS,
 )

@@ -1,9 +1,13 @@
 """Libraries whose ecosystems no registry has: against schema, Kconfig and declarations."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
+import sys
+import tarfile
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,6 +16,7 @@ from toy import toy, toy_samples
 
 from exports.way import DATA
 from exports.zephyr_ways import configure
+from spela_mcu.firmware.board import load_board
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.forms.make import make_form
 
@@ -174,3 +179,57 @@ def test_the_native_module_and_its_face_agree(case, tmp_path):
     assert sorted(sources.split()) == sorted(
         path.name for path in directory.iterdir() if path.suffix in {".c", ".py"}
     )
+
+
+# ----------------------------------------------------------------------------- ESP-IDF
+
+
+def packed(component):
+    """What Espressif's own manager says of a component, and the archives that it made."""
+    compote = Path(sys.executable).with_name("compote")
+    done = subprocess.run(
+        [compote, "component", "pack", "--name", "toy"],
+        cwd=component,
+        env=os.environ | {"HOME": str(component.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    names = set()
+    for archive in (component / "dist").glob("*.tgz"):
+        with tarfile.open(archive) as opened:
+            names |= {name.removeprefix("./") for name in opened.getnames()}
+    return done, names
+
+
+def test_espressifs_manager_packs_the_component(tmp_path):
+    pytest.importorskip("idf_component_manager")
+    component = written("esp-idf", MODELS["learning"], tmp_path / "toy")
+    done, names = packed(component)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {"idf_component.yml", "CMakeLists.txt", "src/spela.c", "LICENSE"} <= names
+    manifest = component / "idf_component.yml"
+    manifest.write_text(re.sub("version: .*", 'version: "first"', manifest.read_text()))
+    assert packed(component)[0].returncode != 0
+
+
+@pytest.mark.parametrize("case", MODELS.values(), ids=MODELS)
+def test_the_component_compiles_for_esp32_c3(case, tmp_path):
+    family = load_board("riscv-virt").family
+    compiler = shutil.which(f"{family.gcc}-gcc")
+    if compiler is None:
+        pytest.skip(f"{family.gcc}-gcc is not on PATH")
+    component = written("esp-idf", case, tmp_path / "toy")
+    cmake = (component / "CMakeLists.txt").read_text()
+    sources = re.findall(r'"(src/.*\.c)"', cmake)
+    assert sorted(sources) == sorted(f"src/{one.name}" for one in component.glob("src/*.c"))
+    flags = ["-march=rv32imc", "-mabi=ilp32", *STRICT, "-O1", "-Isrc", "-ffreestanding"]
+    command = [compiler, *flags, "-r", "-nostdlib", *sources, "-o", "toy.o"]
+    subprocess.run(command, cwd=component, check=True)
+    main = component / "examples" / "toy" / "main" / "main.c"
+    if shutil.which("gcc") is not None:
+        compile_without_linking(tmp_path, main, component / "src")
+        program = "".join(
+            re.findall(r"```c\n(.*?)```", (component / "README.md").read_text(), re.S)
+        )
+        compile_without_linking(tmp_path, program, component / "src")

@@ -32,7 +32,7 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Files = dict[Annotated[str, Field(max_length=4096), AfterValidator(_inside)], Digest]
 """Digests of all generated files, by path in the project."""
 
-LibraryForm = Literal["arduino", "cmake", "micropython", "zephyr"]
+LibraryForm = Literal["arduino", "cmake", "esp-idf", "micropython", "zephyr"]
 LIBRARY_FORMS: Final[tuple[LibraryForm, ...]] = get_args(LibraryForm)
 FormName = Literal["firmware", LibraryForm]
 """The forms in which a model is generated; ``firmware`` is a whole project for a board."""

@@ -11,6 +11,7 @@ from spela_mcu.firmware.templates import render
 from spela_mcu.firmware.toolchain import Optimization
 from spela_mcu.forms.arduino import arduino_files
 from spela_mcu.forms.cmake import cmake_files
+from spela_mcu.forms.esp_idf import esp_idf_files
 from spela_mcu.forms.form import Form
 from spela_mcu.forms.library import make_library
 from spela_mcu.forms.micropython import micropython_files
@@ -44,6 +45,8 @@ def make_form(
             files["README.md"] = render("cmake/README.md.j2", library=library)
         case "arduino":
             files = arduino_files(library, samples)
+        case "esp-idf":
+            files = esp_idf_files(library)
         case "micropython":
             files = micropython_files(library)
         case "zephyr":
