@@ -222,6 +222,8 @@ class Rp2040(Flash):
         return False
 
     def _load(self, offset, _):
+        if offset == 0x00 and self.ssi[0x14] != 4:
+            self.fault = "flash is read at another clock than before"
         return self.ssi.get(offset, 0)
 
     def _store(self, offset, _, value):
@@ -275,6 +277,8 @@ class Rp2040(Flash):
             if not self.fault:
                 self.change(start, target)
                 self.uc.mem_write(self.start, bytes(self.content))
+        for at in (0, 1, 2, 3, 12):  # what a function may change
+            uc.reg_write(arm_const.UC_ARM_REG_R0 + at, self.random.randrange(1 << 32))
         self._set_on()
         if self.fault or self.is_dead:
             uc.emu_stop()

@@ -72,7 +72,7 @@ def wider(narrow, wide):
     }
 
 
-STORES = ("microbit", "stm32f4_discovery")
+STORES = ("microbit", "stm32f4_discovery", "pico")
 
 
 def measure_store(directory):

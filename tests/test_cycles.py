@@ -22,7 +22,7 @@ def cycles(core, *code, times=1, others=()):
     words = [half for one in code for half in (one if isinstance(one, tuple) else (one,))]
     data = struct.pack(f"<{len(words)}H", *words)
     behind = AT + len(data)
-    elf = Elf(CORTEX_M, (), (), ((AT, data + struct.pack("<H", MOVS)),), ((AT, behind + 2),))
+    elf = Elf(CORTEX_M, (), (), ((AT, data + struct.pack("<H", MOVS)),), (), ((AT, behind + 2),))
     blocks = {(AT, len(data)): times} | ({(behind, 2): others} if others else {})
     return estimate_cycles(elf, core, blocks)
 

@@ -14,9 +14,12 @@ from store_program import PROGRAMS
 from toy import toy
 
 from spela_mcu.firmware.board import load_board
+from spela_mcu.firmware.boot_rom import boot_rom
 from spela_mcu.firmware.directory import write_project
+from spela_mcu.firmware.elf import read_elf
 from spela_mcu.firmware.runtime import runtime_defines
 from spela_mcu.firmware.toolchain import WARNING_FLAGS
+from spela_mcu.resources import resource_directory
 
 GCC = "arm-none-eabi-gcc"
 FOLDERS = ("model", "spela", "port")
@@ -239,11 +242,15 @@ FAULTS_BY_CHIP = {
         "the cache keeps what was erased": ("FLASH_ACR |= ACR_DCRST; /*", "/*"),
     },
     "rp2040": {
-        "the code lies in flash": ('section(".ramfunc"), ', ""),
-        "interrupts are on": ("mrs %0, primask\\n cpsid i", "mrs %0, primask"),
-        "the cache is not flushed": ("rom->flash_flush_cache();", ""),
-        "flash stays busy": ("rom->flash_enter_cmd_xip();", ""),
-        "the clock is set too early": ("SSI_SSIENR = 0U;", ""),
+        "the code lies in flash": (
+            '.data.flash_rp2040_run, \\"aw',
+            '.text.flash_rp2040_run, \\"ax',
+        ),
+        "interrupts are on": ('"  cpsid i\\n"', ""),
+        "the cache is not flushed": ('"  blx  r3\\n" /* flash_flush_cache */', ""),
+        "flash stays busy": ('"  blx  r3\\n" /* flash_enter_cmd_xip:', '"" /*'),
+        "the clock is set too early": ('"  str  r0, [r6, #0x08]\\n" /* SSIENR: off', '"" /*'),
+        "the clock stays slow": ('"  str  r7, [r6, #0x14]\\n"', ""),
     },
 }
 
@@ -274,3 +281,11 @@ def test_a_slot_that_is_not_whole_blocks_of_flash_is_refused(name, slot, build, 
     flash = new_flash()
     assert run(elf, flash).split()[2] == f"{ERROR_FLASH:08x}"
     assert flash.operations == 0
+
+
+def test_the_simulators_rom_is_its_source(tmp_path):
+    rom = boot_rom(load_board("pico"))
+    source = resource_directory("sim") / "rom" / "rp2040.S"
+    elf = tmp_path / "rom.elf"
+    subprocess.run([GCC, "-nostdlib", "-Wl,-e,0,-Ttext=0", str(source), "-o", str(elf)], check=True)
+    assert read_elf(elf).read(0, len(rom.content)) == rom.content

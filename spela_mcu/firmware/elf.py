@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,6 +66,7 @@ class Elf:
         sections: those that occupy memory, by address.
         symbols: functions and objects, by address; bit 0 of function addresses is cleared.
         load_segments: pairs of address in flash and content.
+        run_segments: the same content, where it is when the program runs.
         code_ranges: [start, end) of instructions, by address: text without literal pools.
     """
 
@@ -72,6 +74,7 @@ class Elf:
     sections: tuple[Section, ...]
     symbols: tuple[Symbol, ...]
     load_segments: tuple[tuple[int, bytes], ...]
+    run_segments: tuple[tuple[int, bytes], ...]
     code_ranges: tuple[tuple[int, int], ...]
 
     @property
@@ -94,12 +97,12 @@ class Elf:
         return [symbol.address for symbol in self.functions]
 
     def read(self, address: int, length: int) -> bytes:
-        """Bytes of the flash image.
+        """Bytes of the program, by their address in flash or by that at which they run.
 
         Raises:
             ValueError: they are not in it.
         """
-        for start, data in self.load_segments:
+        for start, data in (*self.load_segments, *self.run_segments):
             if start <= address and address + length <= start + len(data):
                 return data[address - start : address - start + length]
         raise ValueError(f"nothing is loaded at 0x{address:08x}, {length} bytes")
@@ -133,14 +136,14 @@ def read_elf(file: Path) -> Elf:
             ),
             key=lambda section: section.address,
         )
-        segments = tuple(
-            (segment["p_paddr"], bytes(segment.data()))
-            for segment in elf.iter_segments("PT_LOAD")
-            if segment["p_filesz"]
+        segments = [one for one in elf.iter_segments("PT_LOAD") if one["p_filesz"]]
+        loaded, running = (
+            tuple((one[key], bytes(one.data())) for one in segments)
+            for key in ("p_paddr", "p_vaddr")
         )
         family = FAMILIES[elf.get_machine_arch()]
         symbols, ranges = _symbols(elf)
-    return Elf(family, tuple(sections), symbols, segments, ranges)
+    return Elf(family, tuple(sections), symbols, loaded, running, ranges)
 
 
 @contextmanager
@@ -231,17 +234,18 @@ def _code_ranges(
 ) -> tuple[tuple[int, int], ...]:
     """From each mark of code to the next mark, or the section's end.
 
-    Debug sections have some as well, at meaningless addresses.
+    Code that runs from RAM lies in the section of initialised data. Debug sections have such
+    symbols as well, at meaningless addresses.
     """
     ranges: list[tuple[int, int]] = []
     for index, section in enumerate(elf.iter_sections()):
-        if not section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR:
+        if not section["sh_flags"] & SH_FLAGS.SHF_ALLOC:
             continue
-        inside = sorted(marks[index])
-        ends = [address for address, _ in inside[1:]] + [section["sh_addr"] + section["sh_size"]]
+        end = section["sh_addr"] + section["sh_size"]
+        inside = [*sorted(marks[index]), (end, "")]
         ranges += [
             (address, stop)
-            for (address, kind), stop in zip(inside, ends, strict=True)
+            for (address, kind), (stop, _) in pairwise(inside)
             if kind != "$d" and stop > address
         ]
     return tuple(sorted(ranges))

@@ -161,6 +161,9 @@ STATE_STACK_BYTES = 384
 FRONT_END_STACK_BYTES = 256
 """Added if there is a front end."""
 
+DRIVER_STACK_BYTES = {"rp2040": 256}
+"""Added by the store's drivers that call the boot ROM."""
+
 BACKBONE_STACK_BYTES = 640
 """Added if there is a backbone."""
 
@@ -173,6 +176,9 @@ REQUEST_DATA_BYTES_MIN = 64
 
 PORT_BYTES = {"nrf52_uarte": 4}
 """RAM of the drivers that use any: DMA buffers."""
+
+FLASH_DRIVER_BYTES = {"rp2040": 64}
+"""RAM of the store's drivers that use any: code that runs while flash is busy."""
 
 APPLICATION_STATE_BYTES = 308
 """Bytes of application_t whatever the model: reader, writer, pointer to the network, last
@@ -231,7 +237,7 @@ class MemoryPlan:
     Attributes:
         code: upper bound, a chip's own boot included.
         tables, weights, buffers, pending, front_end, stack: exact.
-        application: exact, including the port's driver.
+        application: exact, including the port's drivers.
         store: where the board keeps states; None: nowhere.
     """
 
@@ -358,7 +364,7 @@ def plan_memory(
         buffers=network.buffer_bytes,
         pending=network.pending_bytes,
         front_end=network.front_end_bytes,
-        application=whole - network.arena_bytes + PORT_BYTES.get(board.uart.driver, 0),
+        application=whole - network.arena_bytes + driver_bytes(board, store),
         stack=stack_bytes(
             board,
             learns=not inference_only,
@@ -391,6 +397,7 @@ def stack_bytes(
         STACK_BYTES
         + FAMILY_STACK_BYTES[board.family.name]
         + (STATE_STACK_BYTES if learns else 0)
+        + (DRIVER_STACK_BYTES.get(board.store.driver, 0) if learns and board.store else 0)
         + (VECTOR_STACK_BYTES if board.mve else 0)
         + (BATCH_STACK_BYTES if sums_updates else 0)
         + (BACKBONE_STACK_BYTES if has_backbone else 0)
@@ -410,6 +417,14 @@ def store_state_bytes(board: Board, store: StorePlan | None) -> int:
     if store is None or board.store is None:
         return 0
     return STORE_STATE_BYTES + 2 * board.store.unit_bytes
+
+
+def driver_bytes(board: Board, store: StorePlan | None) -> int:
+    """RAM of a project's drivers."""
+    uart = PORT_BYTES.get(board.uart.driver, 0)
+    if store is None or board.store is None:
+        return uart
+    return uart + FLASH_DRIVER_BYTES.get(board.store.driver, 0)
 
 
 def application_bytes(arena_bytes: int, inputs: int, kept: int, layers: int, stores: int) -> int:

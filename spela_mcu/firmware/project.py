@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spela_mcu import __version__
 from spela_mcu.firmware.board import Board
+from spela_mcu.firmware.boot_rom import boot_rom
 from spela_mcu.firmware.guard import GuardSamples
 from spela_mcu.firmware.manifest import (
     GENERATOR,
@@ -146,6 +147,11 @@ class _View:
     def toolchain_file(self) -> str:
         """What tells CMake the GNU toolchain."""
         return f"{self.board.family.gcc}.cmake"
+
+    @property
+    def rom_words(self) -> tuple[tuple[int, int], ...]:
+        rom = boot_rom(self.board)
+        return () if rom is None else rom.words
 
     @property
     def gcc_core_flags(self) -> str:

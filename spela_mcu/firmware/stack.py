@@ -13,6 +13,17 @@ from spela_mcu.firmware.disassembly import instructions
 from spela_mcu.firmware.elf import Elf, Symbol
 from spela_mcu.machine_code import Instruction
 
+BOOT_ROM, BOOT_ROM_BYTES = "the boot ROM", 192
+"""What some functions call outside of the program, and the most stack that it may use. Compiled by
+gcc, the source of RP2040's needs 120 bytes with -Os, as in the chip, and 176 with -O0."""
+
+BY_REGISTER = {
+    "port_boot": "Reset_Handler",
+    "flash_rp2040_find": BOOT_ROM,
+    "flash_rp2040_run": BOOT_ROM,
+}
+"""The functions of firmware/ that go to an address in a register, and what is there."""
+
 
 @dataclass(frozen=True)
 class StackBound:
@@ -71,7 +82,8 @@ def stack_frames(elf: Elf) -> dict[str, Frame]:
     Raises:
         ValueError: a call goes through a pointer.
     """
-    return {function.name: _frame(elf, function) for function in elf.functions}
+    frames = {function.name: _frame(elf, function) for function in elf.functions}
+    return frames | {BOOT_ROM: Frame(BOOT_ROM_BYTES, ())}
 
 
 def _frame(elf: Elf, function: Symbol) -> Frame:
@@ -82,6 +94,7 @@ def _frame(elf: Elf, function: Symbol) -> Frame:
     at_tables = 0
     while waiting:
         address, depth = waiting.pop()
+        before = None
         while address in steps and address not in depths:
             step = steps[address]
             flow = elf.instruction_set.flow(step)
@@ -102,15 +115,28 @@ def _frame(elf: Elf, function: Symbol) -> Frame:
                 else:
                     waiting.append((target, depth))
             elif flow.is_call_by_pointer:
-                raise ValueError(f"{function.name} calls through a pointer at 0x{address:x}")
+                calls.append((depth, _called_by_pointer(elf, function, before, step)))
             elif flow.is_jump_by_table:
                 at_tables = max(at_tables, depth)
             if flow.ends:
                 break
+            before = step
             address += step.size
         if not waiting:  # code that no branch reaches is reached by a jump table
             waiting = [(address, at_tables) for address in own if address not in depths][:1]
     return Frame(max(depths.values(), default=0), tuple(calls))
+
+
+def _called_by_pointer(
+    elf: Elf, function: Symbol, before: Instruction | None, step: Instruction
+) -> str:
+    """The function at the address in a register, if anybody can know it."""
+    literal = before and elf.instruction_set.literal(before, step)
+    if literal:
+        return _name_at(elf, int.from_bytes(elf.read(literal, 4), "little") & ~1)
+    if function.name in BY_REGISTER:
+        return BY_REGISTER[function.name]
+    raise ValueError(f"{function.name} calls through a pointer at 0x{step.address:x}")
 
 
 def _steps(elf: Elf, function: Symbol | None) -> dict[int, Instruction]:

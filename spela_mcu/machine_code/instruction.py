@@ -80,6 +80,10 @@ class InstructionSet(ABC):
     def flow(self, step: Instruction) -> Flow:
         """What an instruction does to stack and execution."""
 
+    def literal(self, before: Instruction, step: Instruction) -> int | None:
+        """Where the address lies that a call goes to, if the instruction before loads it."""
+        return None
+
     @abstractmethod
     def extension(self, step: Instruction, *, mve: bool) -> Extension | None:
         """What an instruction needs of a core beyond the least of the family.

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from spela_mcu.cores import Extension
 from spela_mcu.machine_code.instruction import UNKNOWN, Flow, Instruction, InstructionSet
 from spela_mcu.machine_code.thumb_extension import is_loop, needed_extension
-from spela_mcu.machine_code.thumb_flow import flow_of
+from spela_mcu.machine_code.thumb_flow import flow_of, literal_of
 
 
 class Thumb(InstructionSet):
@@ -54,6 +54,10 @@ class Thumb(InstructionSet):
     def flow(self, step: Instruction) -> Flow:
         """See `InstructionSet`."""
         return flow_of(step)
+
+    def literal(self, before: Instruction, step: Instruction) -> int | None:
+        """See `InstructionSet`."""
+        return literal_of(before, step)
 
     def extension(self, step: Instruction, *, mve: bool) -> Extension | None:
         """See `InstructionSet`; without the extensions, a core is of ARMv6-M."""

@@ -13,6 +13,7 @@ _ADJUST = re.compile(r"sp, (?:sp, )?#(0x[0-9a-f]+|\d+)$")
 _CONDITIONS = "eq|ne|hs|cs|lo|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le"
 _BRANCH = re.compile(rf"(b({_CONDITIONS})?|cbn?z|wls|le)$")
 _REGISTERS = re.compile(r"\b([rsd])\d+|\b(?:lr|pc|sb|sl|fp|ip)\b")
+_LITERAL = re.compile(r"(\w+), \[pc, #(0x[0-9a-f]+|\d+)\]$")
 _SETS_SP = re.compile(r"(add|sub|mov|ldr|and|bic)s?w?$")
 
 _FRAME_POINTER = "sp, r7"
@@ -26,11 +27,19 @@ def flow_of(step: Instruction) -> Flow:
         pushed=_pushed(step),
         target=_target(step) if is_call or _BRANCH.match(step.name) else None,
         is_call=is_call,
-        is_call_by_pointer=step.name == "blx",
+        is_call_by_pointer=step.name in ("bx", "blx") and step.operands != "lr",
         is_jump_by_table=_jumps_by_table(step),
         ends=_ends(step),
         moves_stack=_moves_by_register(step),
     )
+
+
+def literal_of(before: Instruction, step: Instruction) -> int | None:
+    """See `InstructionSet.literal`."""
+    match = _LITERAL.match(before.operands) if before.name == "ldr" else None
+    if match is None or match[1] != step.operands:
+        return None
+    return (before.address + 4 & ~3) + int(match[2], 0)
 
 
 def _pushed(step: Instruction) -> int:

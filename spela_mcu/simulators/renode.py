@@ -13,6 +13,7 @@ from functools import cache
 
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board
+from spela_mcu.firmware.boot_rom import boot_rom
 from spela_mcu.firmware.build import Build
 from spela_mcu.resources import resource_directory
 from spela_mcu.simulators.base import STACK_PAINT, Call, SimulationError, Simulator
@@ -120,6 +121,8 @@ class RenodeMachine(StreamMachine):
         renode.call("open", self._name, board.simulators.renode.uart)
         if board.store is not None:
             renode.call("write", self._name, board.store.address, flash)
+        if (rom := boot_rom(board)) is not None:
+            renode.call("write", self._name, rom.address, rom.content)
         bottom, top = self.stack_region()
         renode.call("write", self._name, bottom, bytes([STACK_PAINT]) * (top - bottom))
 

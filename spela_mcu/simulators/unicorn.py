@@ -10,10 +10,12 @@ import importlib
 import importlib.util
 import itertools
 from collections import Counter
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
 from spela_mcu.firmware.board import Region
+from spela_mcu.firmware.boot_rom import boot_rom
 from spela_mcu.firmware.build import Build
 from spela_mcu.simulators.base import (
     EXCHANGE_TIMEOUT_S,
@@ -65,10 +67,16 @@ class UnicornSimulator(Simulator):
 
 
 class _Bus:
-    """The machine as its UART sees it."""
+    """The machine as its UART and its flash see it."""
 
     def __init__(self, uc: Any) -> None:  # noqa: ANN401
         self._uc = uc
+        self._flash: list[tuple[int, int, int]] = []
+        self.hides_flash = False
+
+    def map_flash(self, start: int, size: int, protection: int) -> None:
+        self._uc.mem_map(start, size, protection)
+        self._flash.append((start, size, protection))
 
     def stop(self) -> None:
         self._uc.emu_stop()
@@ -78,6 +86,12 @@ class _Bus:
 
     def write(self, address: int, data: bytes) -> None:
         self._uc.mem_write(address, data)
+
+    def show_flash(self, *, is_shown: bool) -> None:
+        if is_shown == self.hides_flash:
+            for start, size, protection in self._flash:
+                self._uc.mem_protect(start, size, protection if is_shown else 0)
+            self.hides_flash = not is_shown
 
 
 class UnicornMachine(Machine):
@@ -94,20 +108,29 @@ class UnicornMachine(Machine):
         self._uc = uc = self._core.uc
         read, write = unicorn.UC_PROT_READ, unicorn.UC_PROT_WRITE
         touched = unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE
-        self._map_memory(board.program, read | unicorn.UC_PROT_EXEC, touched)
+        run = unicorn.UC_PROT_EXEC
+        self._bus = _Bus(uc)
+        self._map_memory(board.program, read | run, touched, self._bus.map_flash)
         self._flash: FlashModel | None = None
         if board.store is not None:
-            self._map_memory(board.store, read | write, touched)
+            self._map_memory(board.store, read | write, touched, self._bus.map_flash)
             uc.mem_write(board.store.address, flash)
-            self._flash = MODELS.get(board.store.driver, FlashModel)(board.store, uc.mem_write)
+            self._flash = MODELS.get(board.store.driver, FlashModel)(board.store, self._bus)
             uc.hook_add(
                 unicorn.UC_HOOK_MEM_WRITE,
                 self._on_store_to_flash,
                 begin=board.store.address,
                 end=board.store.end - 1,
             )
-        self._map_memory(board.ram, read | write, touched)
-        self._uart = uart_model(board, _Bus(uc))
+        self._map_memory(board.ram, read | write, touched, uc.mem_map)
+        for start, end in self._elf.code_ranges:
+            if board.ram.holds(start):  # code that start-up copies there
+                pages = start // PAGE * PAGE, -(-end // PAGE) * PAGE
+                uc.mem_protect(pages[0], pages[1] - pages[0], read | write | run)
+        if (rom := boot_rom(board)) is not None:
+            uc.mem_map(rom.address, rom.size, read | run)
+            uc.mem_write(rom.address, rom.content)
+        self._uart = uart_model(board, self._bus)
         flash_registers = () if self._flash is None else self._flash.registers
         flash_pages = {start // PAGE * PAGE for start, _ in flash_registers}
         for page in sorted({*self._uart.pages, *flash_pages}):
@@ -128,10 +151,16 @@ class UnicornMachine(Machine):
         self._watchdog = Watchdog(uc.emu_stop)
         self.exchange(b"", BOOT_TIMEOUT_S)
 
-    def _map_memory(self, region: Region, protection: int, touched: int) -> None:
+    def _map_memory(
+        self,
+        region: Region,
+        protection: int,
+        touched: int,
+        map_pages: Callable[[int, int, int], None],
+    ) -> None:
         """Maps a region. Unicorn maps whole pages, so accesses to the rest of them are watched."""
         start, end = region.address // PAGE * PAGE, -(-region.end // PAGE) * PAGE
-        self._uc.mem_map(start, end - start, protection)
+        map_pages(start, end - start, protection)
         for low, high in ((start, region.address), (region.end, end)):
             if low < high:
                 self._uc.hook_add(touched, self._on_access_beside, begin=low, end=high - 1)
@@ -204,7 +233,10 @@ class UnicornMachine(Machine):
         address: int,
         *rest: object,
     ) -> bool:
-        self._refuse(INVALID_ACCESSES.get(access, f"invalid access {access}"), address)
+        kind = INVALID_ACCESSES.get(access, f"invalid access {access}")
+        if self._bus.hides_flash:
+            kind = "flash is busy, and touched"
+        self._refuse(kind, address)
         return False
 
     def _on_access_beside(

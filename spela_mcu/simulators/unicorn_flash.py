@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
+from spela_mcu.firmware import boot_rom
 from spela_mcu.firmware.board import StoreRegion
 
 ERASED_BYTE = 0xFF
 WORD_BYTES = 4
+
+
+class Bus(Protocol):
+    """What a controller can do to the rest of the machine."""
+
+    def read(self, address: int, length: int) -> bytes:
+        """Bytes of memory."""
+
+    def write(self, address: int, data: bytes) -> None:
+        """Stores bytes in memory, flash included."""
+
+    def show_flash(self, *, is_shown: bool) -> None:
+        """Whether the core can read flash, and run from it."""
 
 
 class FlashModel:
@@ -20,9 +34,9 @@ class FlashModel:
 
     registers: tuple[tuple[int, int], ...] = ()
 
-    def __init__(self, region: StoreRegion, write: Callable[[int, bytes], None]) -> None:
+    def __init__(self, region: StoreRegion, bus: Bus) -> None:
         self._region = region
-        self._write = write
+        self._bus = bus
         self.misuse: str | None = None
 
     def has(self, address: int) -> bool:
@@ -58,8 +72,8 @@ class NvmcModel(FlashModel):
 
     registers = ((BASE, 0x1000), (FICR, 0x1000))
 
-    def __init__(self, region: StoreRegion, write: Callable[[int, bytes], None]) -> None:
-        super().__init__(region, write)
+    def __init__(self, region: StoreRegion, bus: Bus) -> None:
+        super().__init__(region, bus)
         self._config = 0
 
     def load(self, address: int) -> int:
@@ -78,7 +92,7 @@ class NvmcModel(FlashModel):
             if self._config != self.ERASE or not self._region.holds(value):
                 self.misuse = f"the page at 0x{value:08x} cannot be erased"
             else:
-                self._write(value, bytes([ERASED_BYTE]) * self._region.block_bytes)
+                self._bus.write(value, bytes([ERASED_BYTE]) * self._region.block_bytes)
 
     def program(self, address: int, size: int, before: int) -> None:
         """See `FlashModel`."""
@@ -97,8 +111,8 @@ class Stm32F4Model(FlashModel):
 
     registers = ((BASE, 0x400),)
 
-    def __init__(self, region: StoreRegion, write: Callable[[int, bytes], None]) -> None:
-        super().__init__(region, write)
+    def __init__(self, region: StoreRegion, bus: Bus) -> None:
+        super().__init__(region, bus)
         self._acr, self._control = 0, self.LOCK
         self._keys: tuple[int, ...] = ()
 
@@ -125,7 +139,7 @@ class Stm32F4Model(FlashModel):
         if sector >= len(self.SECTORS) or not self._region.holds(start):
             self.misuse = f"sector {sector} does not belong to the store"
         else:
-            self._write(start, bytes([ERASED_BYTE]) * self.SECTORS[sector])
+            self._bus.write(start, bytes([ERASED_BYTE]) * self.SECTORS[sector])
 
     def program(self, address: int, size: int, before: int) -> None:
         """See `FlashModel`."""
@@ -133,9 +147,78 @@ class Stm32F4Model(FlashModel):
         self._check_word(address, size, before, is_enabled=is_enabled)
 
 
+class Rp2040Model(FlashModel):
+    """RP2040's flash interface, and the controller that spela-mcu's boot ROM tells what to do.
+
+    From flash_exit_xip to flash_enter_cmd_xip the core cannot read flash.
+    """
+
+    SSI, CONTROLLER = 0x18000000, 0x1F000000
+    CTRLR0, SSIENR, BAUDR = 0x00, 0x08, 0x14
+    START, SECTOR, PAGE = 0x10000000, 0x1000, 0x100
+
+    registers = ((SSI, 0x1000), (CONTROLLER, 0x1000))
+
+    def __init__(self, region: StoreRegion, bus: Bus) -> None:
+        super().__init__(region, bus)
+        # As spela-mcu's second stage of the boot leaves them.
+        self._ssi = {self.CTRLR0: 0x001F0300, self.SSIENR: 1, self.BAUDR: 4}
+        self._arguments: dict[int, int] = {}
+        self._steps: list[int] = []
+
+    def load(self, address: int) -> int:
+        """See `FlashModel`."""
+        return self._ssi.get(address - self.SSI, 0)
+
+    def store(self, address: int, value: int) -> None:
+        """See `FlashModel`."""
+        if address < self.CONTROLLER:
+            if address == self.SSI + self.BAUDR and self._ssi[self.SSIENR]:
+                self.misuse = "the clock of flash is changed while its interface is on"
+            self._ssi[address - self.SSI] = value
+            self._bus.show_flash(is_shown=self._ssi[self.SSIENR] == 1)
+            return
+        register = address - self.CONTROLLER
+        self._arguments[register] = value
+        if register == boot_rom.STEP:
+            self._step(value)
+        elif register == boot_rom.ERASE:
+            self._change(b"\xff" * value, value % self.SECTOR)
+        elif register == boot_rom.PROGRAM:
+            data = self._bus.read(self._arguments[boot_rom.DATA], value)
+            before = self._bus.read(self.START + self._arguments[boot_rom.OFFSET], value)
+            both = bytes(old & new for old, new in zip(before, data, strict=True))
+            self._change(both, value % self.PAGE)
+
+    def _step(self, step: int) -> None:
+        self._steps.append(step)
+        if step == boot_rom.EXIT_XIP:
+            self._bus.show_flash(is_shown=False)
+        elif step == boot_rom.ENTER_XIP:
+            if self._steps != [
+                boot_rom.CONNECT,
+                boot_rom.EXIT_XIP,
+                boot_rom.FLUSH,
+                boot_rom.ENTER_XIP,
+            ]:
+                self.misuse = "the boot ROM's functions are called in another order"
+            self._steps = []
+            self._bus.show_flash(is_shown=True)
+
+    def _change(self, content: bytes, rest: int) -> None:
+        start = self.START + self._arguments[boot_rom.OFFSET]
+        if rest or start % len(content) or not self._region.holds(start):
+            self.misuse = f"flash at 0x{start:08x} cannot be changed by {len(content)} bytes"
+        elif self._steps != [boot_rom.CONNECT, boot_rom.EXIT_XIP]:
+            self.misuse = "flash is changed while it is read by the core"
+        else:
+            self._bus.write(start, content)
+
+
 MODELS: dict[str, type[FlashModel]] = {
     "memory": FlashModel,
     "nrf_nvmc": NvmcModel,
+    "rp2040": Rp2040Model,
     "stm32f4": Stm32F4Model,
 }
 """By the driver of a board's store."""

@@ -4,10 +4,9 @@
  * boot ROM (RP2040 Datasheet, 2.8.3).
  *
  * A unit is a page: unit_bytes is 256. A slot is whole sectors of 4 KB. While flash is busy nothing
- * can be read from it, not even an instruction: the function that changes it lies in RAM, in the
- * section .ramfunc, which the linker script must place and the start-up code must copy as it does
- * .data. Interrupts are off meanwhile: for a sector 45 ms, or 400 at worst. Core 1 and the DMA must
- * keep away from flash themselves.
+ * can be read from it, not even an instruction: the function that changes it lies in RAM, as data
+ * that start-up code copies there (section .data). Interrupts are off meanwhile: for a sector 45
+ * ms, or 400 at worst. Core 1 and the DMA must keep away from flash themselves.
  *
  * Afterwards flash is read by the command 03h, at the clock of before: as a second stage of the
  * boot sets it that does so too (spela-mcu's port/boot.c). With another, which reads faster, these
@@ -16,8 +15,6 @@
 #include "spela_store.h"
 
 #define SSI_CTRLR0 (*(volatile uint32_t *)0x18000000U)
-#define SSI_SSIENR (*(volatile uint32_t *)0x18000008U)
-#define SSI_BAUDR  (*(volatile uint32_t *)0x18000014U)
 
 #define CTRLR0_READ_03H 0x001F0300U /* 32 bits of data, after a command, on one line */
 
@@ -28,70 +25,108 @@
 #define BLOCK_BYTES  0x10000U /* what BLOCK_ERASE erases: never asked for */
 #define BLOCK_ERASE  0xD8U
 
-/* Where the ROM says what it has (2.8.3.1). */
-#define ROM_FUNCTIONS  0x14U
-#define ROM_LOOKUP     0x18U
+/* Names of the ROM's functions (2.8.3.1). */
 #define ROM_CODE(a, b) ((uint32_t)(a) | ((uint32_t)(b) << 8))
 
+/** What flash_rp2040_run does: addresses of the ROM's functions in their order. */
 typedef struct {
-    void (*connect_internal_flash)(void);
-    void (*flash_exit_xip)(void);
-    void (*flash_range_erase)(uint32_t offset, size_t bytes, uint32_t block_bytes, uint8_t command);
-    void (*flash_range_program)(uint32_t offset, const uint8_t *data, size_t bytes);
-    void (*flash_flush_cache)(void);
-    void (*flash_enter_cmd_xip)(void);
-} rom_t;
+    uint32_t connect_internal_flash;
+    uint32_t flash_exit_xip;
+    uint32_t operation;
+    uint32_t flash_flush_cache;
+    uint32_t flash_enter_cmd_xip;
+    uint32_t arguments[4]; /* of the operation */
+} sequence_t;
 
-typedef uintptr_t (*rom_lookup_t)(uintptr_t table, uint32_t code);
+/** The address of a function of the ROM. */
+uint32_t flash_rp2040_find(uint32_t code);
 
-static uintptr_t rom_half(uint32_t address) {
-    const volatile uint16_t *volatile const place = (const volatile uint16_t *)(uintptr_t)address;
-    return *place;
-}
+/** Calls the sequence, from RAM and with interrupts off, and sets flash to its clock of before. */
+void flash_rp2040_change(const sequence_t *sequence);
 
-static uintptr_t rom_function(uint32_t code) {
-    const rom_lookup_t lookup = (rom_lookup_t)rom_half(ROM_LOOKUP);
-    return lookup(rom_half(ROM_FUNCTIONS), code);
-}
-
-/**
- * Programs a page, or erases a sector if there is no data. From the first call to the last nothing
- * here may come from flash: no function but the ROM's, no constant, no interrupt.
+/*
+ * In assembly, so that its size in RAM is known, and that no compiler puts a constant or a call of
+ * its own into what runs while flash is busy.
  */
-__attribute__((section(".ramfunc"), noinline)) static void change(const rom_t *rom, uint32_t offset,
-                                                                  const uint32_t *data) {
-    const uint32_t clock = SSI_BAUDR;
-    uint32_t primask;
-    __asm__ volatile("mrs %0, primask\n cpsid i" : "=r"(primask) : : "memory");
-    rom->connect_internal_flash();
-    rom->flash_exit_xip();
-    if (data == NULL) {
-        rom->flash_range_erase(offset, SECTOR_BYTES, BLOCK_BYTES, BLOCK_ERASE);
-    } else {
-        rom->flash_range_program(offset, (const uint8_t *)data, PAGE_BYTES);
-    }
-    rom->flash_flush_cache();
-    rom->flash_enter_cmd_xip(); /* at a sixth of the core's clock */
-    SSI_SSIENR = 0U;
-    SSI_BAUDR = clock;
-    SSI_SSIENR = 1U;
-    __asm__ volatile("msr primask, %0" : : "r"(primask) : "memory");
-}
+__asm__(".syntax unified\n"
+        ".pushsection .text.flash_rp2040_find, \"ax\", %progbits\n"
+        ".balign 4\n"
+        ".type flash_rp2040_find, %function\n"
+        ".global flash_rp2040_find\n"
+        ".thumb_func\n"
+        "flash_rp2040_find:\n"
+        "  movs r1, r0\n"
+        "  movs r2, #0x14\n"
+        "  ldrh r0, [r2, #0]\n" /* the table of functions */
+        "  ldrh r2, [r2, #4]\n" /* the function that looks them up */
+        "  bx   r2\n"
+        ".size flash_rp2040_find, . - flash_rp2040_find\n"
+        ".popsection\n"
 
-/** Erases or programs; `address` is checked. */
-static bool change_flash(uint32_t address, const uint32_t *data) {
+        ".pushsection .text.flash_rp2040_change, \"ax\", %progbits\n"
+        ".balign 4\n"
+        ".type flash_rp2040_change, %function\n"
+        ".global flash_rp2040_change\n"
+        ".thumb_func\n"
+        "flash_rp2040_change:\n"
+        "  ldr  r3, .Lrun\n" /* too far for a branch */
+        "  bx   r3\n"
+        ".balign 4\n"
+        ".Lrun: .word flash_rp2040_run\n"
+        ".size flash_rp2040_change, . - flash_rp2040_change\n"
+        ".popsection\n"
+
+        ".pushsection .data.flash_rp2040_run, \"aw\", %progbits\n"
+        ".balign 4\n"
+        ".type flash_rp2040_run, %function\n"
+        ".thumb_func\n"
+        "flash_rp2040_run:\n"
+        "  push {r3-r7, lr}\n"
+        "  movs r4, r0\n"
+        "  mrs  r5, primask\n"
+        "  cpsid i\n"
+        "  ldr  r6, .Lssi\n"
+        "  ldr  r7, [r6, #0x14]\n" /* BAUDR */
+        "  ldr  r3, [r4, #0]\n"
+        "  blx  r3\n" /* connect_internal_flash */
+        "  ldr  r3, [r4, #4]\n"
+        "  blx  r3\n" /* flash_exit_xip: flash is busy from here */
+        "  ldr  r0, [r4, #20]\n"
+        "  ldr  r1, [r4, #24]\n"
+        "  ldr  r2, [r4, #28]\n"
+        "  ldr  r3, [r4, #8]\n"
+        "  mov  ip, r3\n"
+        "  ldr  r3, [r4, #32]\n"
+        "  blx  ip\n"
+        "  ldr  r3, [r4, #12]\n"
+        "  blx  r3\n" /* flash_flush_cache */
+        "  ldr  r3, [r4, #16]\n"
+        "  blx  r3\n" /* flash_enter_cmd_xip: at a sixth of the core's clock */
+        "  movs r0, #0\n"
+        "  str  r0, [r6, #0x08]\n" /* SSIENR: off, while it is changed */
+        "  str  r7, [r6, #0x14]\n"
+        "  movs r0, #1\n"
+        "  str  r0, [r6, #0x08]\n"
+        "  msr  primask, r5\n"
+        "  pop  {r3-r7, pc}\n"
+        ".balign 4\n"
+        ".Lssi: .word 0x18000000\n"
+        ".size flash_rp2040_run, . - flash_rp2040_run\n"
+        ".popsection\n");
+
+static bool change_flash(uint32_t code, const uint32_t arguments[4]) {
     if (SSI_CTRLR0 != CTRLR0_READ_03H) {
         return false;
     }
-    const rom_t rom = {
-        (void (*)(void))rom_function(ROM_CODE('I', 'F')),
-        (void (*)(void))rom_function(ROM_CODE('E', 'X')),
-        (void (*)(uint32_t, size_t, uint32_t, uint8_t))rom_function(ROM_CODE('R', 'E')),
-        (void (*)(uint32_t, const uint8_t *, size_t))rom_function(ROM_CODE('R', 'P')),
-        (void (*)(void))rom_function(ROM_CODE('F', 'C')),
-        (void (*)(void))rom_function(ROM_CODE('C', 'X')),
+    const sequence_t sequence = {
+        .connect_internal_flash = flash_rp2040_find(ROM_CODE('I', 'F')),
+        .flash_exit_xip = flash_rp2040_find(ROM_CODE('E', 'X')),
+        .operation = flash_rp2040_find(code),
+        .flash_flush_cache = flash_rp2040_find(ROM_CODE('F', 'C')),
+        .flash_enter_cmd_xip = flash_rp2040_find(ROM_CODE('C', 'X')),
+        .arguments = {arguments[0], arguments[1], arguments[2], arguments[3]},
     };
-    change(&rom, address - FLASH_START, data);
+    flash_rp2040_change(&sequence);
     return true;
 }
 
@@ -103,7 +138,8 @@ bool spela_flash_erase(const spela_store_t *store, uint32_t address, uint32_t by
         return false; /* other sectors would be erased than are asked for */
     }
     for (uint32_t done = 0U; done < bytes; done += SECTOR_BYTES) {
-        if (!change_flash(address + done, NULL)) {
+        const uint32_t arguments[4] = {start + done, SECTOR_BYTES, BLOCK_BYTES, BLOCK_ERASE};
+        if (!change_flash(ROM_CODE('R', 'E'), arguments)) {
             return false;
         }
     }
@@ -111,7 +147,9 @@ bool spela_flash_erase(const spela_store_t *store, uint32_t address, uint32_t by
 }
 
 bool spela_flash_program(const spela_store_t *store, uint32_t address, const uint32_t *data) {
-    return store->unit_bytes == PAGE_BYTES && change_flash(address, data);
+    const uint32_t arguments[4] = {address - FLASH_START, (uint32_t)(uintptr_t)data, PAGE_BYTES,
+                                   0U};
+    return store->unit_bytes == PAGE_BYTES && change_flash(ROM_CODE('R', 'P'), arguments);
 }
 
 bool spela_flash_read(const spela_store_t *store, uint32_t address, uint32_t *data,
