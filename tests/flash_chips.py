@@ -94,7 +94,7 @@ class Stm32l4(Stm32):
     A double word that a cut has torn may have two wrong bits: then reading it raises the NMI.
     """
 
-    PAGE, PAGES, UNIT = 2048, 512, 8
+    PAGE, PAGES, BANK_PAGES, UNIT = 2048, 512, 256, 8
     PROGERR, SIZERR, PGSERR = 1 << 3, 1 << 6, 1 << 7
     ECCD = 1 << 31
     DCEN, DCRST = 1 << 10, 1 << 12
@@ -109,6 +109,9 @@ class Stm32l4(Stm32):
     def reset(self):
         super().reset()
         self.half, self.ecc, self.access, self.cached = None, 0, self.DCEN, {}
+
+    def is_cached(self):
+        return bool(self.access & self.DCEN)
 
     def load(self, offset):
         return {0x00: self.access, 0x18: self.ecc}.get(offset, 0)
@@ -131,7 +134,7 @@ class Stm32l4(Stm32):
             self.has_nmi = True
             return self.random.randrange(1 << 32)
         line = bytes(self.content[unit : unit + self.UNIT])
-        if self.access & self.DCEN:
+        if self.is_cached():
             line = self.cached.setdefault(unit, line)
         return int.from_bytes(line[offset - unit :][:size], "little")
 
@@ -161,7 +164,7 @@ class Stm32l4(Stm32):
                 self._do(unit, target)
 
     def start_operation(self, control):
-        page = (control >> 3 & 255) + (256 if control & 1 << 11 else 0)
+        page = (control >> 3) % self.BANK_PAGES + (self.BANK_PAGES if control & 1 << 11 else 0)
         start = START + page * self.PAGE - self.start
         if not control & 1 << 1 or not 0 <= start < len(self.content):
             self.status |= WRPERR
@@ -170,7 +173,7 @@ class Stm32l4(Stm32):
 
     def _do(self, start, target):
         self.busy = 20
-        if self.access & self.DCEN:
+        if self.is_cached():
             self.fault = "the cache is on while flash is changed"
         units = set(range(start, start + len(target), self.UNIT))
         if self.change(start, target):
@@ -178,6 +181,51 @@ class Stm32l4(Stm32):
         elif self.is_dead:
             # Those that were changed in part do not fit their ECC, as a rule.
             self.torn |= {unit for unit in units if self.random.randrange(4)}
+
+
+class Stm32l5(Stm32l4):
+    """The last pages of two banks of 256 KB (RM0438, 6), and the cache before them, switched on."""
+
+    cpu = arm_const.UC_CPU_ARM_CORTEX_M33
+    PAGES, BANK_PAGES = 256, 128
+    places, errors = (0x08, 0x20, 0x28), 0x20FB
+    ICACHE, ECCR, OPTR, DBANK = 0x40030000, 0x30, 0x40, 1 << 22
+
+    def __init__(self, pages):
+        super().__init__(pages)
+        cache = (self.ICACHE, self._load_cache, self._store_cache)
+        self.devices = (self.devices[0], cache)
+
+    def reset(self):
+        super().reset()
+        self.access, self.invalidating = 1, 0
+
+    def is_cached(self):
+        return bool(self.access & 1)
+
+    def _load_cache(self, offset, _):
+        if offset == 0x404:
+            self.invalidating -= self.invalidating > 0
+            return int(self.invalidating > 0)
+        return self.access if offset == 0x400 else 0
+
+    def _store_cache(self, offset, _, value):
+        if offset == 0x400:
+            if self.access & 1 and not value & 1:
+                self.cached, self.invalidating = {}, 9
+            self.access = value
+
+    def load(self, offset):
+        return {self.ECCR: self.ecc, self.OPTR: self.DBANK}.get(offset, 0)
+
+    def store(self, offset, value):
+        if offset == self.ECCR:
+            super().store(0x18, value)
+
+    def _do(self, start, target):
+        if self.invalidating:
+            self.fault = "flash is changed before the cache is invalidated"
+        super()._do(start, target)
 
 
 class Rp2040(Flash):

@@ -61,6 +61,8 @@ def ask(device, command, flags=0, argument=0, data=b""):
         (toy("microbit"), "qemu"),
         (toy("stm32f4_discovery"), "unicorn"),
         (toy("stm32f4_discovery"), "renode"),
+        (toy("stm32l552"), "unicorn"),
+        (toy("stm32l552"), "renode"),
         (toy("pico"), "unicorn"),
         (toy("pico"), "renode"),
     ],

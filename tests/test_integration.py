@@ -181,7 +181,7 @@ def test_a_class_owns_a_network(compiler, standard, project, tmp_path):
     model = tmp_path / "model.o"
     first.compile(["-c", project / "model" / "pump_model.c"], model, [RUNTIME])
     headers = [path for path in project.rglob("*.h") if 'extern "C"' in path.read_text()]
-    assert {"spela.h", "spela_store.h", "flash_stm32l4.h"} <= {path.name for path in headers}
+    assert {"spela.h", "spela_store.h", "flash_nmi.h"} <= {path.name for path in headers}
     every = tmp_path / "every.cpp"
     includes = "".join(f'#include "{path}"\n' for path in headers)
     every.write_text(

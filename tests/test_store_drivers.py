@@ -8,7 +8,7 @@ from itertools import count, pairwise
 import numpy as np
 import pytest
 from flash_chip import run
-from flash_chips import Rp2040, Stm32f4, Stm32l4
+from flash_chips import Rp2040, Stm32f4, Stm32l4, Stm32l5
 from host_process import plant
 from store_program import PROGRAMS
 from toy import toy
@@ -66,7 +66,8 @@ def build(tmp_path_factory):
         write_project(case.project, directory)
         patterns = (*(f"{folder}/*.c" for folder in FOLDERS), "store/spela_*.c")
         sources = [path for pattern in patterns for path in directory.glob(pattern)]
-        sources.remove(directory / "port" / "flash.c")  # the driver of the application
+        of_application = [directory / "port" / name for name in ("flash.c", "nmi.c")]
+        sources = [path for path in sources if path not in of_application]
         if not chip.has_uart:
             sources.remove(directory / "port" / "uart.c")
             sources.append(PROGRAMS / "port_mailbox.c")
@@ -173,6 +174,15 @@ L4 = replace(
     slots=((0x080FE000, 0x1000), (0x080FF000, 0x800)),
     has_nmi=True,
 )
+L5 = Chip(
+    "stm32l552",
+    "flash_stm32l5",
+    8,
+    ((0x0807E000, 0x1000), (0x0807F000, 0x800)),
+    steps=5,
+    has_uart=False,
+    has_nmi=True,
+)
 PICO = Chip(
     "pico",
     "flash_rp2040",
@@ -184,6 +194,7 @@ PICO = Chip(
 CHIPS = {
     "stm32f4": (F4, lambda: Stm32f4(10), 90),
     "stm32l4": (L4, lambda: Stm32l4(4), 50),
+    "stm32l5": (L5, lambda: Stm32l5(4), 50),
     "rp2040": (PICO, lambda: Rp2040(4), 12),
 }
 """The chip, its flash, and how many operations two saves take at least."""
@@ -241,6 +252,14 @@ FAULTS_BY_CHIP = {
         "the NMI is not cleared": ("FLASH_ECCR |= ECCR_ECCD;", ""),
         "the cache keeps what was erased": ("FLASH_ACR |= ACR_DCRST; /*", "/*"),
     },
+    "stm32l5": {
+        "another bank": ("? CR_BKER : 0U", "? 0U : CR_BKER"),
+        "another page": ("% PAGES_PER_BANK) << CR_PNB", "% PAGES_PER_BANK - 1U) << CR_PNB"),
+        "with the cache": ("ICACHE_CR &= ~ICACHE_EN;", ""),
+        "before the cache is invalidated": ("(ICACHE_SR & ICACHE_BUSYF) != 0U", "false"),
+        "without the keys": ("FLASH_NSKEYR = KEY_2;", ""),
+        "the NMI is not cleared": ("FLASH_ECCR |= ECCR_ECCD;", ""),
+    },
     "rp2040": {
         "the code lies in flash": (
             '.data.flash_rp2040_run, \\"aw',
@@ -271,6 +290,8 @@ def test_a_fault_in_a_driver_is_seen(name, fault, build, tmp_path):
         ("stm32f4", (0x080C4000, 0x4000)),
         ("stm32l4", (0x080FE000, 0x400)),
         ("stm32l4", (0x080FE008, 0x800)),
+        ("stm32l5", (0x0807E400, 0x800)),
+        ("stm32l5", (0x0807F800, 0x1000)),
         ("rp2040", (0x101FC000, 0x800)),
         ("rp2040", (0x101FC100, 0x1000)),
     ],

@@ -55,6 +55,9 @@ _DRIVER_HEADERS = {
 }
 """What the drivers of one vendor share."""
 
+_RAISE_NMI = ("stm32l4", "stm32l5")
+"""Drivers of flash with ECC."""
+
 
 @dataclass(frozen=True)
 class FirmwareProject(Form):
@@ -205,7 +208,7 @@ def generate_project(
     if not inference_only:
         kept = kept_bytes(model.classes, model.layers)
         has_store = plan_store(board, model.state_bytes, kept) is not None
-        files["port/flash.c"] = _flash_driver(board if has_store else None)
+        files |= _flash_driver(board if has_store else None)
     if samples is not None:
         files[SAMPLES] = samples_text(*samples)
     rendered = dict(_RENDERED)
@@ -266,11 +269,15 @@ def _application(board: Board) -> dict[str, str]:
     return files
 
 
-def _flash_driver(board: Board | None) -> str:
+def _flash_driver(board: Board | None) -> dict[str, str]:
     """The driver of a board's store; for None, of no flash at all."""
+    firmware = resource_directory("firmware")
     name = "none" if board is None or board.store is None else board.store.driver
-    file = resource_directory("firmware") / "store" / "drivers" / f"flash_{name}.c"
-    return file.read_text(encoding="utf-8")
+    files = {"port/flash.c": firmware / "store" / "drivers" / f"flash_{name}.c"}
+    if name in _RAISE_NMI:
+        files["port/flash_nmi.h"] = firmware / "store" / "drivers" / "flash_nmi.h"
+        files["port/nmi.c"] = firmware / "ports" / "nmi.c"
+    return {target: path.read_text(encoding="utf-8") for target, path in files.items()}
 
 
 def _manifest(view: _View, files: dict[str, str]) -> str:

@@ -147,6 +147,58 @@ class Stm32F4Model(FlashModel):
         self._check_word(address, size, before, is_enabled=is_enabled)
 
 
+class Stm32L5Model(FlashModel):
+    """The controller of STM32L5 with 512 KB in two banks (RM0438, 6); the cache is off."""
+
+    BASE, ICACHE = 0x40022000, 0x40030400
+    NSKEYR, NSCR, OPTR = 0x08, 0x28, 0x40
+    KEYS = (0x45670123, 0xCDEF89AB)
+    PG, PER, BKER, STRT, LOCK = 1 << 0, 1 << 1, 1 << 11, 1 << 16, 1 << 31
+    DBANK = 1 << 22
+    START, PAGE, PAGES_PER_BANK = 0x08000000, 0x800, 128
+
+    registers = ((BASE, 0x400), (ICACHE, 0x400))
+
+    def __init__(self, region: StoreRegion, bus: Bus) -> None:
+        super().__init__(region, bus)
+        self._control = self.LOCK
+        self._keys: tuple[int, ...] = ()
+        self._half: int | None = None
+
+    def load(self, address: int) -> int:
+        """See `FlashModel`."""
+        return {self.NSCR: self._control, self.OPTR: self.DBANK}.get(address - self.BASE, 0)
+
+    def store(self, address: int, value: int) -> None:
+        """See `FlashModel`."""
+        offset = address - self.BASE
+        if offset == self.NSKEYR:
+            self._keys = (*self._keys, value)[-2:]
+            if self._keys == self.KEYS:
+                self._control &= ~self.LOCK
+        elif offset == self.NSCR and not self._control & self.LOCK:
+            self._control = value & ~self.STRT
+            if self._half is not None:
+                self.misuse = f"flash at 0x{self._half:08x}: half a double word is written"
+            if value & self.STRT and value & self.PER:
+                self._erase((value >> 3 & 127) + (self.PAGES_PER_BANK if value & self.BKER else 0))
+
+    def _erase(self, page: int) -> None:
+        start = self.START + page * self.PAGE
+        if not self._region.holds(start):
+            self.misuse = f"page {page} does not belong to the store"
+        else:
+            self._bus.write(start, bytes([ERASED_BYTE]) * self.PAGE)
+
+    def program(self, address: int, size: int, before: int) -> None:
+        """See `FlashModel`."""
+        is_enabled = not self._control & self.LOCK and bool(self._control & self.PG)
+        self._check_word(address, size, before, is_enabled=is_enabled)
+        if address != (address & ~7 if self._half is None else self._half + 4):
+            self.misuse = f"flash at 0x{address:08x} is not written by double words"
+        self._half = address if self._half is None else None
+
+
 class Rp2040Model(FlashModel):
     """RP2040's flash interface, and the controller that spela-mcu's boot ROM tells what to do.
 
@@ -220,5 +272,6 @@ MODELS: dict[str, type[FlashModel]] = {
     "nrf_nvmc": NvmcModel,
     "rp2040": Rp2040Model,
     "stm32f4": Stm32F4Model,
+    "stm32l5": Stm32L5Model,
 }
 """By the driver of a board's store."""

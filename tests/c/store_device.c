@@ -7,7 +7,7 @@
 #include "spela_store.h"
 #include "toy_model.h"
 #ifdef STORE_NMI
-#include "flash_stm32l4.h"
+#include "flash_nmi.h"
 #endif
 
 #ifndef STEPS

@@ -9,7 +9,7 @@
  * spela_flash_on_nmi. A core that runs from the same bank is stalled while flash is busy, so that
  * nothing of this need run from RAM.
  */
-#include "flash_stm32l4.h"
+#include "flash_nmi.h"
 
 #include "spela_store.h"
 

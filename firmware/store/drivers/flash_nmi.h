@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** What the store's flash on STM32L4 needs of a firmware: a line in the handler of the NMI. */
-#ifndef FLASH_STM32L4_H
-#define FLASH_STM32L4_H
+/** What the store's flash on STM32L4 and L5 needs of a firmware: a line in the handler of the NMI.
+ */
+#ifndef FLASH_NMI_H
+#define FLASH_NMI_H
 
 #include <stdbool.h>
 
@@ -24,4 +25,4 @@ bool spela_flash_on_nmi(void);
 #ifdef __cplusplus
 }
 #endif
-#endif /* FLASH_STM32L4_H */
+#endif /* FLASH_NMI_H */
