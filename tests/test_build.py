@@ -153,6 +153,8 @@ def run(case, build, *, inference_only):
                 assert device.learn(sample, label).prediction.label == expected[-1].label
                 reference.learn(sample, label)
                 assert device.counters().digest == reference.digest()
+        if device.info().can_save:
+            device.save()  # the deepest of all, where the boot ROM changes flash
         return machine.stack_high_water_bytes()
 
 
