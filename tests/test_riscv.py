@@ -47,7 +47,7 @@ def test_each_kind_of_instruction_is_told():
 
 
 def test_a_core_without_atomics_is_told():
-    elf = Elf(RISCV, (), (), ((0, (0x1005252F).to_bytes(4, "little")),), ((0, 4),))
+    elf = Elf(RISCV, (), (), ((0, (0x1005252F).to_bytes(4, "little")),), (), ((0, 4),))
     assert illegal_instructions(elf, IMAC.project.board) == ()
     (found,) = illegal_instructions(elf, IMC.project.board)
     assert str(found) == ("0x00000000 in ?: lr.w a0, (a0): the core has no atomic instructions (A)")
