@@ -16,6 +16,7 @@ from spela_mcu import __version__
 from spela_mcu.data.dataset import InputScaling
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.model import model_source
+from spela_mcu.firmware.project import runtime_defines
 from spela_mcu.fixed_point.arena import buffer_bytes
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan, make_plan
@@ -137,7 +138,11 @@ class Spela(Contender):
         return Program(
             sources=(C_DIRECTORY / "spela.c", *out.glob("*.c"), *sorted(runtime.glob("*.c"))),
             includes=(out, runtime),
-            defines=(*shape.defines, f"INFERENCE_ARENA_BYTES={inference_bytes}U"),
+            defines=(
+                *shape.defines,
+                f"INFERENCE_ARENA_BYTES={inference_bytes}U",
+                *runtime_defines(model.weights, model.batch, inference_only=False),
+            ),
             own=True,
         )
 
