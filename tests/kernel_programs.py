@@ -74,6 +74,7 @@ def build_program(compile_object, kernels, compiler, directory, change=None):
         PROGRAM.with_name("semihosting.h"),
         *RUNTIME.glob("spela_kernels*"),
         RUNTIME / "spela_arithmetic.h",
+        RUNTIME / "spela_config.h",
     ]
     for file in [*files, *HOST.glob("*.c")] if how == "host" else files:
         (directory / file.name).write_text(file.read_text())

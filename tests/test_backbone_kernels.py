@@ -54,7 +54,7 @@ KERNELS = {
 
 def copied(directory, change):
     """The sources in a directory; a fault may be planted in one."""
-    headers = [RUNTIME / "spela_arithmetic.h"]
+    headers = [RUNTIME / "spela_arithmetic.h", RUNTIME / "spela_config.h"]
     # Not the front, which belongs to the network behind the backbone.
     operators = [file for file in BACKBONE.iterdir() if file.stem != "spela_front"]
     for file in [*headers, *RUNTIME.glob("spela_kernels*"), *operators]:

@@ -26,6 +26,7 @@ from spela_mcu.spec.load import load_spec
 from spela_mcu.spec.model import (
     FLOAT32_MAX,
     GUARD_SAMPLES_MAX,
+    MAX_CLASSES,
     MAX_INPUTS,
     UINT32_MAX,
     ModelSpec,
@@ -41,6 +42,7 @@ SOURCES = {
     "images": {"path": "directory", "size": [8, 8]},
     "csv": {"path": "table.csv"},
     "npz": {"path": "arrays.npz"},
+    "series": {"path": "recordings", "axes": ["x"], "rate": 50, "window": 10},
     "python": {"function": "file.py:read"},
 }
 TOUCHED = {
@@ -50,12 +52,20 @@ TOUCHED = {
     "exits.loss_points": {"exits": {"early": True}},
     "guard.drop": {"guard": {"samples": GUARD_SAMPLES_MAX}},
     "guard.interval": {"guard": {"samples": 30}},
+    "learning.rehearsal.ratio": {"learning": {"rehearsal": {"samples": 1}}},
+    "front_end.shift": {"front_end": {"readings": "int32"}},
+    **{
+        f"front_end.spectrum.{key}": {"front_end": {"spectrum": {"points": 1024}}}
+        for key in ("hop", "bands", "low", "high")
+    },
 }
 """What else a key needs to have an effect."""
 
 SPECIAL = {
     # Held by validators of their own, whose messages say more: [least, greatest], one beyond each.
     "network.layers[].negative_slope": ((2.0**-10, 2.0**-1), (2.0**-11, 1.0)),
+    "network.spare_classes": ((0, MAX_CLASSES - 3), (-1, MAX_CLASSES - 2)),  # beside three
+    "front_end.spectrum.points": ((32, 1024), (31, 1025)),  # and powers of two
     "data (csv).label": ((-MAX_INPUTS - 1, MAX_INPUTS), (-MAX_INPUTS - 2, MAX_INPUTS + 1)),
     "data (images).size": (([1, 1], [1, MAX_INPUTS // 3]), ([0, 1], [1, MAX_INPUTS // 3 + 1])),
     "learning.halve_rate_every": ((0, UINT32_MAX), (-1, UINT32_MAX + 1)),
@@ -100,7 +110,7 @@ def numbers():
         for key, field in section.model_fields.items():
             if key == "test_fraction" and issubclass(section, TestedData):
                 continue  # refused outright: such data bring their own test part
-            short = "data" if name.startswith("data (") else name
+            short = "data" if name.startswith("data (") else name.partition(" (")[0]
             for dotted in (f"{name}.{key}", f"{short}.{key}"):
                 if dotted in SPECIAL:
                     yield name, key, *SPECIAL[dotted]
@@ -116,7 +126,8 @@ NUMBERS = list(numbers())
 def test_numbers_are_found():
     found = {f"{name}.{key}" for name, key, *_ in NUMBERS}
     assert len(found) >= 40
-    assert {"learning.halve_rate_every", "network.layers[].units", "data (idx).seed"} <= found
+    dense = "network.layers[] (dense).units"
+    assert {"learning.halve_rate_every", dense, "data (idx).seed"} <= found
 
 
 def document(name, key, value):
@@ -127,6 +138,11 @@ def document(name, key, value):
         "data": {"source": source, **SOURCES[source]},
         "network": {"layers": [{"units": 300}], "classes": [str(n) for n in range(3)]},
     }
+    name, _, kind = name.partition(" (")
+    if name == "network.layers[]" and kind == "convolution)":
+        data["network"] |= {"input_shape": [8, 8, 1], "layers": [{"kind": "convolution"}]}
+        data["network"]["layers"][0]["filters"] = 32
+        data["network"]["layers"].append({"units": 300})
     for section, keys in TOUCHED.get(f"{name}.{key}", {}).items():
         if section == "network" and "layers" in keys:
             data["network"]["layers"][0] |= keys["layers"][0]
@@ -134,7 +150,7 @@ def document(name, key, value):
             data.setdefault(section, {}).update(keys)
     if f"{name}.{key}" == "exits.loss_points":
         data["network"]["layers"].append({"units": 300})
-    path = ["data"] if name.startswith("data (") else name.split(".")
+    path = name.split(".")
     target = data
     for part in path:
         target = target.setdefault(part.removesuffix("[]"), {})

@@ -26,6 +26,7 @@ from spela_mcu.data.load import load_dataset
 from spela_mcu.files import write_whole
 from spela_mcu.progress import progress_bars
 from spela_mcu.spec.load import load_spec
+from spela_mcu.spec.model import MAX_CLASSES, UINT16_MAX
 
 REHEARSED = 300
 """Samples rehearsed after each later experience, unless told otherwise."""
@@ -49,9 +50,15 @@ REHEARSED = 300
     "--stream", type=click.Choice(KINDS),
     help="Learn the data as a stream of experiences, one after another.",
 )  # fmt: skip
-@click.option("--first", type=click.IntRange(2), help="Classes of the first experience [half].")
-@click.option("--group", type=click.IntRange(1), help="Classes of each later experience [1].")
-@click.option("--shots", type=click.IntRange(1), help="Samples of a class in a later one [all].")
+@click.option(
+    "--first", type=click.IntRange(2, MAX_CLASSES), help="Classes of the first experience [half]."
+)
+@click.option(
+    "--group", type=click.IntRange(1, MAX_CLASSES), help="Classes of each later experience [1]."
+)
+@click.option(
+    "--shots", type=click.IntRange(1, UINT16_MAX), help="Samples of a class in a later one [all]."
+)
 @click.option(
     "--rehearse", type=click.IntRange(0, STEPS_MAX), metavar="N",
     help=f"Samples rehearsed after each later experience [{REHEARSED}].",

@@ -18,6 +18,7 @@ STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
 
 SPAN_MAX = 4096
 AVERAGED_MAX = 256
+RATE_MAX = 1_000_000
 BANDS_MAX = 128
 
 FEATURES = ("statistics", "spectrum", "log_mel")
@@ -40,7 +41,10 @@ class Statistics(Section):
         description="readings that they are of; when absent all of the window",
     )
     hop: int | None = Field(
-        None, ge=1, description="readings from one length to the next; when absent the length"
+        None,
+        ge=1,
+        le=SPAN_MAX,
+        description="readings from one length to the next; when absent the length",
     )
 
     @field_validator("of", mode="before")
@@ -63,12 +67,18 @@ class Spectrum(Section):
         ge=32, le=1024, description="readings of one spectrum: a power of two, 32 to 1024"
     )
     hop: int | None = Field(
-        None, ge=1, description="readings from one spectrum to the next; when absent the points"
+        None,
+        ge=1,
+        le=SPAN_MAX,
+        description="readings from one spectrum to the next; when absent the points",
     )
     bands: int = Field(16, ge=1, le=BANDS_MAX, description="bands of an axis")
-    low: float = Field(0, ge=0, description="lower end of the first band, in Hz")
+    low: float = Field(0, ge=0, lt=RATE_MAX / 2, description="lower end of the first band, in Hz")
     high: float | None = Field(
-        None, gt=0, description="upper end of the last band, in Hz; when absent half the rate"
+        None,
+        gt=0,
+        le=RATE_MAX / 2,
+        description="upper end of the last band, in Hz; when absent half the rate",
     )
 
     @field_validator("points")
@@ -86,9 +96,12 @@ class LogMel(Section):
     frame_ms: float = Field(25, ge=2, le=64, description="length of a frame, in milliseconds")
     hop_ms: float = Field(20, ge=1, le=64, description="from one frame to the next")
     bands: int = Field(40, ge=10, le=BANDS_MAX, description="bands on the mel scale")
-    low: float = Field(125, ge=0, description="lower end of the first band, in Hz")
+    low: float = Field(125, ge=0, lt=RATE_MAX / 2, description="lower end of the first band, in Hz")
     high: float | None = Field(
-        None, gt=0, description="upper end of the last band, in Hz; when absent half the rate"
+        None,
+        gt=0,
+        le=RATE_MAX / 2,
+        description="upper end of the last band, in Hz; when absent half the rate",
     )
 
 
@@ -141,7 +154,7 @@ class FrontEnd(Section):
         "or each; when absent the data are raw values already",
     )
     rate: float | None = Field(
-        None, gt=0, le=1_000_000, description="readings a second; when absent data.rate"
+        None, gt=0, le=RATE_MAX, description="readings a second; when absent data.rate"
     )
     step: int | None = Field(
         None,
