@@ -16,7 +16,7 @@ from spela_mcu import __version__
 from spela_mcu.data.dataset import InputScaling
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.model import model_source
-from spela_mcu.firmware.project import runtime_defines
+from spela_mcu.firmware.runtime import runtime_defines
 from spela_mcu.fixed_point.arena import buffer_bytes
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan, make_plan
