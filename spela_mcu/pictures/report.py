@@ -23,6 +23,9 @@ from spela_mcu.report.trade_off import trade_off
 Axes = Any  # matplotlib's type declarations are unreliable
 
 FLOAT, INTEGER, DEVICE = "0.45", "#0b6e99", "#c2410c"
+EXIT_STYLES = ("-", "--", "-.", ":")
+"""Of the last exit, the one before it, and so on; the last style of all further ones."""
+LEGEND_COLUMNS = 4
 BINS = 10
 NUMBERS_UP_TO = 12
 """The confusion matrix shows numbers up to this many classes."""
@@ -58,7 +61,10 @@ def pictures(found: Measurements) -> dict[str, str]:
     layers = len(found.weights)
     exits = len(found.curve[0].integer_accuracy)
     drawn = {
-        "learning": draw(lambda figure: _learning(figure, found)),
+        "learning": draw(
+            lambda figure: _learning(figure, found),
+            height=2.9 + 0.2 * -(-(exits + 3) // LEGEND_COLUMNS),
+        ),
         "confusion": draw(
             lambda figure: _confusion(figure, found), height=min(4.4, 2.2 + 0.2 * classes)
         ),
@@ -124,13 +130,15 @@ def _learning(figure: Figure, found: Measurements) -> None:
     axes = figure.add_subplot()
     steps = [point.steps for point in found.curve]
     last = len(found.curve[0].integer_accuracy) - 1
-    for exit_ in range(last + 1):
-        style = "-" if exit_ == last else ":"
-        named = f", exit {exit_}"
+    styles = EXIT_STYLES[: last + 1] + (EXIT_STYLES[-1],) * (last + 1 - len(EXIT_STYLES))
+    for exit_, style in enumerate(reversed(styles)):
         floats = [100 * point.float_accuracy[exit_] for point in found.curve]
-        axes.plot(steps, floats, color=FLOAT, label=f"float{named}", linestyle=style)
+        axes.plot(steps, floats, color=FLOAT, linestyle=style)
         ours = [100 * point.integer_accuracy[exit_] for point in found.curve]
-        axes.plot(steps, ours, color=INTEGER, label=f"integer{named}", linestyle=style)
+        axes.plot(steps, ours, color=INTEGER, linestyle=style)
+        axes.plot([], [], color="black", linestyle=style, label=f"exit {exit_}")
+    axes.plot([], [], color=FLOAT, label="float")
+    axes.plot([], [], color=INTEGER, label="integer")
     device = found.verification.curve
     axes.plot(
         [point.steps for point in device],
@@ -143,7 +151,7 @@ def _learning(figure: Figure, found: Measurements) -> None:
     axes.set_xscale("symlog", linthresh=10)
     axes.set_xlim(0, None)
     axes.set(xlabel="samples learned", ylabel="test accuracy, %")
-    axes.legend(fontsize=8.5, loc="lower right")
+    figure.legend(fontsize=8.5, loc="outside lower center", ncols=LEGEND_COLUMNS)
 
 
 def confusion_matrix(found: Measurements) -> Int64:
