@@ -37,7 +37,7 @@ from spela_mcu.spec.load import load_spec
 
 PLACED = """
 /* The sample, moved into the network's arena. */
-static const int8_t *placed(spela_t *network, const request_t *request) {
+static inline const int8_t *placed(spela_t *network, const request_t *request) {
     int8_t *const place = spela_sample(network);
     for (uint32_t i = 0U; i < request->data_bytes; i++) {
         place[i] = (int8_t)request->data[i];
@@ -46,6 +46,16 @@ static const int8_t *placed(spela_t *network, const request_t *request) {
 }
 #define sample_of(request) placed(device->network, request)
 """
+
+
+def placed(project):
+    """The project with samples in the place that spela_sample gives."""
+    source = project / "application" / "request.h"
+    text, end = source.read_text(), "return (const int8_t *)request->data;\n}\n"
+    assert text.count(end) == 1
+    source.write_text(text.replace(end, end + PLACED))
+    return build_project(project, find_compiler())
+
 
 BOARDS = {"microbit": "cortex-m0", "bluepill": "cortex-m3", "mps3-an547": "cortex-m55"}
 """Besides the M4, boards of other sets of kernels; of these some are too small for the model."""
@@ -268,12 +278,9 @@ def test_a_sample_is_computed_once(prepared, build):
 def test_a_sample_may_lie_in_the_arena(model, directory):
     prepared = prepare(model, Overrides(batch=3))
     built = prepared.deploy(directory / "placed")
-    source = built.project.path / "application" / "protocol.c"
-    text, end = source.read_text(), "return (const int8_t *)request->data;\n}\n"
-    assert text.count(end) == 1
-    source.write_text(text.replace(end, end + PLACED))
-    placed = build_project(built.project.path, find_compiler())
-    found = verify(prepared, placed, UnicornSimulator(), learn_steps=20, samples=6)
+    found = verify(
+        prepared, placed(built.project.path), UnicornSimulator(), learn_steps=20, samples=6
+    )
     assert found.difference is None
 
 

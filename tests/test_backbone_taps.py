@@ -10,7 +10,7 @@ from host_process import plant
 from keyword_model import write_model
 from sklearn.datasets import load_digits
 from test_backbone_memory import first_overwritten
-from test_backbone_pipeline import PLACED
+from test_backbone_pipeline import placed
 from test_backbone_read import read, refusal, residual
 from tflite_files import WINDOW, Layers, TfliteModel
 from toy import with_thresholds
@@ -140,15 +140,6 @@ def early(prepared):
     margins = np.quantile(answers.margins, (0.7, 0.5, 0.9, 0), axis=1, method="nearest")
     limits = [(int(margins[k, k]), 0) for k in range(3)] + [(0, 0)]
     return replace(prepared, plan=with_thresholds(prepared.plan, limits))
-
-
-def placed(project):
-    """The project with samples in the place that spela_sample gives."""
-    source = project / "application" / "protocol.c"
-    text, end = source.read_text(), "return (const int8_t *)request->data;\n}\n"
-    assert text.count(end) == 1
-    source.write_text(text.replace(end, end + PLACED))
-    return build_project(project, find_compiler())
 
 
 @pytest.mark.parametrize("is_placed", [False, True])
