@@ -36,6 +36,7 @@ from spela_mcu.simulators.unicorn import UnicornSimulator
 from spela_mcu.spec.load import load_spec
 
 PLACED = """
+#include "spela_front.h"
 /* The sample, moved into the network's arena. */
 static inline const int8_t *placed(spela_t *network, const request_t *request) {
     int8_t *const place = spela_sample(network);
