@@ -7,7 +7,7 @@ from convolutional import stream
 
 from spela_mcu.commands.report import measure
 from spela_mcu.commands.verify import verify
-from spela_mcu.contenders.backprop import _network
+from spela_mcu.contenders.backprop import network_of
 from spela_mcu.data.load import load_dataset
 from spela_mcu.device.device import Device
 from spela_mcu.device.twin import Twin
@@ -234,7 +234,7 @@ def test_a_difference_names_the_layer_of_the_chip(pictures):
 def test_backpropagation_has_the_same_layers(pictures):
     spec = load_spec(written(pictures))
     dataset = load_dataset(spec)
-    network = _network(completed(spec, dataset), dataset)
+    network = network_of(completed(spec, dataset), dataset.inputs, dataset.classes)
     sizes = [tuple(one.shape) for one in network.parameters()]
     assert sizes == [(4, 2, 3, 3), (4,), (6, 36), (6,), (3, 6), (3,)]
     assert network(torch.tensor(dataset.test.x)).shape == (len(dataset.test), 3)
