@@ -59,7 +59,7 @@ def _missing(*commands: str) -> str | None:
 
 
 def build(subject: Subject, architecture: str, directory: Path) -> Path:
-    """Builds the module; the .mpy file."""
+    """Builds the module; its directory, with the .mpy file and the face."""
     tree = Path(os.environ[TREE]).resolve()
     run(["make", "-C", tree / "mpy-cross"], directory)
     module = directory / "module"
@@ -67,20 +67,24 @@ def build(subject: Subject, architecture: str, directory: Path) -> Path:
     # MicroPython's rules call python3, which must have pyelftools: this one has.
     tools = [f"MPY_DIR={tree}", f"PYTHON={sys.executable}", f"ARCH={architecture}"]
     run(["make", "-C", module, *tools], directory)
-    return module / f"{subject.model.name}.mpy"
+    return module
 
 
 def _unix_digest(subject: Subject, directory: Path) -> int:
     module = build(subject, "x64", directory)
     tree = Path(os.environ[TREE]).resolve()
     port = tree / "ports" / "unix"
-    run(["make", "-C", port, *WITHOUT], directory)
+    interpreter = port / "build-standard" / "micropython"
+    if not interpreter.exists():
+        run(["make", "-C", port, *WITHOUT], directory)
     place = directory / "place"
     place.mkdir()
-    module.rename(place / module.name)
+    name = subject.model.name
+    for file in (f"{name}_native.mpy", f"{name}.py"):
+        (module / file).rename(place / file)
     program = PROGRAM.format(half=STEPS // 2, steps=STEPS)
     (place / "program.py").write_text(program, encoding="utf-8")
-    return told(run([port / "build-standard" / "micropython", "program.py"], place))
+    return told(run([interpreter, "program.py"], place))
 
 
 WAYS = (
