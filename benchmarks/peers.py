@@ -19,7 +19,7 @@ from benchmarks.measurement import Count, Measurement, measure
 from benchmarks.program import Tools, check_c_library, place_for
 from benchmarks.report import Benchmark, Report, Table, report_options
 from spela_mcu.cli.console import stderr
-from spela_mcu.cores import CORES
+from spela_mcu.cores import CORES, CORTEX_M
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.toolchain import (
     OPTIMIZATIONS,
@@ -30,7 +30,8 @@ from spela_mcu.firmware.toolchain import (
 from spela_mcu.progress import progress_bars
 
 SHAPES = ("784-128-34", "784-128-10", "64-48-16")
-MEASURED = tuple(core for core in CORES if core != "cortex-m0")  # an M0+ stands for it
+ARM = tuple(name for name, core in CORES.items() if core.family == CORTEX_M)
+MEASURED = tuple(core for core in ARM if core != "cortex-m0")  # an M0+ stands for it
 
 
 def contenders(cmsis_nn: Path | None, aifes: Path | None) -> tuple[Contender, ...]:
@@ -196,7 +197,7 @@ def _shapes(
     metavar="INPUTS-HIDDEN-OUTPUTS", help=f"[default: {', '.join(SHAPES)}] (repeatable)",
 )  # fmt: skip
 @click.option(
-    "--core", "cores", multiple=True, default=MEASURED, type=click.Choice(CORES),
+    "--core", "cores", multiple=True, default=MEASURED, type=click.Choice(ARM),
     help="[default: all that are simulated] (repeatable)",
 )  # fmt: skip
 @click.option("--compiler", type=click.Choice(["auto", "gcc", "zig"]), default="auto")
