@@ -26,7 +26,6 @@ SAMPLE = 0x203F8000
 """Where a program may be given a sample."""
 
 LINKER_SCRIPT = """\
-ENTRY(benchmark_run)
 SECTIONS {
     .text 0x10000 : { *(.text .text.* .rodata .rodata.*) }
     .data 0x20000000 : { *(.data .data.*) }
@@ -57,7 +56,7 @@ class Library:
             "-nostartfiles",
             "--specs=nosys.specs",
             "-lm",
-            "-Wl,-u,benchmark_start,-u,benchmark_step",
+            "-Wl,-e,benchmark_run,-u,benchmark_start,-u,benchmark_step",
         ]
         elf = directory / "program.elf"
         _call([*compiler.command, f"{main}.o", *map(str, self.objects), *link, "-o", str(elf)])

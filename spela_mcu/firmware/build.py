@@ -97,8 +97,11 @@ def build_with(
     directory: Path, choice: CompilerChoice, optimization: Optimization | None = None
 ) -> Build:
     """`build_project` by a compiler that is found for the project's core."""
-    family = read_project(directory).board.family
-    return build_project(directory, find_compiler(choice, family), optimization)
+    if not directory.is_dir():
+        read_project(directory)
+    with locked(directory):  # one project, although it is read twice
+        family = read_project(directory).board.family
+        return build_project(directory, find_compiler(choice, family), optimization)
 
 
 def _build(
