@@ -224,7 +224,7 @@ FAULTS = [
     ("spela/spela.c", "first += model->layers[i].inputs;", "first = model->layers[i].inputs;"),
     ("backbone/spela_front.c", "writer_of(front->backbone, index, &end)->fill", "0"),
     ("backbone/spela_front.c", "first += count;", "first = count;"),
-    ("backbone/spela_front.c", "? 0U : first + i", "? 0U : i"),
+    ("backbone/spela_front.c", "scaled(front, first + i,", "scaled(front, i,"),
 ]
 
 
