@@ -78,6 +78,10 @@ def input_of(plan, rng, kind):
     return np.full(size, {"least": -128, "zero": 0}[kind])
 
 
+PLACE_BITS = 4
+"""In C a place is a row and a column, not a number: nothing is divided there."""
+
+
 @lru_cache(maxsize=1)
 def library():
     """The C of a convolution, beside the kernels in portable C."""
@@ -136,7 +140,9 @@ class C:
         )
         shift = self.c.spela_narrow(pooled, size)
         values = np.frombuffer(self.ffi.buffer(pooled, size), np.int8)
-        return values.astype(np.int64), shift, list(places)
+        columns = window.pool.columns
+        numbered = [(place >> PLACE_BITS) * columns + place % 2**PLACE_BITS for place in places]
+        return values.astype(np.int64), shift, numbered
 
     def cells(self, values):
         size = self.plan.convolution.window.cell_inputs
@@ -158,10 +164,11 @@ class C:
 
     def learn_filters(self, inputs, pooled, places, factors, state):
         window = self.plan.convolution.window
+        columns = window.pool.columns
         parts = [
             self.ffi.new("int8_t[]", inputs.tolist()),
             self.ffi.new("int8_t[]", pooled.tolist()),
-            self.ffi.new("uint8_t[]", places),
+            self.ffi.new("uint8_t[]", [(p // columns << PLACE_BITS) + p % columns for p in places]),
             self.ffi.new("int16_t[]", factors.reshape(-1).tolist()),
             self.ffi.new("int32_t[]", window.patch),
         ]
