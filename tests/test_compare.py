@@ -97,7 +97,7 @@ def test_the_command_compares_all_and_reports_as_json(tmp_path, monkeypatch):
     found = json.loads(done.stdout)
     assert found == json.loads((tmp_path / "out" / "compare.json").read_text())
     by_name = {one["name"]: one for one in found["contenders"]}
-    assert len(by_name) == 7
+    assert len(by_name) == 8
     assert {one["name"] for one in found["skipped"]} == {"tflm", "tflm_of_spela"}
     assert "no_such_package" in found["skipped"][0]["reason"]
     assert found["same_weights_points_above_tflm"] is None

@@ -179,7 +179,7 @@ def test_the_stage_sets_up_flash_and_enters_the_firmware(pico):
     uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
     uc.ctl_set_cpu_model(arm.UC_CPU_ARM_CORTEX_M0)
     for address in (0x10000000, 0x20041000, SSI, VTOR & ~0xFFF):
-        uc.mem_map(address, 0x4000 if address == 0x10000000 else 0x1000)
+        uc.mem_map(address, 0x10000 if address == 0x10000000 else 0x1000)
     for address, data in elf.load_segments:
         uc.mem_write(address, data)
     uc.mem_write(COPIED_TO, elf.read(0x10000000, RP2040_BOOT_BYTES))

@@ -10,12 +10,13 @@
  *   SPELA_SINGLE_UPDATES   sums of updates, for models without a batch
  *   SPELA_INFERENCE_ONLY   learning
  *
- * These are for what only some models have: convolutions that learn; frozen networks in front of
- * the layers, which can do without some kinds of operators (SPELA_NO_CONVOLUTION,
- * SPELA_NO_DEPTHWISE, SPELA_NO_POOL, SPELA_NO_ELEMENTWISE, SPELA_NO_PAD); exits within these; front
- * ends of sensors, which can do without some kinds of rows (SPELA_NO_STATISTICS,
- * SPELA_NO_SPECTRUM); classes that come and go.
+ * These are for what only some models have: the softmax loss; convolutions that learn; frozen
+ * networks in front of the layers, which can do without some kinds of operators
+ * (SPELA_NO_CONVOLUTION, SPELA_NO_DEPTHWISE, SPELA_NO_POOL, SPELA_NO_ELEMENTWISE, SPELA_NO_PAD);
+ * exits within these; front ends of sensors, which can do without some kinds of rows
+ * (SPELA_NO_STATISTICS, SPELA_NO_SPECTRUM); classes that come and go.
  *
+ *   SPELA_WITH_SOFTMAX
  *   SPELA_WITH_CONVOLUTION
  *   SPELA_WITH_BACKBONE
  *   SPELA_WITH_TAPS
