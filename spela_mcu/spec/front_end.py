@@ -7,7 +7,7 @@ from typing import Literal, Self, get_args
 from pydantic import Field, field_validator, model_validator
 
 from spela_mcu.spec.rules import impossible
-from spela_mcu.spec.section import Section
+from spela_mcu.spec.section import Section, tuple_from_list
 
 Readings = Literal["int8", "uint8", "int16", "int32"]
 READINGS: tuple[Readings, ...] = get_args(Readings)
@@ -47,10 +47,7 @@ class Statistics(Section):
         description="readings from one length to the next; when absent the length",
     )
 
-    @field_validator("of", mode="before")
-    @classmethod
-    def _tuple_from_list(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
+    _tuple_from_list = field_validator("of", mode="before")(tuple_from_list)
 
     @field_validator("of")
     @classmethod
@@ -120,10 +117,7 @@ class Scale(Section):
         3, ge=0.5, le=100, description="of the mean, in standard deviations, that become 127"
     )
 
-    @field_validator("range", mode="before")
-    @classmethod
-    def _tuple_from_list(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
+    _tuple_from_list = field_validator("range", mode="before")(tuple_from_list)
 
     @field_validator("range")
     @classmethod
@@ -177,10 +171,7 @@ class FrontEnd(Section):
     log_mel: LogMel | None = Field(None, description="band powers of sound")
     scale: Scale = Field(Scale(), description="features to int8")
 
-    @field_validator("full_scale", mode="before")
-    @classmethod
-    def _tuple_from_list(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
+    _tuple_from_list = field_validator("full_scale", mode="before")(tuple_from_list)
 
     @field_validator("full_scale")
     @classmethod

@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from spela_mcu.spec.front_end import FrontEnd
 from spela_mcu.spec.rules import impossible
-from spela_mcu.spec.section import Section
+from spela_mcu.spec.section import Section, tuple_from_list
 
 MAX_CLASSES = 256
 MAX_UNITS = 4096
@@ -72,10 +72,7 @@ class DataSection(Section):
         description="[low, high] of raw inputs; measured on the training part when absent",
     )
 
-    @field_validator("input_range", mode="before")
-    @classmethod
-    def _range_from_list(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
+    _range_from_list = field_validator("input_range", mode="before")(tuple_from_list)
 
     @model_validator(mode="after")
     def _range_ascends(self) -> Self:
@@ -176,10 +173,7 @@ class ImagesData(DataSection):
         "rgb", description="one channel, 0.299 R + 0.587 G + 0.114 B, or three"
     )
 
-    @field_validator("size", mode="before")
-    @classmethod
-    def _size_from_list(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
+    _size_from_list = field_validator("size", mode="before")(tuple_from_list)
 
     @model_validator(mode="after")
     def _is_a_sample(self) -> Self:
@@ -223,10 +217,7 @@ class CsvData(DataSection):
         None, min_length=1, description="columns that do not become inputs, by header name or index"
     )
 
-    @field_validator("features", "ignore", mode="before")
-    @classmethod
-    def _columns_from_list(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
+    _columns_from_list = field_validator("features", "ignore", mode="before")(tuple_from_list)
 
     @field_validator("label")
     @classmethod
@@ -361,10 +352,7 @@ class SeriesData(DataSection):
         "else they are left out",
     )
 
-    @field_validator("axes", mode="before")
-    @classmethod
-    def _tuple_from_list(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
+    _tuple_from_list = field_validator("axes", mode="before")(tuple_from_list)
 
     @field_validator("axes")
     @classmethod
@@ -587,10 +575,9 @@ class Network(Section):
             )
         return self
 
-    @field_validator("input_shape", "classes", "layers", "exits_at", mode="before")
-    @classmethod
-    def _tuple_from_list(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
+    _tuple_from_list = field_validator(
+        "input_shape", "classes", "layers", "exits_at", mode="before"
+    )(tuple_from_list)
 
     @field_validator("input_shape")
     @classmethod
