@@ -15,10 +15,10 @@ from spela_mcu.cli.interactive import interact
 from spela_mcu.cli.options import COUNT, json_option, simulator_option
 from spela_mcu.device.device import Device
 from spela_mcu.device.samples import Samples, read_samples, samples_of_model
-from spela_mcu.firmware.build import build_project
+from spela_mcu.firmware.build import build_with
 from spela_mcu.firmware.directory import ProjectDirectory, read_project
 from spela_mcu.firmware.project import SAMPLES
-from spela_mcu.firmware.toolchain import CompilerChoice, find_compiler
+from spela_mcu.firmware.toolchain import CompilerChoice
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
 from spela_mcu.fixed_point.network import ExitAnswer
 from spela_mcu.progress import progress_bars
@@ -79,7 +79,7 @@ def command(
     ).first(limit)
     simulator = find_simulator(project.board, simulator_choice)
     with stderr.status("building ..."):
-        build = build_project(directory, find_compiler(compiler, project.board.family))
+        build = build_with(directory, compiler)
     stderr.print(f"simulating {project.board.title} in {simulator} ...")
     if interactive:
         with simulator.start(build) as machine:

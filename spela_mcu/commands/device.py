@@ -13,9 +13,8 @@ from spela_mcu.device.protocol import ProtocolError
 from spela_mcu.device.serial_line import ANSWER_S, BAUD, SerialLine
 from spela_mcu.errors import UserError
 from spela_mcu.files import locked
-from spela_mcu.firmware.build import Build, build_project
+from spela_mcu.firmware.build import Build, build_with
 from spela_mcu.firmware.directory import BUILD_DIRECTORY, read_project
-from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.progress import stderr
 
 if TYPE_CHECKING:
@@ -78,9 +77,7 @@ class Known:
         """
         if self.project is not None:
             with stderr.status("building ..."):
-                return build_project(
-                    self.project.path, find_compiler("auto", self.project.board.family)
-                )
+                return build_with(self.project.path, "auto")
         if self.model is None:
             raise UserError(
                 "a simulated board needs a firmware",

@@ -6,8 +6,9 @@ import hashlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,21 +88,24 @@ def build_project(
     Raises:
         UserError: the directory is not a project, or does not compile.
     """
-    if not directory.is_dir():  # the lock would make it
-        read_project(directory)
-    with locked(directory):
-        return _build(read_project(directory), compiler, optimization)
+    with _locked_project(directory) as project:
+        return _build(project, compiler, optimization)
 
 
 def build_with(
     directory: Path, choice: CompilerChoice, optimization: Optimization | None = None
 ) -> Build:
     """`build_project` by a compiler that is found for the project's core."""
-    if not directory.is_dir():
+    with _locked_project(directory) as project:
+        return _build(project, find_compiler(choice, project.board.family), optimization)
+
+
+@contextmanager
+def _locked_project(directory: Path) -> Iterator[ProjectDirectory]:
+    if not directory.is_dir():  # the lock would make it
         read_project(directory)
-    with locked(directory):  # one project, although it is read twice
-        family = read_project(directory).board.family
-        return build_project(directory, find_compiler(choice, family), optimization)
+    with locked(directory):
+        yield read_project(directory)
 
 
 def _build(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spela_mcu.firmware.build import Build, build_project
+from spela_mcu.firmware.build import Build, build_with
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.firmware.project import FirmwareProject
-from spela_mcu.firmware.toolchain import CompilerChoice, find_compiler
+from spela_mcu.firmware.toolchain import CompilerChoice
 
 
 def deploy(project: FirmwareProject, directory: Path, compiler: CompilerChoice) -> Build:
@@ -18,4 +18,4 @@ def deploy(project: FirmwareProject, directory: Path, compiler: CompilerChoice) 
             compile.
     """
     write_project(project, directory)
-    return build_project(directory, find_compiler(compiler, project.board.family))
+    return build_with(directory, compiler)
