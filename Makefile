@@ -24,7 +24,7 @@ CPPCHECK := $(BIN)/cppcheck --quiet --force --std=c99 --language=c --error-exitc
 RP2040_UART := firmware/ports/uart_rp2040_uart.c
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage fuzz lint matrix exports experiments benchmarks sizes clean
+.PHONY: help demo test coverage fuzz lint matrix exports experiments benchmarks sizes check-sizes clean
 
 help:
 	@echo 'make demo   train, generate, build, simulate and verify examples/digits; prints a summary'
@@ -39,6 +39,7 @@ help:
 	@echo 'make benchmarks [CMSIS_NN=DIR] [AIFES=DIR] [MODELS=DIR]'
 	@echo '            measure again what docs/performance.md says, beside checkouts of peers'
 	@echo 'make sizes  tell code, tables, RAM and stack of a set of models: docs/sizes.md'
+	@echo 'make check-sizes  fail unless docs/sizes.md has these tables, and each RAM is kept'
 	@echo 'make experiments  list the studies of docs/accuracy.md; STUDIES="mnist drift" runs some'
 	@echo 'make clean  remove .venv, caches and what the examples made'
 
@@ -93,6 +94,9 @@ benchmarks: $(call installed,$(DEMO_EXTRAS))
 # Under a minute; needs arm-none-eabi-gcc.
 sizes: $(call installed,$(DEMO_EXTRAS))
 	$(BIN)/python -m benchmarks.sizes --markdown docs/sizes.md
+
+check-sizes: $(call installed,$(TEST_EXTRAS))
+	$(BIN)/python -m benchmarks.sizes --check docs/sizes.md
 
 # What is measured already is not measured again. All of them take a day on two cores.
 experiments: $(call installed,$(TEST_EXTRAS))
