@@ -22,7 +22,9 @@ from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan, make_plan
 from spela_mcu.resources import resource_directory
 from spela_mcu.simulators.base import Machine
-from spela_mcu.spec.model import Dense, ModelSpec, Network, SklearnData
+from spela_mcu.spec.data import SklearnData
+from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.network import Dense, Network
 
 CLASSES = 10
 WEIGHT_SEED, SAMPLE_SEED = 2, 1

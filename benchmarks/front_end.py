@@ -37,8 +37,10 @@ from spela_mcu.front_end.rows import features
 from spela_mcu.front_end.structures import front_end_structure
 from spela_mcu.progress import progress_bars
 from spela_mcu.simulators.choice import counting_simulator
+from spela_mcu.spec.data import SklearnData
 from spela_mcu.spec.front_end import FrontEnd
-from spela_mcu.spec.model import Dense, ModelSpec, Network, SklearnData
+from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.network import Dense, Network
 
 BOARDS = ("nucleo-g071rb", "bluepill", "stm32f4_discovery", "mps3-an547")
 """A Cortex-M0+, M3, M4 and M55."""

@@ -34,7 +34,10 @@ from spela_mcu.firmware.toolchain import Optimization, find_compiler
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan, make_plan
 from spela_mcu.progress import progress_bars
-from spela_mcu.spec.model import Dense, Exits, FixedPoint, ModelSpec, Network, SklearnData
+from spela_mcu.spec.data import SklearnData
+from spela_mcu.spec.learning import Exits, FixedPoint
+from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.network import Dense, Network
 
 BOARDS = ("nucleo-g071rb", "bluepill", "nrf52840dk", "mps3-an547", "riscv-virt")
 """One for each set of kernels: a Cortex-M0+, M3, M4 and M55, and RISC-V."""

@@ -5,7 +5,10 @@ from sklearn.datasets import load_digits
 
 from spela_mcu.data.dataset import Dataset, InputScaling, Split
 from spela_mcu.embedding import class_embeddings
-from spela_mcu.spec.model import Dense, ModelSpec, Network, SklearnData, Training
+from spela_mcu.spec.data import SklearnData
+from spela_mcu.spec.learning import Training
+from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.network import Dense, Network
 
 
 def dataset_of(x, y, classes, sizes):

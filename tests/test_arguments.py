@@ -9,7 +9,7 @@ from spela_mcu.embedding import class_embeddings
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.reference.network import FloatNetwork
-from spela_mcu.spec.model import Dense, Network
+from spela_mcu.spec.network import Dense, Network
 
 INPUTS, CLASSES = 5, 3
 SAMPLES = np.random.default_rng(0).integers(-128, 128, (40, INPUTS)).astype(np.int8)

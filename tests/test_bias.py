@@ -18,7 +18,8 @@ from spela_mcu.proof.equality import Probes, compare_inference, find_state_diffe
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.reference.storage import load_network, save_network
 from spela_mcu.simulators.choice import simulator_named
-from spela_mcu.spec.model import MAX_INPUTS, NARROW_INPUTS
+from spela_mcu.spec.limits import MAX_INPUTS
+from spela_mcu.spec.network import NARROW_INPUTS
 
 
 def constant_beside(samples, constant=127):

@@ -21,17 +21,12 @@ from spela_mcu.firmware.uart import BoardPart
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.host.network import HostNetwork
+from spela_mcu.spec.data import FLOAT32_MAX, TestedData
 from spela_mcu.spec.fields import sections
+from spela_mcu.spec.learning import GUARD_SAMPLES_MAX
+from spela_mcu.spec.limits import MAX_CLASSES, MAX_INPUTS, UINT32_MAX
 from spela_mcu.spec.load import load_spec
-from spela_mcu.spec.model import (
-    FLOAT32_MAX,
-    GUARD_SAMPLES_MAX,
-    MAX_CLASSES,
-    MAX_INPUTS,
-    UINT32_MAX,
-    ModelSpec,
-    TestedData,
-)
+from spela_mcu.spec.model import ModelSpec
 
 SOURCES = {
     "sklearn": {},

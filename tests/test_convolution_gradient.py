@@ -11,7 +11,7 @@ from spela_mcu.fixed_point.convolution_learning import factors, filter_sums
 from spela_mcu.fixed_point.learning import direction
 from spela_mcu.fixed_point.maps import cells
 from spela_mcu.fixed_point.network import IntegerNetwork
-from spela_mcu.spec.model import LOSSES
+from spela_mcu.spec.network import LOSSES
 
 SHAPE = (12, 11, 3)
 MARGIN = 1.0

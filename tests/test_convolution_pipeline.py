@@ -23,7 +23,8 @@ from spela_mcu.proof.silence import silence, silence_warnings
 from spela_mcu.proof.stress import STRESSORS, hard_stream, steps_for, stressed
 from spela_mcu.simulators.choice import simulator_named
 from spela_mcu.spec.load import load_spec
-from spela_mcu.spec.model import Dense, ModelSpec
+from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.network import Dense
 
 SHAPE = (6, 7, 2)
 TWO = "[{kind: convolution, filters: 4, grid: 2, readout: 4}, {units: 6}]"

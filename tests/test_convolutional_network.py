@@ -6,7 +6,7 @@ from convolutional import CLASSES, book_network, plan_of, stream
 
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.host.network import HostNetwork
-from spela_mcu.spec.model import LOSSES
+from spela_mcu.spec.network import LOSSES
 
 NETWORKS = {
     "picture": (

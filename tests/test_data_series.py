@@ -10,8 +10,8 @@ import yaml
 from spela_mcu.data.load import load_dataset
 from spela_mcu.data.source_series import read
 from spela_mcu.errors import UserError
+from spela_mcu.spec.data import SeriesData
 from spela_mcu.spec.load import load_spec
-from spela_mcu.spec.model import SeriesData
 
 
 def section(path, **keys):

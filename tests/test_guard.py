@@ -21,8 +21,8 @@ from spela_mcu.firmware.memory import FAULT_STACK_BYTES, GUARD_CODE_BYTES, stack
 from spela_mcu.firmware.stack import worst_case_stack
 from spela_mcu.pipeline import prepare
 from spela_mcu.simulators.unicorn import UnicornSimulator
+from spela_mcu.spec.learning import Guard
 from spela_mcu.spec.load import load_spec
-from spela_mcu.spec.model import Guard
 
 INPUTS, CLASSES, INTERVAL = 13, 5, 8
 PLACES = np.random.default_rng(5).choice((-100, 100), (CLASSES, INPUTS))

@@ -17,7 +17,8 @@ from spela_mcu.fixed_point.network import (
 )
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.host.network import HostNetwork
-from spela_mcu.spec.model import LOSSES, ModelSpec
+from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.network import LOSSES
 
 
 def make_spec(units=(17, 9, 5), loss="margin", weights="int8", **keys) -> ModelSpec:

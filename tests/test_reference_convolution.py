@@ -13,7 +13,7 @@ from spela_mcu.reference.filters import FloatFilters
 from spela_mcu.reference.local_loss import LEARNED
 from spela_mcu.reference.network import FloatLayer, FloatNetwork
 from spela_mcu.reference.storage import load_network, save_network
-from spela_mcu.spec.model import LOSSES
+from spela_mcu.spec.network import LOSSES
 
 PICTURE = (
     (9, 8, 3),

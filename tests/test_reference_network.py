@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spela_mcu.reference.network import FloatLayer, FloatNetwork
-from spela_mcu.spec.model import LOSSES, Dense, Network
+from spela_mcu.spec.network import LOSSES, Dense, Network
 
 SLOPES = (0.0, 2.0**-7)
 

@@ -19,7 +19,8 @@ from spela_mcu.reference import run as run_module
 from spela_mcu.reference.network import FloatLayer, FloatNetwork
 from spela_mcu.reference.run import load_run, trained, training_digest
 from spela_mcu.reference.storage import FORMAT_VERSION, load_network, save_network
-from spela_mcu.spec.model import Learning, Target
+from spela_mcu.spec.learning import Learning
+from spela_mcu.spec.model import Target
 
 
 def network(seed=0):

@@ -13,7 +13,7 @@ from spela_mcu.errors import UserError
 from spela_mcu.reference import training as training_module
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.reference.training import online_learning_rates, train
-from spela_mcu.spec.model import Learning
+from spela_mcu.spec.learning import Learning
 
 
 def trained(spec, dataset, **options):

@@ -25,7 +25,10 @@ from spela_mcu.proof.stress import (
     stressed,
 )
 from spela_mcu.simulators.unicorn import UnicornSimulator
-from spela_mcu.spec.model import Dense, FixedPoint, ModelSpec, Network, SklearnData
+from spela_mcu.spec.data import SklearnData
+from spela_mcu.spec.learning import FixedPoint
+from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.network import Dense, Network
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from spela_mcu.fixed_point.plan import FixedPointPlan, make_plan
 from spela_mcu.fixed_point.structures import LAYER_FIELDS, LOSS_NUMBERS, MODEL_FIELDS
 from spela_mcu.host.network import declarations
 from spela_mcu.resources import resource_directory
-from spela_mcu.spec.model import LOSSES
+from spela_mcu.spec.network import LOSSES
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from spela_mcu.proof.equality import (
     find_state_difference,
 )
 from spela_mcu.simulators.unicorn import UnicornSimulator
-from spela_mcu.spec.model import LOSSES
+from spela_mcu.spec.network import LOSSES
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

@@ -14,16 +14,10 @@ from spela_mcu.firmware.model import model_source
 from spela_mcu.firmware.project import FirmwareProject, generate_project
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
-from spela_mcu.spec.model import (
-    Dense,
-    Exits,
-    FixedPoint,
-    Learning,
-    ModelSpec,
-    Network,
-    Rehearsal,
-    SklearnData,
-)
+from spela_mcu.spec.data import SklearnData
+from spela_mcu.spec.learning import Exits, FixedPoint, Learning, Rehearsal
+from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.network import Dense, Network
 
 
 @dataclass(frozen=True)

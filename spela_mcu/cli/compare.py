@@ -25,8 +25,8 @@ from spela_mcu.continual.stream import KINDS, Kind, Shape
 from spela_mcu.data.load import load_dataset
 from spela_mcu.files import write_whole
 from spela_mcu.progress import progress_bars
+from spela_mcu.spec.limits import MAX_CLASSES, UINT16_MAX
 from spela_mcu.spec.load import load_spec
-from spela_mcu.spec.model import MAX_CLASSES, UINT16_MAX
 
 REHEARSED = 300
 """Samples rehearsed after each later experience, unless told otherwise."""

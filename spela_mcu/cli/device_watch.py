@@ -104,8 +104,8 @@ def _text_lines(port: str, baud: int) -> Iterator[Iterator[str]]:
 def _columns_of(model: Path) -> tuple[tuple[str, ...], str, bool]:
     """Names of the inputs, and of the label's column; or of a reading's axes, and True."""
     from spela_mcu.data.load import load_dataset
+    from spela_mcu.spec.data import SeriesData
     from spela_mcu.spec.load import load_spec
-    from spela_mcu.spec.model import SeriesData
 
     spec = load_spec(model)
     if isinstance(spec.data, SeriesData):  # there may be no recording yet

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from spela_mcu.files import check_directory, locked
-from spela_mcu.spec.model import BATCH_MAX, UINT32_MAX
+from spela_mcu.spec.learning import BATCH_MAX
+from spela_mcu.spec.limits import UINT32_MAX
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 

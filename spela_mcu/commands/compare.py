@@ -32,7 +32,8 @@ from spela_mcu.pipeline import Overrides, check_memory, completed, target_board
 from spela_mcu.progress import Progress, silent
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.reference.run import training_digest
-from spela_mcu.spec.model import LOSSES, ModelSpec
+from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.network import LOSSES
 
 
 def contenders(spec: ModelSpec) -> tuple[Contender, ...]:

@@ -13,7 +13,8 @@ from spela_mcu.data.dataset import Dataset, Split
 from spela_mcu.fixed_point.geometry import windows
 from spela_mcu.fixed_point.maps import Window
 from spela_mcu.reference.network import FloatNetwork
-from spela_mcu.spec.model import Dense, ModelSpec
+from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.network import Dense
 
 LEARNING_RATE = 1e-3
 """Adam's default, here and in Keras: what a user tries first."""

@@ -17,7 +17,8 @@ from spela_mcu.fixed_point.maps import Window
 from spela_mcu.proof.tflm import told_arena
 from spela_mcu.quiet import captured_output
 from spela_mcu.reference.network import FloatNetwork
-from spela_mcu.spec.model import Dense, ModelSpec
+from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.network import Dense
 
 KerasModel: TypeAlias = Any  # keras's type declarations are unreliable
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from spela_mcu.data.csv_rows import Layout
 from spela_mcu.errors import UserError
+from spela_mcu.spec.data import CsvData
 from spela_mcu.spec.document import quoted
 from spela_mcu.spec.faults import nearest
-from spela_mcu.spec.model import CsvData
 
 TRUTHS = {"true": 1.0, "false": 0.0}
 """Cells that are taken for numbers too, in lower case."""

@@ -11,8 +11,8 @@ import numpy as np
 from spela_mcu.data.csv_columns import TRUTHS, Columns, is_number
 from spela_mcu.data.csv_rows import Layout, open_rows
 from spela_mcu.errors import UserError
+from spela_mcu.spec.data import CsvData
 from spela_mcu.spec.document import quoted
-from spela_mcu.spec.model import CsvData
 
 _DECIMAL_COMMA = re.compile(r"[-+]?[0-9]*,[0-9]+([eE][-+]?[0-9]+)?")
 _FLOAT32_MAX = float(np.finfo(np.float32).max)

@@ -17,8 +17,8 @@ from typing import BinaryIO, TextIO, cast
 from spela_mcu.data.files import open_error
 from spela_mcu.errors import UserError
 from spela_mcu.files import check_regular
+from spela_mcu.spec.data import WHITESPACE, CsvData
 from spela_mcu.spec.document import quoted
-from spela_mcu.spec.model import WHITESPACE, CsvData
 
 ShareRead = Callable[[float], None]
 """Is told the share of the file that has been read, 0 to 1."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spela_mcu.data.raw import RawData, RawPart, sample_error
 from spela_mcu.errors import UserError
 from spela_mcu.spec.document import quoted
-from spela_mcu.spec.model import MAX_CLASSES
+from spela_mcu.spec.limits import MAX_CLASSES
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from spela_mcu.data.raw import RawData, RawPart
-from spela_mcu.spec.model import TestedData
+from spela_mcu.spec.data import TestedData
 
 
 def limited(

@@ -41,17 +41,12 @@ from spela_mcu.data.split import split_groups, split_stratified
 from spela_mcu.errors import UserError
 from spela_mcu.notice import Notice
 from spela_mcu.progress import progress_bars, silent
+from spela_mcu.spec.data import CsvData, Data, ImagesData, SeriesData
+from spela_mcu.spec.learning import Learning
+from spela_mcu.spec.limits import MAX_INPUTS
 from spela_mcu.spec.load import check_against_data, located
-from spela_mcu.spec.model import (
-    MAX_INPUTS,
-    CsvData,
-    Data,
-    ImagesData,
-    Learning,
-    ModelSpec,
-    Network,
-    SeriesData,
-)
+from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.network import Network
 
 MAX_WINDOW = 1 << 20
 """Raw values of a window, at most; what a front end makes of it is a sample."""

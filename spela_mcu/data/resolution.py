@@ -12,7 +12,7 @@ from spela_mcu.data.dataset import INPUT_MAX, Dataset, InputScaling
 from spela_mcu.data.scaling import Scaling
 from spela_mcu.errors import UserError
 from spela_mcu.notice import Notice, listed
-from spela_mcu.spec.model import DataSection
+from spela_mcu.spec.data import DataSection
 
 LEAST_STEPS = 16
 """Of the 255 steps of int8, an input that varies should use at least this many."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spela_mcu.data.dataset import InputScaling
 from spela_mcu.errors import UserError
-from spela_mcu.spec.model import DataSection
+from spela_mcu.spec.data import DataSection
 
 Scaling = Literal["global", "centred", "per_feature"]
 

@@ -16,8 +16,9 @@ from spela_mcu.front_end.plan import FrontEndPlan, measured_scales
 from spela_mcu.front_end.raw import to_raw
 from spela_mcu.front_end.rows import features, scaled
 from spela_mcu.notice import Notice
+from spela_mcu.spec.data import Data
 from spela_mcu.spec.front_end import FrontEnd
-from spela_mcu.spec.model import Data, ModelSpec
+from spela_mcu.spec.model import ModelSpec
 
 CLIPPED_SHARE = 0.01
 """Readings of which more are clipped are warned of."""

@@ -17,9 +17,9 @@ from spela_mcu.data.recording import Named, Recording
 from spela_mcu.errors import UserError
 from spela_mcu.files import check_regular
 from spela_mcu.notice import Notice
+from spela_mcu.spec.data import SeriesData
 from spela_mcu.spec.document import quoted
 from spela_mcu.spec.faults import nearest
-from spela_mcu.spec.model import SeriesData
 
 Line: TypeAlias = tuple[int, list[str]]
 """The number of a line, and its cells; none of a blank one."""

@@ -11,7 +11,7 @@ from spela_mcu.data.files import open_error
 from spela_mcu.data.recording import Named, Recording
 from spela_mcu.errors import UserError
 from spela_mcu.files import check_regular
-from spela_mcu.spec.model import SeriesData
+from spela_mcu.spec.data import SeriesData
 
 
 def read_wav(data: SeriesData, file: Path, named: Named) -> Recording:

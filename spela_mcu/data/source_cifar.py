@@ -12,7 +12,7 @@ from spela_mcu.data.limit import limited
 from spela_mcu.data.raw import RawData, RawPart
 from spela_mcu.errors import UserError
 from spela_mcu.files import check_regular, read_bounded
-from spela_mcu.spec.model import CifarData
+from spela_mcu.spec.data import CifarData
 
 _PICTURE: Final = (3, 32, 32)  # planes of red, green and blue, each row by row
 _NAMES_MOST_BYTES: Final = 1 << 16

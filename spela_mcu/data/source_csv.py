@@ -17,8 +17,8 @@ from spela_mcu.data.labels import whole_number
 from spela_mcu.data.raw import RawData, RawPart
 from spela_mcu.errors import UserError
 from spela_mcu.notice import Notice, listed
+from spela_mcu.spec.data import CsvData
 from spela_mcu.spec.document import quoted
-from spela_mcu.spec.model import CsvData
 
 
 def read(data: CsvData, share_read: ShareRead | None = None) -> RawData:

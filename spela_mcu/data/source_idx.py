@@ -15,7 +15,7 @@ from spela_mcu.data.limit import limited
 from spela_mcu.data.raw import RawData, RawPart
 from spela_mcu.errors import UserError
 from spela_mcu.files import check_regular
-from spela_mcu.spec.model import IdxData
+from spela_mcu.spec.data import IdxData
 
 # The third byte of an IDX file; numbers are big-endian.
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

@@ -19,8 +19,8 @@ from spela_mcu.errors import UserError
 from spela_mcu.files import read_bounded
 from spela_mcu.notice import Notice, listed
 from spela_mcu.progress import Progress
+from spela_mcu.spec.data import ImagesData
 from spela_mcu.spec.document import quoted
-from spela_mcu.spec.model import ImagesData
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 _PARTS: Final = ("train", "test")

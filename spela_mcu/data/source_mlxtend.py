@@ -7,7 +7,7 @@ import numpy as np
 from spela_mcu.data.files import EXAMPLES_EXTRA
 from spela_mcu.data.raw import RawData, RawPart
 from spela_mcu.errors import UserError
-from spela_mcu.spec.model import MlxtendData
+from spela_mcu.spec.data import MlxtendData
 
 
 def read(data: MlxtendData) -> RawData:

@@ -13,7 +13,7 @@ from spela_mcu.data.files import open_error
 from spela_mcu.data.raw import RawData, RawPart
 from spela_mcu.errors import UserError
 from spela_mcu.files import check_regular
-from spela_mcu.spec.model import NpzData
+from spela_mcu.spec.data import NpzData
 
 
 def read(data: NpzData) -> RawData:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from spela_mcu.data.files import EXAMPLES_EXTRA
 from spela_mcu.data.raw import RawData, RawPart
 from spela_mcu.errors import UserError
-from spela_mcu.spec.model import PythonData
+from spela_mcu.spec.data import PythonData
 
 _KEY = "data.function"
 _EXTRA_PACKAGES = {"mlxtend", "seglearn"}

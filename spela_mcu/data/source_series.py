@@ -16,7 +16,7 @@ from spela_mcu.data.series_wav import read_wav
 from spela_mcu.errors import UserError
 from spela_mcu.notice import Notice, listed
 from spela_mcu.progress import Progress, silent
-from spela_mcu.spec.model import SeriesData
+from spela_mcu.spec.data import SeriesData
 
 SUFFIXES = (".csv", ".txt", ".wav")
 

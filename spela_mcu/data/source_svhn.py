@@ -12,7 +12,7 @@ from spela_mcu.data.limit import limited
 from spela_mcu.data.raw import RawData, RawPart
 from spela_mcu.errors import UserError
 from spela_mcu.files import check_regular
-from spela_mcu.spec.model import SvhnData
+from spela_mcu.spec.data import SvhnData
 
 _TEN = 10  # the label of the digit 0
 

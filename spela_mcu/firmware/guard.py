@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spela_mcu.data.dataset import Split
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.layout import rounded_up
-from spela_mcu.spec.model import Guard
+from spela_mcu.spec.learning import Guard
 
 
 @dataclass(frozen=True, eq=False)

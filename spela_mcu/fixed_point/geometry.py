@@ -5,7 +5,8 @@ from __future__ import annotations
 from spela_mcu.backbone.graph import Shape
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.maps import Window
-from spela_mcu.spec.model import MAX_INPUTS, Convolution, Network
+from spela_mcu.spec.limits import MAX_INPUTS
+from spela_mcu.spec.network import Convolution, Network
 
 
 def input_map(network: Network) -> Shape:

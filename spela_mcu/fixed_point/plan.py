@@ -25,7 +25,9 @@ from spela_mcu.fixed_point.layer import (
     MatrixPlan,
 )
 from spela_mcu.fixed_point.layout import padded
-from spela_mcu.spec.model import MAX_INPUTS, Convolution, Dense, ModelSpec, answering_units
+from spela_mcu.spec.limits import MAX_INPUTS
+from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.network import Convolution, Dense, answering_units
 
 if TYPE_CHECKING:
     from spela_mcu.fixed_point.front import FrontPlan

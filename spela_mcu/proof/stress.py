@@ -33,7 +33,7 @@ from spela_mcu.proof.equality import (
 )
 from spela_mcu.proof.stress_rates import clipping_learners
 from spela_mcu.simulators.base import Simulator
-from spela_mcu.spec.model import Loss
+from spela_mcu.spec.network import Loss
 
 STEPS_AT_LEAST, STEPS_AT_MOST = 320, 640
 MACS = 32_000_000

@@ -22,7 +22,7 @@ from spela_mcu.fixed_point.geometry import windows
 from spela_mcu.fixed_point.maps import Window
 from spela_mcu.reference.filters import FloatFilters, FloatMap
 from spela_mcu.reference.local_loss import Direction, Loss, ascent, direction
-from spela_mcu.spec.model import Convolution, Dense, Network, answering_units
+from spela_mcu.spec.network import Convolution, Dense, Network, answering_units
 
 ROWS_AT_ONCE = 4096
 """Samples per forward pass: bounds the memory for activations; the result does not depend on it."""

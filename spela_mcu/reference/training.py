@@ -13,7 +13,8 @@ from spela_mcu.data.dataset import Dataset, Split
 from spela_mcu.errors import UserError
 from spela_mcu.progress import Progress, progress_bars, silent
 from spela_mcu.reference.network import FloatNetwork
-from spela_mcu.spec.model import Learning, ModelSpec, Training
+from spela_mcu.spec.learning import Learning, Training
+from spela_mcu.spec.model import ModelSpec
 
 
 @dataclass(frozen=True)

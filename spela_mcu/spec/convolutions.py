@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from spela_mcu.errors import UserError
-from spela_mcu.spec.model import Convolution, ModelSpec
+from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.network import Convolution
 
 
 def convolution_faults(spec: ModelSpec) -> list[UserError]:

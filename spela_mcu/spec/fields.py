@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 
+from spela_mcu.spec.data import Data
 from spela_mcu.spec.document import KeyPath
-from spela_mcu.spec.model import Data, Layer, ModelSpec
+from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.network import Layer
 from spela_mcu.spec.section import Section
 
 _WORDS: dict[object, str] = {

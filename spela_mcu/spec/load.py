@@ -10,21 +10,12 @@ from pydantic import ValidationError
 
 from spela_mcu.errors import UserError, UserErrors
 from spela_mcu.spec.convolutions import convolution_faults
+from spela_mcu.spec.data import Data, PythonData, TestedData
 from spela_mcu.spec.document import Document, key_path, read_document
 from spela_mcu.spec.faults import user_error
-from spela_mcu.spec.model import (
-    MAX_CLASSES,
-    MAX_READOUT,
-    UINT32_MAX,
-    Convolution,
-    Data,
-    Dense,
-    Layer,
-    ModelSpec,
-    PythonData,
-    TestedData,
-    answering_units,
-)
+from spela_mcu.spec.limits import MAX_CLASSES, UINT32_MAX
+from spela_mcu.spec.model import ModelSpec
+from spela_mcu.spec.network import MAX_READOUT, Convolution, Dense, Layer, answering_units
 
 
 class LabelledData(Protocol):

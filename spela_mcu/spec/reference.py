@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
+from spela_mcu.spec.data import DataSection
 from spela_mcu.spec.fields import default_text, sections, wanted
-from spela_mcu.spec.model import DataSection
 from spela_mcu.spec.section import Section
 
 BEGIN = "<!-- keys: begin (python -m spela_mcu.spec.reference docs/model-yaml.md) -->"
