@@ -113,15 +113,19 @@ class UnicornMachine(Machine):
         self._map_memory(board.program, read | run, touched, self._bus.map_flash)
         self._flash: FlashModel | None = None
         if board.store is not None:
-            self._map_memory(board.store, read | write, touched, self._bus.map_flash)
+            controller = MODELS.get(board.store.driver)  # none: plain memory
+            protection = read | write if controller is None else read
+            self._map_memory(board.store, protection, touched, self._bus.map_flash)
             uc.mem_write(board.store.address, flash)
-            self._flash = MODELS.get(board.store.driver, FlashModel)(board.store, self._bus)
-            uc.hook_add(
-                unicorn.UC_HOOK_MEM_WRITE,
-                self._on_store_to_flash,
-                begin=board.store.address,
-                end=board.store.end - 1,
-            )
+            if controller is not None:
+                self._flash = controller(board.store, self._bus)
+                # A hook of every store would take loads and stores everywhere off the fast path.
+                uc.hook_add(
+                    unicorn.UC_HOOK_MEM_WRITE_PROT,
+                    self._on_store_to_flash,
+                    begin=board.store.address,
+                    end=board.store.end - 1,
+                )
         self._map_memory(board.ram, read | write, touched, uc.mem_map)
         for start, end in self._elf.code_ranges:
             if board.ram.holds(start):  # code that start-up copies there
@@ -255,13 +259,18 @@ class UnicornMachine(Machine):
         access: int,
         address: int,
         size: int,
-        *rest: object,
-    ) -> None:
-        assert self._flash is not None
+        value: int,
+        data: object,
+    ) -> bool:
+        """Carries out a store, which Unicorn then leaves out; says whether there was flash."""
+        if self._flash is None or self._bus.hides_flash:
+            return False
         before = int.from_bytes(uc.mem_read(address, size), "little")
         self._flash.program(address, size, before)
         if self._flash.misuse is not None:
             uc.emu_stop()
+        self._bus.write(address, (value & (1 << 8 * size) - 1).to_bytes(size, "little"))
+        return True
 
     def _refuse(self, kind: str, address: int) -> None:
         bottom = self.stack_region()[0]

@@ -25,14 +25,14 @@ class Bus(Protocol):
 
 
 class FlashModel:
-    """A store that is plain memory: it has no controller (firmware/store/drivers/flash_memory.c).
+    """What every controller of a store's flash has.
 
     Attributes:
         registers: pairs (address, bytes) that the controller answers at.
         misuse: what the firmware did wrong, or None.
     """
 
-    registers: tuple[tuple[int, int], ...] = ()
+    registers: tuple[tuple[int, int], ...]
 
     def __init__(self, region: StoreRegion, bus: Bus) -> None:
         self._region = region
@@ -53,6 +53,7 @@ class FlashModel:
 
     def program(self, address: int, size: int, before: int) -> None:
         """The core stores to flash, where `before` is; what it must not do is misuse."""
+        raise NotImplementedError
 
     def _check_word(self, address: int, size: int, before: int, *, is_enabled: bool) -> None:
         if not is_enabled:
@@ -242,6 +243,10 @@ class Rp2040Model(FlashModel):
             both = bytes(old & new for old, new in zip(before, data, strict=True))
             self._change(both, value % self.PAGE)
 
+    def program(self, address: int, size: int, before: int) -> None:
+        """See `FlashModel`."""
+        self.misuse = f"flash at 0x{address:08x} is stored to, and only the boot ROM programs it"
+
     def _step(self, step: int) -> None:
         self._steps.append(step)
         if step == boot_rom.EXIT_XIP:
@@ -268,10 +273,10 @@ class Rp2040Model(FlashModel):
 
 
 MODELS: dict[str, type[FlashModel]] = {
-    "memory": FlashModel,
     "nrf_nvmc": NvmcModel,
     "rp2040": Rp2040Model,
     "stm32f4": Stm32F4Model,
     "stm32l5": Stm32L5Model,
 }
-"""By the driver of a board's store."""
+"""By the driver of a board's store; one that is plain memory has no controller
+(firmware/store/drivers/flash_memory.c)."""
