@@ -11,6 +11,9 @@ from spela_mcu.device.answers import Rate, StoreStatus, Thresholds
 from spela_mcu.device.device import Device
 from spela_mcu.device.protocol import Command, DeviceError, Status
 from spela_mcu.errors import UserError
+from spela_mcu.firmware.build import build_with
+from spela_mcu.firmware.directory import write_project
+from spela_mcu.simulators.base import SimulationError
 from spela_mcu.simulators.choice import simulator_named
 from spela_mcu.simulators.flash_image import powered
 from spela_mcu.simulators.unicorn import UnicornSimulator
@@ -91,6 +94,33 @@ def test_what_was_saved_outlives_the_power(case, simulator, built, tmp_path):
             assert device.rate(0) == Rate(40000, 20)
             device.rollback()
         assert device.counters().samples == 40
+
+
+@pytest.mark.parametrize(
+    ("board", "old", "new", "words"),
+    [
+        ("nrf52840dk", "NVMC_CONFIG = CONFIG_WRITE;", "", "the controller not told so"),
+        ("stm32f4_discovery", "CR_PG | CR_WORDS", "CR_WORDS", "the controller not told so"),
+        (
+            "pico",
+            "return store->unit_bytes == PAGE_BYTES &&",
+            "*(volatile uint32_t *)(uintptr_t)address = *data;\n    return",
+            "only the boot ROM programs it",
+        ),
+    ],
+)
+def test_a_driver_that_stores_to_flash_as_to_memory_is_told(board, old, new, words, tmp_path):
+    project = toy(board).project
+    text = project.files["port/flash.c"]
+    assert old in text
+    write_project(project, tmp_path / "p")
+    (tmp_path / "p/port/flash.c").write_text(text.replace(old, new))
+    build = build_with(tmp_path / "p", "auto", "O1")
+    with (
+        UnicornSimulator().start(build) as machine,
+        pytest.raises(SimulationError, match=words),
+    ):
+        Device(machine).save()
 
 
 def test_load_goes_back_to_what_was_saved(device):

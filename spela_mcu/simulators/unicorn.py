@@ -260,7 +260,7 @@ class UnicornMachine(Machine):
         address: int,
         size: int,
         value: int,
-        data: object,
+        *rest: object,
     ) -> bool:
         """Carries out a store, which Unicorn then leaves out; says whether there was flash."""
         if self._flash is None or self._bus.hides_flash:
