@@ -30,12 +30,6 @@ Float = NDArray[np.float64]
 PROTOTYPE_LENGTH = 0.7
 """Length of an embedding that is a mean; the others have length one."""
 
-NOISE = 0.7
-"""Of rehearsed means: standard deviations of the inputs about their class's mean."""
-
-MEANS_REHEARSED = 4
-"""Means rehearsed after each sample."""
-
 FIRST_LABELS = 100
 """Samples with labels before a device decides by itself for which it asks."""
 
@@ -113,57 +107,9 @@ class PrototypeLearner:
         return np.asarray(values / lengths)
 
 
-class MeansLearner:
-    """Keeps no sample, but each class's mean, and rehearses that, with noise."""
-
-    def __init__(self, network: HostNetwork, known: Split, steps: int, seed: int) -> None:
-        self._network, self._steps = network, steps
-        self._rng = np.random.default_rng(seed)
-        self._means: dict[int, Float] = {}
-        self._squares: list[Float] = []
-        self._note(known)
-
-    @property
-    def bytes(self) -> None:
-        """Not measured."""
-        return
-
-    def learn(self, samples: Split) -> None:
-        """Teaches the samples once each, and means between them and after."""
-        for sample, label in zip(samples.inputs, samples.y.tolist(), strict=True):
-            self._network.learn(sample, label)
-            self._rehearse(MEANS_REHEARSED)
-        self._note(samples)
-        self._rehearse(self._steps)
-
-    def predict(self, samples: Split) -> Int64:
-        """Labels of the last exit, [n]."""
-        return self._network.predict(samples.inputs)
-
-    def _note(self, samples: Split) -> None:
-        inputs = samples.inputs.astype(np.float64)
-        for label in np.unique(samples.y).tolist():
-            own = inputs[samples.y == label]
-            self._means[label] = own.mean(axis=0)
-            self._squares.append(own.var(axis=0))
-
-    def _rehearse(self, steps: int) -> None:
-        spread = NOISE * np.sqrt(np.mean(self._squares, axis=0))
-        for label in self._rng.choice(list(self._means), steps).tolist():
-            noisy = self._means[label] + spread * self._rng.standard_normal(len(spread))
-            sample = np.clip(np.rint(noisy), -INPUT_MAX, INPUT_MAX).astype(np.int8)
-            self._network.learn(sample, label)
-
-
 def _prototypes(spec: ModelSpec, found: Stream, _: int) -> StreamOutcome:
     network, untrained = _forgetful_start(spec, found)
     return follow(found, PrototypeLearner(network, found.start.train), untrained)
-
-
-def _means(spec: ModelSpec, found: Stream, steps: int) -> StreamOutcome:
-    network, untrained = _forgetful_start(spec, found)
-    learner = MeansLearner(network, found.start.train, steps, spec.network.seed)
-    return follow(found, learner, untrained)
 
 
 def _forgetful_start(spec: ModelSpec, found: Stream) -> tuple[HostNetwork, chip.ChipLearner]:
@@ -177,7 +123,6 @@ LEARNERS: dict[str, Callable[[ModelSpec, Stream, int], StreamOutcome]] = {
     "naive": chip.naive,
     "jointly": chip.jointly,
     "prototypes": _prototypes,
-    "means": _means,
     "backprop": backpropagated,
     "neighbours": neighbours_in_same_bytes,
     "class means": class_means,

@@ -237,10 +237,15 @@ def _learners(**options: Any) -> tuple[Row, ...]:  # noqa: ANN401
     return tuple(Row(name, options={"by": by, **options}) for by, name in names.items())
 
 
-_WITHOUT_SAMPLES = (
-    Row("prototypes: embeddings from means", options={"by": "prototypes"}),
-    Row("means rehearsed, with noise", options={"by": "means"}),
-)
+_MEANS: dict[str, Any] = {"learning.rehearsal": {"keep": "means", "ratio": 4}}
+
+
+def _without_samples(settings: dict[str, Any], name: str = "", **options: Any) -> tuple[Row, ...]:  # noqa: ANN401
+    """Learners that keep no samples."""
+    return (
+        Row(f"prototypes: embeddings from means{name}", settings, {"by": "prototypes", **options}),
+        Row(f"means rehearsed{name}", {**settings, **_MEANS}, {"by": "rehearsing", **options}),
+    )
 
 
 STUDIES: dict[str, Study] = {
@@ -399,10 +404,9 @@ STUDIES: dict[str, Study] = {
                 for by, name in (
                     ("rehearsing", "SPELA, rehearsing"), ("jointly", "SPELA, all at once"),
                     ("no memory", "SPELA, no memory"), ("naive", "SPELA, naive"),
-                    ("prototypes", "prototypes: embeddings from means"),
-                    ("means", "means rehearsed, with noise"),
                 )
             ),
+            *_without_samples(_layers(48, 32), ", 64-48-32"),
             *(
                 Row(f"rehearsing {n} samples a class", _rehearsing(n), {"by": "rehearsing"})
                 for n in (5, 10, 40)
@@ -411,18 +415,13 @@ STUDIES: dict[str, Study] = {
             Row("four beside each, none alone", _rehearsing(20, 4),
                 {"by": "rehearsing", "steps": 0}),
             Row("rehearsing 1,000 alone", options={"by": "rehearsing", "steps": 1000}),
-            *_WITHOUT_SAMPLES,
+            *_without_samples({}),
         ), seeds=5, measure="stream",
     ),
     "stream_keywords": Study(
         "Keywords: ten known, two taught from 20 samples each", STREAM_KEYWORDS,
-        (*_learners(first=10, shots=20), *(
-            Row(name, options={"by": by, "first": 10, "shots": 20})
-            for by, name in (
-                ("prototypes", "prototypes: embeddings from means"),
-                ("means", "means rehearsed, with noise"),
-            )
-        )), seeds=8, measure="stream",
+        (*_learners(first=10, shots=20), *_without_samples({}, first=10, shots=20)),
+        seeds=8, measure="stream",
     ),
     "few_shots": Study(
         "Keywords: ten known, two taught from few samples", STREAM_KEYWORDS,
@@ -437,20 +436,23 @@ STUDIES: dict[str, Study] = {
         ), seeds=8, measure="stream",
     ),
     "stream_fashion": Study(
-        "Fashion-MNIST: five classes, then one by one", STREAM_FASHION, _learners(),
+        "Fashion-MNIST: five classes, then one by one", STREAM_FASHION,
+        (*_learners(), *_without_samples({})),
         seeds=3, measure="stream",
     ),
     "stream_objects": Study(
         "CIFAR-10, features of ResNet-8: five classes, then one by one", STREAM_OBJECTS,
-        _learners(), seeds=3, measure="stream",
+        (*_learners(), *_without_samples({})), seeds=3, measure="stream",
     ),
     "stream_wearers": Study(
-        "Gestures: four people after each other", STREAM_GESTURES, _learners(kind="new-user"),
+        "Gestures: four people after each other", STREAM_GESTURES,
+        (*_learners(kind="new-user"), *_without_samples({}, kind="new-user")[1:]),
         seeds=3, measure="stream",
     ),
     "stream_instances": Study(
         "Digits: new samples of the same classes, in five parts", STREAM_DIGITS,
-        _learners(kind="new-instance"), seeds=3, measure="stream",
+        (*_learners(kind="new-instance"), *_without_samples({}, kind="new-instance")[1:]),
+        seeds=3, measure="stream",
     ),
     "forget": Study(
         "Digits: what remains of a class that is forgotten", STREAM_DIGITS,

@@ -30,6 +30,7 @@ from spela_mcu.fixed_point.arithmetic import Int64
 from spela_mcu.fixed_point.continual import factory_memory
 from spela_mcu.fixed_point.early_exit import all_answers, with_early_exits, with_rejection
 from spela_mcu.fixed_point.front import FrontPlan
+from spela_mcu.fixed_point.means import factory_means
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan, float_embeddings, make_plan, sizing_plan
 from spela_mcu.progress import progress_bars, silent
@@ -277,9 +278,12 @@ def with_memory(plan: FixedPointPlan, spec: ModelSpec, dataset: Dataset) -> Fixe
     continual, train = plan.continual, dataset.train
     if continual is None or continual.capacity == 0:
         return plan
-    memory = factory_memory(
-        train.inputs, train.y, continual.known, continual.capacity, spec.network.seed
-    )
+    if continual.keeps_means:
+        memory = factory_means(train.inputs, train.y, continual.known)
+    else:
+        memory = factory_memory(
+            train.inputs, train.y, continual.known, continual.capacity, spec.network.seed
+        )
     return replace(plan, continual=replace(continual, memory=memory))
 
 

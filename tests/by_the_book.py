@@ -118,6 +118,7 @@ class Network:
     batch: int = 1
     samples: int = 0
     clipped: int = 0
+    said: list = field(default_factory=list)
 
     def forward(self, layer, x):
         """Sections 3 and 4."""
@@ -134,10 +135,18 @@ class Network:
 
     def answer(self, layer, out):
         """Label, cosine and margin of an exit [4]."""
-        label = argmax(out.s)
+        label = self.choose(out.s)
         cosine = out.cos(label, layer.k)
-        second = out.cos(argmax(out.s, without=label), layer.k)
+        second = out.cos(self.choose(out.s, without=label), layer.k)
         return label, cosine, min(32767, cosine - second)
+
+    def choose(self, scores, without=None):
+        """The best class but one."""
+        return argmax(scores, without)
+
+    def shares(self, cosines):
+        """The softmax of all classes."""
+        return softmax(cosines)
 
     def inputs(self, sample):
         """The first layer's [1]."""
@@ -171,7 +180,7 @@ class Network:
         g = [rsr(value * out.I, 17 - out.t) for value in out.h]
         if self.loss == "softmax":
             cosines = [out.cos(c, layer.k) for c in range(len(out.s))]
-            coef = [(2**14 if c == y else 0) - s for c, s in enumerate(softmax(cosines))]
+            coef = [(2**14 if c == y else 0) - s for c, s in enumerate(self.shares(cosines))]
             if coef[y] < 256:
                 return None
             p = rsr(sum(a * b for a, b in zip(coef, cosines, strict=True)), 14)
@@ -182,11 +191,12 @@ class Network:
             ]
             return [one - rsr(p * other, 14) for one, other in zip(v, g, strict=True)], p
         if self.loss == "margin":
-            q = argmax(out.s, without=y)
-            p -= out.cos(q, layer.k)
+            q = self.choose(out.s, without=y)
+            if q is not None:
+                p -= out.cos(q, layer.k)
+                v = [one - other for one, other in zip(v, layer.e[q], strict=True)]
             if p >= self.theta:
                 return None
-            v = [one - other for one, other in zip(v, layer.e[q], strict=True)]
         u = [
             one * 2 ** (14 - layer.k) - rsr(p * other, 14) for one, other in zip(v, g, strict=True)
         ]
@@ -223,10 +233,18 @@ class Network:
         return clip(quotient - self.rate_halvings + 1, 0, self.rate_halvings)
 
     def learn(self, sample, y):
-        """One step [5]; every layer's multipliers, None where it does not learn."""
+        """A sample [5]; every layer's multipliers, None where it does not learn."""
+        found = self.step(sample, y)
+        self.samples = min(self.samples + 1, 2**32 - 1)
+        return found
+
+    def step(self, sample, y):
+        """The steps of learning [5]; what each exit answers before is left in `said`."""
         x, found = self.inputs(sample), []
+        self.said = []
         for layer in self.layers:
             out = self.forward(layer, x)
+            self.said.append(self.answer(layer, out))
             factors = self.multipliers(layer, out, y)
             found.append(factors)
             if factors is not None:
@@ -234,7 +252,6 @@ class Network:
                 if len(layer.pending) == self.batch:
                     self.apply(layer)
             x = out.h
-        self.samples = min(self.samples + 1, 2**32 - 1)
         return found
 
     def flush(self):

@@ -131,7 +131,7 @@ def test_a_memory_from_the_factory_is_a_fair_choice():
     labels = np.array(labels)
     memory = factory_memory(samples, labels, 3, 6, seed=4)
     assert memory.seen.tolist() == np.bincount(labels, minlength=3).tolist()
-    for label, kept in enumerate(memory.samples):
+    for label, kept in enumerate(memory.slots):
         own = [sample.tobytes() for sample in samples[labels == label]]
         places = [own.index(sample.tobytes()) for sample in kept]
         assert len(places) == 6 and places == sorted(set(places))
@@ -151,7 +151,7 @@ def test_the_memory_is_a_fair_choice_of_all_that_was_taught():
         state, one = seed * 2654435761 % 2**32, ClassState(is_active=True)
         for sample in samples:
             state = keep(one, sample, 3, state)
-        held += np.sum(one.samples, axis=0)[:12]
+        held += np.sum(one.slots, axis=0)[:12]
     assert held.sum() == 400 * 3
     assert np.abs(held / 400 - 0.25).max() < 0.08  # 3.7 standard deviations
 

@@ -15,18 +15,40 @@ from spela_mcu.simulators.unicorn import UnicornSimulator
 from spela_mcu.store.payload import learned_state, read_payload, restore, write_payload
 
 BOARDS = ("microbit", "stm32f4_discovery")
-KEYS = {"classes": 3, "spare": 2, "rehearsed": 3, "unknown_by": "margin", "batch": 2}
-CASES = {board: toy(board, drawn=False, **KEYS) for board in BOARDS}
+KEYS = {"classes": 3, "spare": 2, "unknown_by": "margin", "batch": 2}
+CASES = {
+    board: toy(board, drawn=False, rehearsed=rehearsed, **KEYS)
+    for board, rehearsed in zip(BOARDS, (3, "means"), strict=True)
+}
+SAMPLES, MEANS = BOARDS
 
 FAULTS = {
     "a spare class is answered": (
+        MEANS,
         "spela_continual.c",
         "classes[c].is_active != 0U && c != other_than",
         "c != other_than",
     ),
-    "the memory is not a fair choice": ("spela_continual.c", "*seen + 1U;", "*seen + 2U;"),
-    "too little is rehearsed": ("spela_learn_continual.h", "REHEARSED 4U", "REHEARSED 3U"),
-    "a class stays": ("spela_learn_continual.h", "spare = {0U, 0U}", "spare = {0U, 1U}"),
+    "the memory is not a fair choice": (
+        SAMPLES,
+        "spela_memory.c",
+        "draw(network, now);",
+        "draw(network, now + 1U);",
+    ),
+    "a mean follows too slowly": (
+        MEANS,
+        "spela_memory.c",
+        "weight_of(seen);",
+        "weight_of(seen) + 1U;",
+    ),
+    "the noise is not of the input": (
+        MEANS,
+        "spela_memory.c",
+        "deviations[i] * z",
+        "deviations[0] * z",
+    ),
+    "too little is rehearsed": (MEANS, "spela_learn_continual.h", "REHEARSED 4U", "REHEARSED 3U"),
+    "a class stays": (MEANS, "spela_continual.c", "spare = {0U, 0U}", "spare = {0U, 1U}"),
 }
 
 
@@ -85,6 +107,7 @@ def restored(case, state):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found(fault, builds):
-    case, build = CASES[BOARDS[1]], builds[BOARDS[1]]
-    faulty = build_faulty(build.project.path, *FAULTS[fault], folder="continual")
+    board, *change = FAULTS[fault]
+    case, build = CASES[board], builds[board]
+    faulty = build_faulty(build.project.path, *change, folder="continual")
     assert compared(case, faulty)[0].difference is not None

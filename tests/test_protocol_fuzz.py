@@ -18,7 +18,7 @@ from spela_mcu.device.protocol import (
     encode_frame,
     request,
 )
-from spela_mcu.store.payload import CLASS, LIMIT, SAMPLES, learned_state, write_payload
+from spela_mcu.store.payload import CLASS, LIMIT, SLOTS, learned_state, write_payload
 
 COMPILERS = sanitizing_compilers()
 
@@ -272,7 +272,7 @@ def damaged_states():
         ("spare, and seen", CLASS, 4, 0),
         ("neither active nor spare", CLASS, 4, 2),
         ("seen more often, as can be", CLASS, 0, 9),
-        ("padding", SAMPLES, CONTINUAL.inputs, 1),
+        ("padding", SLOTS, CONTINUAL.inputs, 1),
         ("a limit of 0", LIMIT, 2, 0),
         ("a limit below 0", LIMIT, 3, 0x80),
     ):

@@ -67,7 +67,11 @@ def toy_spec(
     rehearsed=0,
     unknown_by=None,
 ):
-    rehearsal = Rehearsal(samples=rehearsed) if rehearsed else None
+    rehearsal = None
+    if rehearsed == "means":
+        rehearsal = Rehearsal(keep="means")
+    elif rehearsed:
+        rehearsal = Rehearsal(samples=rehearsed)
     return ModelSpec(
         name=name,
         data=SklearnData(source="sklearn"),
@@ -104,7 +108,7 @@ def toy(
 
     Args:
         spare: further classes, that come and go.
-        rehearsed: samples of a class that are kept.
+        rehearsed: samples of a class that are kept; or "means".
         unknown_by: as in model.yaml.
     """
     spec = toy_spec(

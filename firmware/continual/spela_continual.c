@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** The table of classes and the memory of samples (docs/arithmetic-continual.md). */
+/** The table of classes and the memory (docs/arithmetic-continual.md). */
 #include "spela_continual.h"
 
 #include "spela_network.h"
@@ -45,14 +45,31 @@ static bool limits_are_valid(const spela_model_t *model) {
 
 bool spela_continual_is_valid(const spela_model_t *model) {
     const spela_continual_t *const continual = model->continual;
-    const uint32_t slots = (uint32_t)model->classes * continual->capacity; /* < 2^32 */
-    return continual->known <= model->classes &&
-           slots <= MEMORY_BYTES_MAX / spela_padded(spela_layer_inputs(model)) &&
-           (continual->samples == NULL) == (continual->seen == NULL) && limits_are_valid(model);
+    const bool has_means = continual->keeps == (uint8_t)SPELA_KEEPS_MEANS;
+    uint32_t slots = (uint32_t)model->classes * continual->capacity; /* < 2^32 */
+    slots += has_means ? 2U : 0U; /* the deviations and the sample that is drawn */
+    return continual->known <= model->classes && continual->keeps <= (uint32_t)SPELA_KEEPS_MEANS &&
+           (!has_means || continual->capacity == 1U) &&
+           slots <= MEMORY_BYTES_MAX / spela_slot_bytes(model) &&
+           (continual->memory == NULL) == (continual->seen == NULL) && limits_are_valid(model);
+}
+
+uint32_t spela_slot_bytes(const spela_model_t *model) {
+    return spela_padded(spela_layer_inputs(model)) * (spela_keeps_means(model) ? 2U : 1U);
+}
+
+uint32_t spela_deviation_bytes(const spela_model_t *model) {
+    return spela_keeps_means(model) ? spela_slot_bytes(model) : 0U;
 }
 
 uint32_t spela_memory_bytes(const spela_model_t *model, uint32_t classes) {
-    return classes * model->continual->capacity * spela_padded(spela_layer_inputs(model));
+    return classes * model->continual->capacity * spela_slot_bytes(model);
+}
+
+/** Of the deviations, the memory, and the sample that is drawn. */
+static uint32_t region_bytes(const spela_model_t *model) {
+    return spela_deviation_bytes(model) + spela_memory_bytes(model, model->classes) +
+           spela_deviation_bytes(model) / 2U;
 }
 
 uint32_t spela_limit_bytes(const spela_model_t *model) {
@@ -66,13 +83,26 @@ int32_t *spela_limits(const spela_t *network) {
 uint32_t spela_continual_bytes(const spela_model_t *model) {
     const uint32_t bytes =
         model->classes * (uint32_t)sizeof(spela_class_t) + spela_limit_bytes(model);
-    return bytes + ((spela_memory_bytes(model, model->classes) + 7U) & ~UINT32_C(7));
+    return bytes + ((region_bytes(model) + 7U) & ~UINT32_C(7));
 }
 
-int8_t *spela_kept_samples(const spela_t *network, uint32_t label) {
+/** Where the deviations are, if there are any; the memory follows. */
+static uint8_t *region_of(const spela_t *network) {
+    return (uint8_t *)spela_limits(network) + spela_limit_bytes(network->model.pointer);
+}
+
+uint16_t *spela_deviations(const spela_t *network) {
+    return (uint16_t *)(void *)region_of(network);
+}
+
+void *spela_slot(const spela_t *network, uint32_t label, uint32_t slot) {
     const spela_model_t *const model = network->model.pointer;
-    int8_t *const memory = (int8_t *)spela_limits(network) + spela_limit_bytes(model);
-    return memory + spela_memory_bytes(model, label);
+    return region_of(network) + spela_deviation_bytes(model) + spela_memory_bytes(model, label) +
+           slot * spela_slot_bytes(model);
+}
+
+int8_t *spela_drawn(const spela_t *network) {
+    return spela_slot(network, network->model.pointer->classes, 0U);
 }
 
 void spela_restart_classes(const spela_t *network) {
@@ -87,11 +117,22 @@ void spela_restart_classes(const spela_t *network) {
     for (uint32_t i = 0U; i < limit_count(model); i++) {
         spela_limits(network)[i] = continual->limits[i] * LIMIT_ONE;
     }
-    if (continual->samples != NULL) {
-        int8_t *const memory = spela_kept_samples(network, 0U);
-        for (uint32_t i = 0U; i < spela_memory_bytes(model, continual->known); i++) {
-            memory[i] = continual->samples[i];
-        }
+    const uint8_t *const initial = continual->memory;
+    const uint32_t bytes = initial == NULL ? 0U
+                                           : spela_deviation_bytes(model) +
+                                                 spela_memory_bytes(model, continual->known);
+    uint8_t *const region = region_of(network);
+    for (uint32_t i = 0U; i < region_bytes(model); i++) {
+        region[i] = i < bytes ? initial[i] : 0U;
+    }
+}
+
+void spela_drop_class(const spela_t *network, uint32_t label) {
+    const spela_class_t spare = {0U, 0U};
+    spela_classes(network)[label] = spare;
+    uint8_t *const slots = spela_slot(network, label, 0U);
+    for (uint32_t i = 0U; i < spela_memory_bytes(network->model.pointer, 1U); i++) {
+        slots[i] = 0U;
     }
 }
 
@@ -174,6 +215,14 @@ void spela_follow(const spela_t *network, const spela_result_t *result) {
     *limit = spela_clip(*limit + step, LIMIT_MIN, LIMIT_MAX); /* |limit| < 2^31 - 2^22 */
 }
 
+uint64_t spela_seen_in_all(const spela_t *network) {
+    uint64_t seen = 0U;
+    for (uint32_t c = 0U; c < network->model.pointer->classes; c++) {
+        seen += spela_classes(network)[c].seen; /* of spare classes, none */
+    }
+    return seen;
+}
+
 uint32_t spela_wants_label(const spela_t *network, const spela_result_t *result) {
     if (network == NULL || result == NULL || !SPELA_IS_CONTINUAL(network->model.pointer)) {
         return 0U;
@@ -183,77 +232,13 @@ uint32_t spela_wants_label(const spela_t *network, const spela_result_t *result)
         return 1U;
     }
     const spela_class_t *const classes = spela_classes(network);
-    uint64_t seen = 0U;
     uint32_t active = 0U;
     for (uint32_t c = 0U; c < model->classes; c++) {
-        seen += classes[c].seen; /* of spare classes, none */
         active += classes[c].is_active;
     }
-    const bool is_rare = (uint64_t)classes[result->label].seen * active * 2U < seen;
+    const bool is_rare =
+        (uint64_t)classes[result->label].seen * active * 2U < spela_seen_in_all(network);
     return is_rare && result->margin < 2 * model->margin ? 1U : 0U;
-}
-
-/* ------------------------------------------------------------------------- the memory */
-
-/** A number below `count`, drawn. */
-static uint32_t draw(spela_t *network, uint32_t count) {
-    network->dither_state = spela_next(network->dither_state);
-    return (uint32_t)(((uint64_t)network->dither_state * count) >> 32);
-}
-
-uint32_t spela_kept_count(const spela_t *network, uint32_t label) {
-    const uint32_t seen = spela_classes(network)[label].seen;
-    const uint32_t capacity = continual_of(network)->capacity;
-    return seen < capacity ? seen : capacity;
-}
-
-static int8_t *slot_of(const spela_t *network, uint32_t label, uint32_t slot) {
-    return spela_kept_samples(network, label) +
-           slot * spela_padded(spela_layer_inputs(network->model.pointer));
-}
-
-const int8_t *spela_draw_kept(spela_t *network, uint32_t except, uint16_t *label) {
-    const uint32_t classes = network->model.pointer->classes;
-    uint32_t count = 0U;
-    for (uint32_t c = 0U; c < classes; c++) {
-        count += c != except && spela_kept_count(network, c) != 0U ? 1U : 0U;
-    }
-    if (count == 0U) {
-        return NULL;
-    }
-    uint32_t left = draw(network, count) + 1U;
-    uint16_t chosen = 0U;
-    for (;; chosen++) {
-        left -= chosen != except && spela_kept_count(network, chosen) != 0U ? 1U : 0U;
-        if (left == 0U) {
-            break;
-        }
-    }
-    *label = chosen;
-    return slot_of(network, chosen, draw(network, spela_kept_count(network, chosen)));
-}
-
-void spela_keep_sample(spela_t *network, const int8_t *sample, uint16_t label) {
-    const uint32_t capacity = continual_of(network)->capacity;
-    const uint32_t inputs = spela_layer_inputs(network->model.pointer);
-    uint32_t *const seen = &spela_classes(network)[label].seen;
-    const uint32_t now = *seen == UINT32_MAX ? UINT32_MAX : *seen + 1U;
-    const uint32_t slot = *seen < capacity || capacity == 0U ? *seen : draw(network, now);
-    *seen = now;
-    if (slot >= capacity) {
-        return;
-    }
-    int8_t *const place = slot_of(network, label, slot);
-    if (SPELA_HAS_FRONT(network->model.pointer)) {
-        spela_write_inputs(network, place);
-    } else {
-        for (uint32_t i = 0U; i < inputs; i++) {
-            place[i] = sample[i];
-        }
-    }
-    for (uint32_t i = inputs; i < spela_padded(inputs); i++) {
-        place[i] = 0;
-    }
 }
 
 #endif /* SPELA_WITH_CONTINUAL */

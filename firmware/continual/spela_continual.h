@@ -24,16 +24,24 @@ typedef enum {
     SPELA_UNKNOWN_BY_MARGIN = 2
 } spela_unknown_by_t;
 
+/** What the memory keeps of a class, to be rehearsed. */
+typedef enum {
+    SPELA_KEEPS_SAMPLES = 0, /**< some of its samples */
+    SPELA_KEEPS_MEANS = 1    /**< the mean of its samples: what is rehearsed is drawn near it */
+} spela_keeps_t;
+
 /** What a model has for classes that come and go: generated, constant. */
 struct spela_continual {
     const uint8_t *runtime; /**< spela_runtime_for_continual; only the linker uses it */
-    const int8_t *samples;  /**< int8 [known][capacity][inputs, padded]: the memory at the start;
-                                 NULL: it is empty */
+    const void *memory;     /**< at the start: int8 [known][capacity][inputs, padded]; or of means,
+                                 uint16 [inputs, padded] for the deviations, then int16 [known]
+                                 [inputs, padded]; NULL: it is empty */
     const uint32_t *seen;   /**< [known] samples of a class seen at the start; NULL: none */
     uint16_t known;         /**< classes that are active at the start: the first */
-    uint16_t capacity;      /**< samples of a class that are kept, to be rehearsed */
+    uint16_t capacity;      /**< samples of a class that are kept, to be rehearsed; or 1 mean */
     uint8_t ratio;          /**< samples rehearsed after each one that is taught */
     uint8_t unknown_by;     /**< a spela_unknown_by_t */
+    uint8_t keeps;          /**< a spela_keeps_t */
     const int16_t *limits;  /**< [exits] below which an answer is unknown at the start, Q1.14, above
                                  0; NULL if unknown_by is SPELA_UNKNOWN_BY_NOTHING */
     uint32_t rise; /**< by which a limit, times 2^16, rises with an answer above it; with one below,
@@ -47,7 +55,7 @@ extern const uint8_t spela_runtime_for_continual;
 /** What is known of a class. */
 typedef struct {
     uint32_t seen;      /**< samples of it that were taught, here or before the start; as many of
-                             them as there is room for are in the memory */
+                             them as there is room for are in the memory, or their mean */
     uint32_t is_active; /**< 1, or 0: it is spare */
 } spela_class_t;
 
@@ -69,9 +77,9 @@ spela_status_t spela_add_class(spela_t *network, uint16_t *label);
  *
  * First each of its samples in the memory is taught, six times, as one of the other class that it
  * is most like, with four samples of other classes rehearsed after each: as long as thirty learning
- * steps and six inferences a sample. Then they leave the memory. What learning the class has done
- * to the weights is so blurred, but not undone; and after spela_reset a class of the factory is
- * back.
+ * steps and six inferences a sample; for a mean, twenty samples are drawn near it instead. Then
+ * they leave the memory, whose bytes become zero. What learning the class has done to the weights
+ * is so blurred, but not undone; and after spela_reset a class of the factory is back.
  *
  * @return SPELA_OK, SPELA_ERROR_ARGUMENT, SPELA_ERROR_LABEL if the class is not active,
  *         SPELA_ERROR_READ_ONLY

@@ -4,8 +4,9 @@
 #ifndef SPELA_LEARN_CONTINUAL_H
 #define SPELA_LEARN_CONTINUAL_H
 
-#define FORGET_PASSES    6U /**< over the samples of a class that is forgotten */
-#define FORGET_REHEARSED 4U /**< samples of other classes after each of these */
+#define FORGET_PASSES    6U  /**< over the samples of a class that is forgotten */
+#define FORGET_REHEARSED 4U  /**< samples of other classes after each of these */
+#define FORGET_DRAWN     20U /**< samples that stand for a mean */
 
 /** Rehearses samples of all classes but `except`; false if there are none. */
 static bool rehearse(spela_t *network, uint32_t steps, uint32_t except) {
@@ -55,10 +56,10 @@ static uint16_t best_other(spela_t *network, const int8_t *kept, uint16_t label)
 
 /** Teaches that each sample of a class is of the other class that it is most like. */
 static void unlearn(spela_t *network, uint16_t label) {
-    const uint32_t count = spela_kept_count(network, label);
-    const uint32_t stride = spela_padded(spela_layer_inputs(network->model.pointer));
+    const uint32_t drawn = spela_keeps_means(network->model.pointer) ? FORGET_DRAWN : 1U;
+    const uint32_t count = spela_kept_count(network, label) * drawn;
     for (uint32_t k = 0U; k < FORGET_PASSES * count; k++) {
-        const int8_t *const kept = spela_kept_samples(network, label) + (k % count) * stride;
+        const int8_t *const kept = spela_recall(network, label, k % count);
         const uint16_t other = best_other(network, kept, label);
         if (other == SPELA_UNKNOWN) {
             return; /* the class is the only one */
@@ -78,8 +79,7 @@ spela_status_t spela_forget(spela_t *network, uint16_t label) {
         return SPELA_ERROR_LABEL;
     }
     unlearn(network, label);
-    const spela_class_t spare = {0U, 0U};
-    spela_classes(network)[label] = spare;
+    spela_drop_class(network, label);
     return SPELA_OK;
 }
 

@@ -53,8 +53,8 @@ static uint32_t crc_pending(const spela_t *network, uint32_t index, uint32_t crc
 }
 
 #ifdef SPELA_WITH_CONTINUAL
-/** The table of classes, the limits if they follow, then the samples of each that are in the
- * memory. */
+/** The table of classes, the limits if they follow, the deviations if there are any, then what of
+ * each class is in the memory. */
 static uint32_t crc_classes(const spela_t *network, uint32_t crc) {
     const spela_model_t *const model = network->model.pointer;
     const spela_class_t *const classes = spela_classes(network);
@@ -64,10 +64,10 @@ static uint32_t crc_classes(const spela_t *network, uint32_t crc) {
     for (uint32_t i = 0U; spela_follows(model) && i < spela_exits(model); i++) {
         crc = spela_crc_word(crc, (uint32_t)spela_limits(network)[i]);
     }
+    crc = spela_crc_bytes(crc, spela_deviations(network), spela_deviation_bytes(model));
     for (uint32_t c = 0U; c < model->classes; c++) {
-        crc =
-            spela_crc_bytes(crc, spela_kept_samples(network, c),
-                            spela_kept_count(network, c) * spela_padded(spela_layer_inputs(model)));
+        crc = spela_crc_bytes(crc, spela_slot(network, c, 0U),
+                              spela_kept_count(network, c) * spela_slot_bytes(model));
     }
     return crc;
 }

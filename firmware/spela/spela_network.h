@@ -325,7 +325,7 @@ spela_output_t spela_run_readout(const spela_t *network, uint32_t index, const i
 /** A read-out's activation, wide. */
 int16_t *spela_projection(const spela_t *network, uint32_t index);
 
-/** What spela_continual.c does, if it is part of the build. */
+/** What spela_continual.c and spela_memory.c do, if it is part of the build. */
 
 #ifdef SPELA_WITH_CONTINUAL
 /** The table of classes, [classes]; the memory is behind it. */
@@ -343,6 +343,11 @@ static inline bool spela_follows(const spela_model_t *model) {
     return SPELA_IS_CONTINUAL(model) &&
            model->continual->unknown_by != (uint8_t)SPELA_UNKNOWN_BY_NOTHING;
 }
+
+/** Whether the memory keeps means of classes, and not samples. */
+static inline bool spela_keeps_means(const spela_model_t *model) {
+    return model->continual->keeps == (uint8_t)SPELA_KEEPS_MEANS;
+}
 #endif
 
 /** Whether nothing that is computed with a model's classes can leave its memory. */
@@ -350,6 +355,10 @@ bool spela_continual_is_valid(const spela_model_t *model);
 
 /** Bytes of the memory's part for so many classes. */
 uint32_t spela_memory_bytes(const spela_model_t *model, uint32_t classes);
+
+/** Bytes of one slot: a sample or a mean; and of the deviations, if there are any. */
+uint32_t spela_slot_bytes(const spela_model_t *model);
+uint32_t spela_deviation_bytes(const spela_model_t *model);
 
 /** Bytes of the table and the memory. */
 uint32_t spela_continual_bytes(const spela_model_t *model);
@@ -373,15 +382,29 @@ void spela_follow(const spela_t *network, const spela_result_t *result);
 /** As spela_best_class, of the active classes; SPELA_UNKNOWN if there is none. */
 uint16_t spela_best_active(const spela_t *network, uint32_t other_than);
 
-/** The samples of a class in the memory, [kept][inputs, padded], and how many there are. */
-int8_t *spela_kept_samples(const spela_t *network, uint32_t label);
+/** A slot of a class in the memory, int8 or int16 [inputs, padded], and how many are filled. */
+void *spela_slot(const spela_t *network, uint32_t label, uint32_t slot);
 uint32_t spela_kept_count(const spela_t *network, uint32_t label);
 
-/** Draws a sample of the memory: first its class, which is not `except`. NULL if there is none. */
+/** The deviations of samples from means, [inputs, padded], and the place of the sample that is
+ * drawn, if the memory keeps means. */
+uint16_t *spela_deviations(const spela_t *network);
+int8_t *spela_drawn(const spela_t *network);
+
+/** What a slot has to rehearse; near a mean it is drawn. */
+const int8_t *spela_recall(spela_t *network, uint16_t label, uint32_t slot);
+
+/** Makes a class spare, and its slots zero. */
+void spela_drop_class(const spela_t *network, uint32_t label);
+
+/** How many samples of all classes were seen. */
+uint64_t spela_seen_in_all(const spela_t *network);
+
+/** Draws a sample to rehearse: first its class, which is not `except`. NULL if there is none. */
 const int8_t *spela_draw_kept(spela_t *network, uint32_t except, uint16_t *label);
 
 /** Counts the sample that was taught; the memory takes it, or not, so that it holds a fair choice
- * of the class's samples.
+ * of the class's samples, or their mean.
  *  @param sample  not used behind a frozen network, which has the features */
 void spela_keep_sample(spela_t *network, const int8_t *sample, uint16_t label);
 

@@ -20,8 +20,9 @@ enum {
     SECTION_WEIGHTS = 3,
     SECTION_PENDING = 4,
     SECTION_CLASS = 6,
-    SECTION_SAMPLES = 7,
+    SECTION_SLOTS = 7, /* of the memory: samples, or a mean */
     SECTION_LIMIT = 8,
+    SECTION_DEVIATIONS = 9,
     SECTION_COMPANION = 0x8005 /* bytes of the user's */
 };
 
@@ -277,18 +278,18 @@ static void walk_pending(walk_t *walk, const place_t *place) {
 }
 
 #ifdef SPELA_WITH_CONTINUAL
-/** Samples to rehearse; what the arithmetic relies on is that their padding is zero. */
-static void walk_samples(walk_t *walk, uint32_t label, uint32_t count) {
-    const uint32_t inputs = spela_layer_inputs(walk->network->model.pointer);
-    const uint32_t stride = spela_padded(inputs);
-    move_section(walk, (uint32_t)SECTION_SAMPLES, label, count * stride);
+/** What is rehearsed: samples or means, one in each slot. Their padding must be zero. */
+static void walk_slots(walk_t *walk, void *slots, uint32_t count) {
+    const spela_model_t *const model = walk->network->model.pointer;
+    const uint32_t bytes = spela_slot_bytes(model);
+    const uint32_t filled = spela_layer_inputs(model) * (spela_keeps_means(model) ? 2U : 1U);
     if (walk->way != WALK_CHECK) {
-        move(walk, spela_kept_samples(walk->network, label), count * stride);
+        move(walk, slots, count * bytes);
         return;
     }
     for (uint32_t k = 0U; k < count && !walk->stream.failed; k++) {
-        skip(walk, inputs);
-        for (uint32_t i = inputs; i < stride; i++) {
+        skip(walk, filled);
+        for (uint32_t i = filled; i < bytes; i++) {
             uint8_t padding = 0U;
             spela_stream_take(&walk->stream, &padding, 1U);
             if (padding != 0U) {
@@ -330,7 +331,9 @@ static void walk_class(walk_t *walk, uint32_t label) {
     }
     const uint32_t count = words[0] < capacity ? words[0] : capacity;
     if (count != 0U) {
-        walk_samples(walk, label, count);
+        const uint32_t bytes = count * spela_slot_bytes(walk->network->model.pointer);
+        move_section(walk, (uint32_t)SECTION_SLOTS, label, bytes);
+        walk_slots(walk, spela_slot(walk->network, label, 0U), count);
     }
 }
 #endif
@@ -349,6 +352,10 @@ static void walk_state(walk_t *walk) {
 #ifdef SPELA_WITH_CONTINUAL
     for (uint32_t i = 0U; spela_follows(model) && i < spela_exits(model); i++) {
         walk_limit(walk, i);
+    }
+    if (SPELA_IS_CONTINUAL(model) && spela_keeps_means(model)) {
+        move_section(walk, (uint32_t)SECTION_DEVIATIONS, 0U, spela_deviation_bytes(model));
+        walk_slots(walk, spela_deviations(walk->network), 1U);
     }
     for (uint32_t c = 0U; SPELA_IS_CONTINUAL(model) && c < model->classes; c++) {
         walk_class(walk, c);
@@ -487,6 +494,8 @@ uint32_t spela_store_slot_bytes(const spela_t *network, uint32_t unit_bytes) {
         bytes += model->continual->capacity == 0U ? 0U
                                                   : model->classes * SECTION_HEADER_BYTES +
                                                         spela_memory_bytes(model, model->classes);
+        bytes +=
+            spela_keeps_means(model) ? SECTION_HEADER_BYTES + spela_deviation_bytes(model) : 0U;
     }
 #endif
     return spela_slot_overhead(unit_bytes) + (bytes + unit_bytes - 1U) / unit_bytes * unit_bytes;

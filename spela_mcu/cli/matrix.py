@@ -121,6 +121,8 @@ def markdown(spec: ModelSpec, cells: list[Cell], extent: Extent) -> str:
         *(str(simulator_named(simulator)) for simulator in SIMULATORS),
     ]
     compared = "every score" if spec.network.backbone is None else "every feature and score"
+    if spec.network.spare_classes or spec.learning.rehearsal is not None:
+        compared += ", then met a new class, rehearsed and forgot it, answers and states"
     text = (
         f"# The matrix: {spec.name} on every core, in every simulator\n\n"
         "Made by `make matrix`. Each cell is a firmware that was built, checked for instructions "

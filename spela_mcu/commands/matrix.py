@@ -17,6 +17,7 @@ from spela_mcu.firmware.legality import illegal_instructions
 from spela_mcu.firmware.toolchain import OPTIMIZATIONS, Optimization, find_compiler
 from spela_mcu.pipeline import Overrides, Prepared, prepare
 from spela_mcu.progress import Progress, silent
+from spela_mcu.proof.classes import TAUGHT, compare_classes
 from spela_mcu.proof.equality import Interruptions, Probes, compare_inference, compare_learning
 from spela_mcu.simulators.base import Simulator
 from spela_mcu.simulators.choice import simulator_named
@@ -225,10 +226,13 @@ def _compare(
         asked = Interruptions.spread(probes, extent.learn_steps)
         learning = compare_learning(reference, device, stream, interruptions=asked)
         inference = compare_inference(reference, device, probes)
+        difference = learning.difference or inference.difference
+        if reference.plan.continual is not None and difference is None:
+            lessons = list(prepared.learning_samples(TAUGHT))
+            difference = compare_classes(reference, device, lessons, probes).difference
         with machine.counting("spela_infer", "spela_learn") as calls:
             device.infer_last(sample)
             device.learn(sample, 0)
-    difference = learning.difference or inference.difference
     infer, learn = (call.instructions for call in calls)
     outcome: Literal["bit-exact", "different"] = "bit-exact" if difference is None else "different"
     return outcome, "" if difference is None else str(difference), infer, learn

@@ -13,6 +13,7 @@ from spela_mcu.continual.learner import StreamOutcome, follow
 from spela_mcu.continual.stream import Stream
 from spela_mcu.continual.yardsticks import Reservoir
 from spela_mcu.data.dataset import INPUT_MAX, Split
+from spela_mcu.fixed_point.layout import padded
 from spela_mcu.fixed_point.plan import sizing_plan
 from spela_mcu.spec.model import ModelSpec
 
@@ -50,7 +51,8 @@ class BackpropLearner:
         known = stream.start
         plan = sizing_plan(with_spare_classes(spec, stream), known.inputs, known.classes)
         assert plan.continual is not None
-        self._capacity, self._ratio = plan.continual.capacity, plan.continual.ratio
+        room = plan.continual.memory_bytes(1, plan.inputs)  # as many bytes as SPELA has
+        self._capacity, self._ratio = room // padded(plan.inputs), plan.continual.ratio
         self._steps = steps if self._capacity else 0
         self._memory = Reservoir(self._capacity, spec.network.seed)
         network = network_of(spec, known.inputs, stream.classes)

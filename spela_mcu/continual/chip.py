@@ -46,10 +46,10 @@ class ChipLearner:
 
 
 def learned_bytes(plan: FixedPointPlan) -> int:
-    """Bytes of a network's weights and of the samples that it rehearses."""
+    """Bytes of a network's weights and of what it keeps to rehearse."""
     weights = sum(one.units * one.inputs * plan.type_of(one)().nbytes for one in plan.matrices)
     continual = plan.continual
-    return weights + (0 if continual is None else continual.memory_bytes(plan.classes, plan.inputs))
+    return weights + (0 if continual is None else continual.kept_bytes(plan.classes, plan.inputs))
 
 
 def as_the_model_says(spec: ModelSpec, stream: Stream, steps: int) -> StreamOutcome:

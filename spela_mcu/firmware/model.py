@@ -120,15 +120,17 @@ class ContinualView:
     Attributes:
         members: those of its structure, except its pointers.
         seen: samples of each class seen at the start; empty: none.
-        samples: lines of the memory at the start.
-        sample_bytes: of a sample in the memory.
+        memory: lines of what it holds at the start, a sample or a mean each.
+        memory_type: of its elements.
+        memory_bytes: of all of it.
         limits: below which each exit's answers are unknown at the start; empty: none.
     """
 
     members: tuple[tuple[str, str], ...]
     seen: tuple[int, ...]
-    samples: tuple[str, ...]
-    sample_bytes: int
+    memory: tuple[str, ...]
+    memory_type: str
+    memory_bytes: int
     limits: tuple[int, ...]
 
     @classmethod
@@ -141,10 +143,12 @@ class ContinualView:
         )
         size = padded(plan.inputs)
         seen = np.frombuffer(made.seen or b"", "<u4").tolist()
-        samples = np.frombuffer(made.samples or b"", np.int8).reshape(-1, size).tolist()
-        lines = tuple(", ".join(map(str, one)) for one in samples)
+        content = made.memory or b""
+        type_, form = ("uint16_t", "<u2") if plan.keeps_means else ("int8_t", "i1")
+        rows = np.frombuffer(content, form).reshape(-1, size).tolist()
+        lines = tuple(", ".join(map(str, one)) for one in rows)
         limits = np.frombuffer(made.limits or b"", "<i2").tolist()
-        return cls(members, tuple(seen), lines, size, tuple(limits))
+        return cls(members, tuple(seen), lines, type_, len(content), tuple(limits))
 
 
 @dataclass(frozen=True)

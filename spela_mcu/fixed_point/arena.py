@@ -96,10 +96,11 @@ def buffer_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:
 
 
 def continual_bytes(plan: FixedPointPlan) -> int:
-    """Bytes of the table of classes, and of the samples to rehearse: spela_continual_bytes in C."""
+    """Bytes of the table of classes, and of what is rehearsed: spela_continual_bytes in C."""
     if plan.continual is None:
         return 0
-    memory = plan.continual.memory_bytes(plan.classes, plan.inputs)
+    memory = plan.continual.kept_bytes(plan.classes, plan.inputs)
+    memory += padded(plan.inputs) if plan.keeps_means else 0  # the one drawn
     limits = 0 if plan.continual.unknown is None else LIMIT_BYTES * len(plan.layers)
     return plan.classes * CLASS_BYTES + _taken(limits) + _taken(memory)
 

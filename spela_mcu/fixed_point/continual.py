@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,18 @@ FORGET_PASSES = 6
 FORGET_REHEARSED = 4
 """So many samples of other classes are rehearsed after each of these."""
 
+FORGET_DRAWN = 20
+"""So many samples stand for a mean of a class that is forgotten."""
+
 LIMIT_STEP = 1 << 22
 LIMIT_MIN, LIMIT_MAX = 1 << 16, 32767 << 16
 """Of a limit that follows, Q1.14 times 2^16."""
 
 COUNTER_MAX = (1 << 32) - 1
+
+
+Slot = NDArray[np.int8] | NDArray[np.int16]
+"""Of the memory: a sample, int8 [inputs], or a mean of samples, int16 [inputs] in Q7.8."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +38,14 @@ class Memory:
 
     Attributes:
         seen: samples of each class that is active at the start, int64 [known].
-        samples: of each of these classes, int8 [min(seen, capacity), inputs].
+        slots: what is kept of each of these classes: int8 [min(seen, capacity), inputs], or its
+            mean, int16 [1, inputs].
+        deviation: of samples from these means, uint16 [inputs]; None: samples are kept.
     """
 
     seen: NDArray[np.int64]
-    samples: tuple[NDArray[np.int8], ...]
+    slots: tuple[Slot, ...]
+    deviation: NDArray[np.uint16] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,8 +80,9 @@ class ContinualPlan:
 
     Attributes:
         known: classes that are active at the start: the first.
-        capacity: samples of a class that are kept, to be rehearsed.
+        capacity: samples of a class that are kept, to be rehearsed; of means, 1.
         ratio: samples rehearsed after each one that is taught.
+        keeps: what the memory keeps of a class.
         memory: at the start; None: it is empty.
         unknown: limits below which an answer is unknown; None: there are none that follow.
     """
@@ -79,12 +90,30 @@ class ContinualPlan:
     known: int
     capacity: int = 0
     ratio: int = 0
+    keeps: Literal["samples", "means"] = "samples"
     memory: Memory | None = None
     unknown: UnknownPlan | None = None
 
+    @property
+    def keeps_means(self) -> bool:
+        """Whether the memory keeps means of classes, and not samples."""
+        return self.keeps == "means"
+
+    def slot_bytes(self, inputs: int) -> int:
+        """Bytes of a sample or a mean in the memory: spela_slot_bytes in C."""
+        return padded(inputs) * (2 if self.keeps_means else 1)
+
+    def deviation_bytes(self, inputs: int) -> int:
+        """Bytes of the deviations, if there are any: spela_deviation_bytes in C."""
+        return self.slot_bytes(inputs) if self.keeps_means else 0
+
     def memory_bytes(self, classes: int, inputs: int) -> int:
         """Bytes of the memory's part for so many classes: spela_memory_bytes in C."""
-        return classes * self.capacity * padded(inputs)
+        return classes * self.capacity * self.slot_bytes(inputs)
+
+    def kept_bytes(self, classes: int, inputs: int) -> int:
+        """Bytes of all that so many classes have the memory keep."""
+        return self.deviation_bytes(inputs) + self.memory_bytes(classes, inputs)
 
 
 def factory_memory(
@@ -108,7 +137,12 @@ def factory_memory(
     for label in range(known):
         own = np.flatnonzero(labels == label)
         kept.append(samples[np.sort(generator.permutation(own)[:capacity])])
-    return Memory(np.bincount(labels, minlength=known)[:known].astype(np.int64), tuple(kept))
+    return Memory(seen_of(labels, known), tuple(kept))
+
+
+def seen_of(labels: NDArray[np.int64], known: int) -> NDArray[np.int64]:
+    """How many samples each class has, [known]."""
+    return np.bincount(labels, minlength=known)[:known].astype(np.int64)
 
 
 @dataclass
@@ -117,16 +151,16 @@ class ClassState:
 
     Attributes:
         seen: samples of it that were taught, on the chip or before.
-        samples: those in the memory, int8 [inputs] each: min(seen, capacity) of them.
+        slots: those filled in the memory, min(seen, capacity) of them.
     """
 
     seen: int = 0
     is_active: bool = False
-    samples: list[NDArray[np.int8]] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
 
     def copy(self) -> Self:
         """The same; later learning does not change it."""
-        return type(self)(self.seen, self.is_active, list(self.samples))
+        return type(self)(self.seen, self.is_active, list(self.slots))
 
 
 def initial_classes(plan: ContinualPlan | None, classes: int) -> list[ClassState]:
@@ -135,9 +169,17 @@ def initial_classes(plan: ContinualPlan | None, classes: int) -> list[ClassState
         return [ClassState(is_active=True) for _ in range(classes)]
     table = [ClassState(is_active=label < plan.known) for label in range(classes)]
     if plan.memory is not None:
-        for one, seen, samples in zip(table, plan.memory.seen, plan.memory.samples, strict=False):
-            one.seen, one.samples = int(seen), list(samples)
+        for one, seen, slots in zip(table, plan.memory.seen, plan.memory.slots, strict=False):
+            one.seen, one.slots = int(seen), list(slots)
     return table
+
+
+def initial_deviation(plan: ContinualPlan | None, inputs: int) -> NDArray[np.int64]:
+    """Deviation of samples from the means of their classes at a network's start, [inputs]."""
+    memory = None if plan is None else plan.memory
+    if memory is None or memory.deviation is None:
+        return np.zeros(inputs, np.int64)
+    return memory.deviation.astype(np.int64)
 
 
 def draw_below(state: int, count: int) -> tuple[int, int]:
@@ -146,20 +188,18 @@ def draw_below(state: int, count: int) -> tuple[int, int]:
     return (state * count) >> 32, state
 
 
-def draw_kept(
+def draw_class(
     table: list[ClassState], state: int, other_than: int | None = None
-) -> tuple[int, NDArray[np.int8], int] | None:
-    """A sample of the memory: its label, the sample int8 [inputs], the generator's next state.
+) -> tuple[int, int] | None:
+    """A class of which the memory has something, and the generator's next state.
 
-    First its class is drawn, `other_than` excepted. None if there is none; then nothing is drawn.
+    `other_than` is not drawn. None if there is none; then nothing is drawn.
     """
-    holding = [label for label, one in enumerate(table) if one.samples and label != other_than]
+    holding = [label for label, one in enumerate(table) if one.slots and label != other_than]
     if not holding:
         return None
     which, state = draw_below(state, len(holding))
-    label = holding[which]
-    slot, state = draw_below(state, len(table[label].samples))
-    return label, table[label].samples[slot], state
+    return holding[which], state
 
 
 def keep(one: ClassState, sample: NDArray[np.int8], capacity: int, state: int) -> int:
@@ -173,11 +213,11 @@ def keep(one: ClassState, sample: NDArray[np.int8], capacity: int, state: int) -
     """
     now = min(one.seen + 1, COUNTER_MAX)
     if one.seen < capacity:
-        one.samples.append(sample.copy())
+        one.slots.append(sample.copy())
     elif capacity:
         slot, state = draw_below(state, now)
         if slot < capacity:
-            one.samples[slot] = sample.copy()
+            one.slots[slot] = sample.copy()
     one.seen = now
     return state
 
@@ -187,6 +227,11 @@ def table_content(table: list[ClassState]) -> bytes:
     return np.array([(one.seen, one.is_active) for one in table], "<u4").tobytes()
 
 
-def memory_content(samples: Iterable[NDArray[np.int8]]) -> bytes:
-    """The samples of a class in the memory, int8 [inputs], each padded, in their order."""
-    return b"".join(sample.tobytes().ljust(padded(len(sample)), b"\0") for sample in samples)
+def memory_content(slots: Iterable[NDArray[np.integer[Any]]]) -> bytes:
+    """What is kept of a class, int8 or int16 [inputs], each padded, in their order."""
+    return b"".join(
+        np.pad(slot, (0, padded(len(slot)) - len(slot)))
+        .astype(slot.dtype.newbyteorder("<"))
+        .tobytes()
+        for slot in slots
+    )

@@ -22,11 +22,16 @@ from spela_mcu.fixed_point.arithmetic import (
 )
 from spela_mcu.fixed_point.classifier import Classifier
 from spela_mcu.fixed_point.continual import (
+    FORGET_DRAWN,
     FORGET_PASSES,
     FORGET_REHEARSED,
     ClassState,
-    draw_kept,
+    ContinualPlan,
+    Slot,
+    draw_below,
+    draw_class,
     initial_classes,
+    initial_deviation,
     keep,
     memory_content,
     table_content,
@@ -51,6 +56,7 @@ from spela_mcu.fixed_point.learning import (
     dither,
     multipliers,
 )
+from spela_mcu.fixed_point.means import draw_near, follow
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
 SCAN_INTERVAL = 256
@@ -161,6 +167,7 @@ class IntegerNetwork(Classifier):
         dither_state: state of the generator of stochastic rounding.
         samples: samples taught.
         classes: what is known of each class; all are active where they do not come and go.
+        deviation: of samples from the means of their classes, [inputs], Q8.8; 0 without means.
         limits: of each exit, Q1.14 times 2^16, where they follow what is taught; else empty.
         counts: quantisation's effects, per matrix.
     """
@@ -171,6 +178,7 @@ class IntegerNetwork(Classifier):
     dither_state: int = field(init=False)
     samples: int = field(init=False)
     classes: list[ClassState] = field(init=False)
+    deviation: Int64 = field(init=False)
     limits: list[int] = field(init=False)
     counts: list[QuantizationCounts] = field(init=False)
 
@@ -201,6 +209,7 @@ class IntegerNetwork(Classifier):
         self.dither_state = self.plan.dither_seed
         self.samples = 0
         self.classes = initial_classes(self.plan.continual, self.plan.classes)
+        self.deviation = initial_deviation(self.plan.continual, self.plan.inputs)
         unknown = None if self.plan.continual is None else self.plan.continual.unknown
         self.limits = [] if unknown is None else [limit << 16 for limit in unknown.limits]
         self.counts = [QuantizationCounts() for _ in self.plan.matrices]
@@ -277,9 +286,17 @@ class IntegerNetwork(Classifier):
         if continual is not None:
             self._follow(outputs, label)
             self._rehearse(continual.ratio)
-            self.dither_state = keep(one, sample, continual.capacity, self.dither_state)
+            self._keep(continual, one, sample)
         self.samples = min(self.samples + 1, COUNTER_MAX)
         return said
+
+    def _keep(self, plan: ContinualPlan, one: ClassState, sample: NDArray[np.int8]) -> None:
+        """Counts a sample that was taught; the memory takes it or not."""
+        if plan.keeps_means:
+            seen = sum(each.seen for each in self.classes)
+            self.deviation = follow(one, self.deviation, sample, seen)
+        else:
+            self.dither_state = keep(one, sample, plan.capacity, self.dither_state)
 
     def _follow(self, outputs: list[Output], label: int) -> None:
         """Has the limit of the exit that would have answered follow, if that was right."""
@@ -487,12 +504,22 @@ class IntegerNetwork(Classifier):
     def _rehearse(self, steps: int, other_than: int | None = None) -> bool:
         """Rehearses all classes but one; says whether the memory holds any sample of them."""
         for _ in range(steps):
-            drawn = draw_kept(self.classes, self.dither_state, other_than)
+            drawn = draw_class(self.classes, self.dither_state, other_than)
             if drawn is None:
                 return False
-            label, sample, self.dither_state = drawn
-            self._step(sample, label)
+            label, self.dither_state = drawn
+            slot, slots = 0, self.classes[label].slots
+            if not self.plan.keeps_means:
+                slot, self.dither_state = draw_below(self.dither_state, len(slots))
+            self._step(self._recall(slots[slot]), label)
         return True
+
+    def _recall(self, slot: Slot) -> NDArray[np.int8]:
+        """What a slot of the memory has to rehearse: near a mean, it is drawn."""
+        if not self.plan.keeps_means:
+            return slot.astype(np.int8)
+        sample, self.dither_state = draw_near(slot, self.deviation, self.dither_state)
+        return sample
 
     def forget(self, label: int) -> None:
         """Forgets a class: it is spare from now on, and its samples leave the memory.
@@ -507,7 +534,9 @@ class IntegerNetwork(Classifier):
             raise ValueError("the network's classes stay as they are")
         if not self.classes[label].is_active:
             raise ValueError(f"class {label} is not active")
-        for sample in self.classes[label].samples * FORGET_PASSES:
+        drawn = FORGET_DRAWN if self.plan.keeps_means else 1
+        for slot in self.classes[label].slots * (drawn * FORGET_PASSES):
+            sample = self._recall(slot)
             other = best_class(self._last_scores(sample), other_than=label, active=self.active)
             if other == NO_CLASS:  # the class is the only one
                 break
@@ -541,8 +570,10 @@ class IntegerNetwork(Classifier):
         if self.plan.continual is not None:
             crc = zlib.crc32(table_content(self.classes), crc)
             crc = zlib.crc32(np.array(self.limits, "<i4").tobytes(), crc)
+            if self.plan.keeps_means:
+                crc = zlib.crc32(memory_content([self.deviation.astype(np.uint16)]), crc)
             for one in self.classes:
-                crc = zlib.crc32(memory_content(one.samples), crc)
+                crc = zlib.crc32(memory_content(one.slots), crc)
         return crc
 
 

@@ -73,6 +73,11 @@ class FixedPointPlan:
     front_end: FrontEndPlan | None = None
     continual: ContinualPlan | None = None
 
+    @property
+    def keeps_means(self) -> bool:
+        """Whether what is rehearsed are means of classes."""
+        return self.continual is not None and self.continual.keeps_means
+
     def fixed_classes(self) -> FixedPointPlan:
         """The plan of a network whose classes stay as they are at the start.
 
@@ -354,6 +359,8 @@ def _continual(spec: ModelSpec, classes: int, inputs: int, exits: int) -> Contin
         return None
     if rehearsal is None:
         return ContinualPlan(classes, unknown=unknown)
+    if rehearsal.keep == "means":
+        return ContinualPlan(classes, 1, rehearsal.ratio, "means", unknown=unknown)
     capacity = rehearsal.samples
     if capacity is None:
         assert rehearsal.bytes is not None

@@ -31,6 +31,9 @@ LOSS_NUMBERS: dict[str, int] = {"cosine": 0, "log_cosine": 1, "margin": 2, "soft
 UNKNOWN_BY_NUMBERS = {"cosine": 1, "margin": 2}
 """spela_unknown_by_t."""
 
+KEEPS_NUMBERS = {"samples": 0, "means": 1}
+"""spela_keeps_t."""
+
 FLAG_WEIGHTS_INT16, FLAG_ROUND_NEAREST, FLAG_INFERENCE_ONLY = 1, 2, 4
 FLAG_BIAS, FLAG_WEIGHT_DECAY = 8, 16
 
@@ -87,12 +90,13 @@ MODEL_FIELDS = (
 
 CONTINUAL_FIELDS = (
     Field("runtime", POINTER),
-    Field("samples", POINTER),
+    Field("memory", POINTER),
     Field("seen", POINTER),
     Field("known", "uint16"),
     Field("capacity", "uint16"),
     Field("ratio", "uint8"),
     Field("unknown_by", "uint8"),
+    Field("keeps", "uint8"),
     Field("limits", POINTER),
     Field("rise", "uint32"),
 )
@@ -119,7 +123,7 @@ def table_bytes(plan: FixedPointPlan, *, weights_in_flash: bool) -> int:
         continual = CONTINUAL_BYTES
         if weights_in_flash and plan.continual.capacity:
             known = plan.continual.known
-            continual += 4 * known + plan.continual.memory_bytes(known, plan.inputs)
+            continual += 4 * known + plan.continual.kept_bytes(known, plan.inputs)
         if plan.continual.unknown is not None:
             continual += 2 * len(plan.layers)
     front_end = 0 if plan.front_end is None else front_end_structure(plan.front_end).flash_bytes
@@ -158,19 +162,19 @@ class ContinualStructure:
     Attributes:
         scalars: the fields of spela_continual_t that are not pointers.
         seen: samples of each class seen at the start, uint32; None for a null pointer.
-        samples: the memory at the start, int8, as many slots for each class; None likewise.
+        memory: what it holds at the start, as many slots for each class; None likewise.
         limits: below which each exit's answers are unknown at the start, int16; None likewise.
     """
 
     scalars: dict[str, int]
     seen: bytes | None
-    samples: bytes | None
+    memory: bytes | None
     limits: bytes | None
 
     @property
     def content(self) -> bytes:
         """All that the model's digest depends on."""
-        tables = (table or b"" for table in (self.seen, self.samples, self.limits))
+        tables = (table or b"" for table in (self.seen, self.memory, self.limits))
         return packed(CONTINUAL_FIELDS, self.scalars) + b"".join(tables)
 
 
@@ -181,6 +185,7 @@ def continual_structure(plan: ContinualPlan, inputs: int) -> ContinualStructure:
         "known": plan.known,
         "capacity": plan.capacity,
         "ratio": plan.ratio,
+        "keeps": KEEPS_NUMBERS[plan.keeps],
         "unknown_by": 0 if unknown is None else UNKNOWN_BY_NUMBERS[unknown.by],
         "rise": 0 if unknown is None else unknown.rise,
     }
@@ -188,9 +193,11 @@ def continual_structure(plan: ContinualPlan, inputs: int) -> ContinualStructure:
     if plan.memory is None:
         return ContinualStructure(scalars, None, None, limits)
     size = plan.memory_bytes(1, inputs)
-    samples = b"".join(memory_content(one).ljust(size, b"\0") for one in plan.memory.samples)
+    kept = b"".join(memory_content(one).ljust(size, b"\0") for one in plan.memory.slots)
+    if plan.memory.deviation is not None:
+        kept = memory_content([plan.memory.deviation]) + kept
     seen = plan.memory.seen.astype("<u4").tobytes()
-    return ContinualStructure(scalars, seen, samples, limits)
+    return ContinualStructure(scalars, seen, kept, limits)
 
 
 def model_structure(

@@ -203,8 +203,8 @@ class HostNetwork(Classifier):
         continual = self._ffi.new("spela_continual_t *")
         for name, value in made.scalars.items():
             _set(continual, name, value)
-        if made.samples is not None and made.seen is not None:
-            continual.samples = self._table(made.samples)
+        if made.memory is not None and made.seen is not None:
+            continual.memory = self._table(made.memory)
             continual.seen = self._ffi.cast("uint32_t *", self._table(made.seen))
         if made.limits is not None:
             continual.limits = self._ffi.cast("int16_t *", self._table(made.limits))

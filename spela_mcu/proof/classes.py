@@ -68,7 +68,7 @@ class _Both:
 
     def rehearse(self) -> None:
         """The memory is rehearsed, if there is one."""
-        if any(one.samples for one in self.reference.classes):
+        if any(one.slots for one in self.reference.classes):
             self.do(
                 "answer",
                 lambda: self.reference.rehearse(REHEARSED),

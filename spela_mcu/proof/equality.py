@@ -234,7 +234,7 @@ def find_state_difference(
             return flushed
         what = "digest of the random state and the pending updates"
     if reference.plan.continual is not None:
-        what += " and the samples to rehearse"
+        what += " and what is rehearsed"
     return Difference(phase, step, None, what, (), mine, other)
 
 

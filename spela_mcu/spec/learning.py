@@ -55,8 +55,13 @@ class FixedPoint(Section):
 
 
 class Rehearsal(Section):
-    """A memory of samples that are learned again beside new ones."""
+    """A memory of what was learned, which is learned again beside new samples."""
 
+    keep: Literal["samples", "means"] = Field(
+        "samples",
+        description="of each class: some of its samples; or the mean of all of them, near which "
+        "samples are drawn, for a chip that has no room for samples or must not keep them",
+    )
     samples: int | None = Field(
         None, ge=1, le=UINT16_MAX, description="of each class, the spare ones as well"
     )
@@ -69,7 +74,13 @@ class Rehearsal(Section):
 
     @model_validator(mode="after")
     def _has_one_size(self) -> Self:
-        if (self.samples is None) == (self.bytes is None):
+        if self.keep == "means":
+            if self.samples is not None or self.bytes is not None:
+                raise impossible(
+                    "a memory of means has one mean of each class, whatever the size",
+                    "leave samples and bytes out",
+                )
+        elif (self.samples is None) == (self.bytes is None):
             raise impossible(
                 "the memory's size is given by samples (of a class) or by bytes (in all)",
                 "state one of the two",

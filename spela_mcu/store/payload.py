@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.continual import (
@@ -15,6 +16,7 @@ from spela_mcu.fixed_point.continual import (
     LIMIT_MIN,
     ClassState,
     ContinualPlan,
+    Slot,
     memory_content,
 )
 from spela_mcu.fixed_point.layer import MatrixPlan
@@ -24,7 +26,7 @@ from spela_mcu.fixed_point.network import HALVINGS_MAX, SCAN_INTERVAL, IntegerNe
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
 NETWORK, LAYER, WEIGHTS, PENDING = 1, 2, 3, 4
-CLASS, SAMPLES, LIMIT = 6, 7, 8
+CLASS, SLOTS, LIMIT, DEVIATIONS = 6, 7, 8, 9
 COMPANION = 0x8005
 """Bytes of the firmware's own that are saved and loaded with a state."""
 
@@ -61,6 +63,7 @@ class LearnedState:
         layers: of each layer, its weights int64 [units, inputs], counts and pending updates.
         classes: what is known of each class, where they come and go; else empty.
         limits: of each exit, where they follow what is taught; else empty.
+        deviation: of samples from means, [inputs], where these are kept; else None.
     """
 
     dither_state: int
@@ -68,6 +71,7 @@ class LearnedState:
     layers: tuple[LayerState, ...]
     classes: tuple[ClassState, ...] = ()
     limits: tuple[int, ...] = ()
+    deviation: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ def learned_state(network: IntegerNetwork) -> LearnedState:
         tuple(_copied(state) for state in network.layers),
         () if network.plan.continual is None else tuple(one.copy() for one in network.classes),
         tuple(network.limits),
+        network.deviation.copy() if network.plan.keeps_means else None,
     )
 
 
@@ -110,6 +115,8 @@ def restore(network: IntegerNetwork, state: LearnedState) -> None:
     if network.plan.continual is not None:
         network.classes = [one.copy() for one in state.classes]
         network.limits = list(state.limits)
+    if state.deviation is not None:
+        network.deviation = state.deviation.copy()
 
 
 def _copied(state: LayerState) -> LayerState:
@@ -145,10 +152,13 @@ def sections_of(plan: FixedPointPlan, state: LearnedState) -> list[Section]:
     sections += [
         Section(LIMIT, index, _LIMIT.pack(limit)) for index, limit in enumerate(state.limits)
     ]
+    if state.deviation is not None:
+        content = memory_content([state.deviation.astype(np.uint16)])
+        sections.append(Section(DEVIATIONS, 0, content))
     for label, one in enumerate(state.classes):
         sections.append(Section(CLASS, label, _CLASS.pack(one.seen, one.is_active)))
-        if one.samples:
-            sections.append(Section(SAMPLES, label, memory_content(one.samples)))
+        if one.slots:
+            sections.append(Section(SLOTS, label, memory_content(one.slots)))
     return sections
 
 
@@ -173,6 +183,8 @@ def payload_bytes(plan: FixedPointPlan) -> int:
         if plan.continual.capacity:
             total += plan.classes * _HEAD.size
             total += plan.continual.memory_bytes(plan.classes, plan.inputs)
+        if plan.continual.keeps_means:
+            total += _HEAD.size + plan.continual.deviation_bytes(plan.inputs)
     return total
 
 
@@ -203,14 +215,18 @@ def read_payload(plan: FixedPointPlan, payload: bytes) -> LearnedState:
     layers = tuple(_read_layer(plan, index, reader) for index in range(len(plan.matrices)))
     classes: tuple[ClassState, ...] = ()
     limits: tuple[int, ...] = ()
+    deviation = None
     if plan.continual is not None:
         if plan.continual.unknown is not None:
             limits = tuple(_read_limit(index, reader) for index in range(len(plan.layers)))
+        if plan.continual.keeps_means:
+            content = reader.section(DEVIATIONS, 0, plan.continual.deviation_bytes(plan.inputs))
+            deviation = _read_slots(content, "<u2", plan.inputs, "deviations")[0].astype(np.int64)
         classes = tuple(
             _read_class(plan.continual, plan.inputs, label, reader) for label in range(plan.classes)
         )
     reader.end()
-    return LearnedState(dither_state, Counters(*counters), layers, classes, limits)
+    return LearnedState(dither_state, Counters(*counters), layers, classes, limits, deviation)
 
 
 def _read_limit(index: int, reader: _Reader) -> int:
@@ -227,12 +243,19 @@ def _read_class(plan: ContinualPlan, inputs: int, label: int, reader: _Reader) -
     state = ClassState(seen, bool(is_active))
     count = min(seen, plan.capacity)
     if count:
-        content = reader.section(SAMPLES, label, count * padded(inputs))
-        table = np.frombuffer(content, np.int8).reshape(count, padded(inputs))
-        if table[:, inputs:].any():
-            _refuse(f"has samples of class {label} that no network can have")
-        state.samples = [row[:inputs].copy() for row in table]
+        content = reader.section(SLOTS, label, count * plan.slot_bytes(inputs))
+        form = "<i2" if plan.keeps_means else "i1"
+        state.slots = _read_slots(content, form, inputs, f"samples or a mean of class {label}")
     return state
+
+
+def _read_slots(content: bytes, form: str, inputs: int, what: str) -> list[Slot]:
+    """Slots of the memory without their padding, which must be zero."""
+    table = np.frombuffer(content, form).reshape(-1, padded(inputs))
+    if table[:, inputs:].any():
+        _refuse(f"has {what} that no network can have")
+    native = table.dtype.newbyteorder("=")
+    return [row[:inputs].astype(native) for row in table]
 
 
 class _Reader:
