@@ -6,9 +6,11 @@ from pathlib import Path
 
 from host_process import RUNTIME, plant, runtime_objects, sanitizing_compilers
 
+from spela_mcu.firmware.runtime import CONTINUAL_DEFINE
 from spela_mcu.resources import resource_directory
 
 STORE = resource_directory("firmware") / "store"
+CONTINUAL = RUNTIME.parent / "continual"
 PROGRAMS = Path(__file__).parent / "c"
 COMPILERS = sanitizing_compilers()
 SANITIZING = next(iter(COMPILERS.values()), None)
@@ -23,17 +25,19 @@ def write_model(case, directory):
 
 
 @lru_cache
-def objects(program, model, compiler, level):
+def objects(program, model, compiler, level, defines):
     """All of a program but the store, compiled once."""
     sources = [PROGRAMS / f"{program}.c", PROGRAMS / "flash_model.c", model / "toy_model.c"]
+    if CONTINUAL_DEFINE in defines:
+        sources += sorted(CONTINUAL.glob("*.c"))
     targets = [model / f"{source.stem}-{compiler.name}-{level}.o" for source in sources]
-    includes = [model, STORE, RUNTIME, PROGRAMS]
+    includes = [model, STORE, RUNTIME, CONTINUAL, PROGRAMS]
     for source, target in zip(sources, targets, strict=True):
-        compiler.compile(["-c", source], target, includes, level=level)
-    return (*targets, *runtime_objects(compiler, level, ()))
+        compiler.compile(["-c", source], target, includes, defines, level)
+    return (*targets, *runtime_objects(compiler, level, defines))
 
 
-def build(program, model, directory, *, compiler=PLAIN, level="O2", change=None):
+def build(program, model, directory, *, compiler=PLAIN, level="O2", change=None, defines=()):
     """Compiles a program with the store, in which a fault may be planted.
 
     Args:
@@ -41,10 +45,12 @@ def build(program, model, directory, *, compiler=PLAIN, level="O2", change=None)
         model: the directory of its model, toy_model.
         directory: where it is made.
         change: (file, right, wrong).
+        defines: macros of the runtime.
     """
     for file in STORE.glob("*.[ch]"):
         (directory / file.name).write_text(file.read_text())
     if change is not None:
         plant(directory / change[0], *change[1:])
-    sources = [*directory.glob("spela_*.c"), *objects(program, model, compiler, level)]
-    return compiler.compile(sources, directory / "program", [directory, RUNTIME], level=level)
+    sources = [*directory.glob("spela_*.c"), *objects(program, model, compiler, level, defines)]
+    includes = [directory, RUNTIME, CONTINUAL]
+    return compiler.compile(sources, directory / "program", includes, defines, level)

@@ -17,12 +17,14 @@ from spela_mcu.host.network import HostNetwork
 from spela_mcu.spec.model import ModelSpec
 from spela_mcu.store.payload import (
     CLASS,
+    DEVIATIONS,
     LIMIT,
-    Section,
+    SLOTS,
     learned_state,
     payload_bytes,
     read_payload,
     restore,
+    split_sections,
     write_payload,
 )
 
@@ -168,6 +170,30 @@ def test_spare_classes_change_nothing_that_active_ones_compute():
     assert (ours.predict(samples[0]) == fixed.predict(samples[0])).all()
 
 
+def arena_of(network):
+    return bytes(network._ffi.buffer(network._arena))
+
+
+@pytest.mark.parametrize("rehearsal", [{"samples": 3}, {"keep": "means"}])
+def test_the_memory_of_a_forgotten_class_is_zero(rehearsal):
+    """Not only unreachable: nothing of its samples is left in RAM."""
+    _, theirs = both(make_spec(1, rehearsal))
+    samples, _ = stream(3, 6)
+    for label, sample in enumerate(samples[:3]):
+        theirs.learn(sample, label)
+    kept = samples[1].tobytes()
+    if "keep" in rehearsal:
+        kept = (samples[1].astype("<i2") * 256).tobytes()
+    assert kept in arena_of(theirs)
+    theirs.forget(1)
+    assert kept not in arena_of(theirs)
+
+
+def test_a_memory_of_means_has_no_size():
+    with pytest.raises(ValueError, match="whatever the size"):
+        make_spec(1, {"keep": "means", "samples": 3})
+
+
 def test_embeddings_stay_where_they_are_when_a_class_appears():
     spec = make_spec(2)
     placed = placed_embeddings(spec, 3)
@@ -213,8 +239,9 @@ def test_what_cannot_be_is_refused(act):
             act(network)
 
 
-def test_a_state_holds_the_table_and_the_memory():
-    ours, _ = both(make_spec(2, {"samples": 2}, unknown_by="cosine"))
+@pytest.mark.parametrize("rehearsal", [{"samples": 2}, {"keep": "means"}])
+def test_a_state_holds_the_table_and_the_memory(rehearsal):
+    ours, _ = both(make_spec(2, rehearsal, unknown_by="cosine"))
     for sample, label in zip(*stream(5, 20), strict=True):
         ours.learn(sample, label)
     ours.forget(1)
@@ -223,10 +250,12 @@ def test_a_state_holds_the_table_and_the_memory():
     other = IntegerNetwork.untrained(ours.plan)
     restore(other, read_payload(ours.plan, payload))
     assert other.digest() == ours.digest()
-    for tag, wrong in ((CLASS, 2), (LIMIT, 0)):
-        at = payload.index(Section(tag, 0, b"").to_bytes()[:4])
-        size = int.from_bytes(payload[at + 4 : at + 8], "little")
-        bad = bytearray(payload)
-        bad[at + 8 + size - 4 : at + 8 + size] = wrong.to_bytes(4, "little")
+    padding = [(SLOTS, 1 << 24)] + [(DEVIATIONS, 1 << 24)] * ("keep" in rehearsal)
+    for tag, wrong in ((CLASS, 2), (LIMIT, 0), *padding):
+        sections = list(split_sections(payload))
+        first = next(i for i, one in enumerate(sections) if one.tag == tag)
+        content = sections[first].content[:-4] + wrong.to_bytes(4, "little")
+        sections[first] = replace(sections[first], content=content)
+        bad = b"".join(one.to_bytes() for one in sections)
         with pytest.raises(UserError):
-            read_payload(ours.plan, bytes(bad))
+            read_payload(ours.plan, bad)

@@ -10,7 +10,7 @@ from host_process import RUNTIME, SanitizingCompiler, run_program
 from store_program import COMPILERS, PLAIN, SANITIZING, STORE, build, write_model
 from toy import toy
 
-from spela_mcu.firmware.runtime import runtime_defines
+from spela_mcu.firmware.runtime import CONTINUAL_DEFINE, runtime_defines
 
 CASE = toy(inputs=3, layers=(3, 2), classes=2, batch=3)
 
@@ -87,6 +87,32 @@ def test_no_cut_loses_a_state(proof, part, arguments, cuts):
     (cut, lost) = map(int, re.fullmatch(rf"{part}: (\d+) .*, (\d+) losses\n", output).groups())
     assert lost == 0
     assert cut > cuts
+
+
+CLASSES = toy(
+    inputs=3, layers=(3, 2), classes=2, batch=3, spare=1, rehearsed="means", unknown_by="margin"
+)
+
+
+def cut_while_classes_are_saved(directory, change=None):
+    (directory / "model").mkdir()
+    model = write_model(CLASSES, directory / "model")
+    program = build("store", model, directory, change=change, defines=(CONTINUAL_DEFINE,))
+    return run_program(program, "rp2040", "all")
+
+
+def test_no_cut_loses_classes_and_their_memory(tmp_path):
+    """A class appears in the first state; means, deviations and limits are saved as well."""
+    code, output, report = cut_while_classes_are_saved(tmp_path)
+    assert (code, report) == (0, ""), output
+    cut, lost = map(int, re.fullmatch(r"rp2040: (\d+) .*, (\d+) losses\n", output).groups())
+    assert lost == 0
+    assert cut > 2_900
+
+
+def test_a_table_that_is_not_loaded_is_a_loss(tmp_path):
+    change = ("spela_store.c", "state->seen = words[0];", "")
+    assert cut_while_classes_are_saved(tmp_path, change)[0] == 1
 
 
 def test_the_store_breaks_no_rule_of_c(model, tmp_path):
