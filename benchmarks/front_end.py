@@ -11,67 +11,27 @@ beside its arm_rfft_q15 on a Cortex-M4.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
+from benchmarks.front_end_case import Case, built, network_behind
 from benchmarks.front_end_peer import Transforms, compare
 from benchmarks.report import Benchmark, Report, Table, report_options
-from spela_mcu.data.dataset import InputScaling
 from spela_mcu.device.device import Device
 from spela_mcu.firmware.board import load_board
-from spela_mcu.firmware.deploy import deploy
 from spela_mcu.firmware.elf import runtime_text_bytes
-from spela_mcu.firmware.model import model_source
-from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.runtime import FRONT_END_DIRECTORY
-from spela_mcu.fixed_point.network import IntegerNetwork
-from spela_mcu.fixed_point.plan import make_plan
-from spela_mcu.front_end.make import make_front_end
-from spela_mcu.front_end.plan import FrontEndPlan, measured_scales
-from spela_mcu.front_end.rows import features
+from spela_mcu.front_end.plan import FrontEndPlan
 from spela_mcu.front_end.structures import front_end_structure
 from spela_mcu.progress import progress_bars
 from spela_mcu.simulators.choice import counting_simulator
-from spela_mcu.spec.data import SklearnData
-from spela_mcu.spec.front_end import FrontEnd
-from spela_mcu.spec.model import ModelSpec
-from spela_mcu.spec.network import Dense, Network
 
-BOARDS = ("nucleo-g071rb", "bluepill", "stm32f4_discovery", "mps3-an547")
-"""A Cortex-M0+, M3, M4 and M55."""
-
-CLASSES = 4
-
-
-@dataclass(frozen=True)
-class Case:
-    """A front end that is measured."""
-
-    title: str
-    axes: int
-    window: int
-    rate: float
-    keys: Mapping[str, Any]
-
-    def plan(self) -> FrontEndPlan:
-        """Its plan, with scales measured on noise."""
-        section = FrontEnd.model_validate(self.keys)
-        names = tuple(f"a{index}" for index in range(self.axes))
-        plan = make_front_end(section, names, self.window, step=self.window, rate=self.rate)
-        scales = measured_scales(features(plan, self.noise(4)).astype(np.int64), "channel", 3)
-        return replace(plan, scales=scales)
-
-    def noise(self, windows: int) -> np.ndarray[Any, np.dtype[np.int32]]:
-        """Raw readings [windows, window, axes]."""
-        rng = np.random.default_rng(0)
-        values = rng.normal(0, 4000, (windows, self.window, self.axes))
-        return np.rint(values).clip(-32768, 32767).astype(np.int32)
-
+BOARDS = ("nucleo-g071rb", "bluepill", "stm32f4_discovery", "mps3-an547", "riscv-virt")
+"""A Cortex-M0+, M3, M4 and M55, and an RV32IMC."""
 
 CASES = (
     Case("means of 4 readings, 6 axes", 6, 100, 50, {"decimate": 4}),
@@ -104,22 +64,24 @@ class Found:
     text_bytes: int
 
 
+def noise(case: Case, windows: int) -> NDArray[np.int32]:
+    """Raw readings [windows, window, axes]."""
+    values = np.random.default_rng(0).normal(0, 4000, (windows, case.window, case.axes))
+    return np.rint(values).clip(-32768, 32767).astype(np.int32)
+
+
+def plan_of(case: Case) -> FrontEndPlan:
+    """Its plan, with scales measured on noise."""
+    return case.plan(noise(case, 4))
+
+
 def measure(case: Case, board_id: str, directory: Path) -> Found:
     """Builds a small network behind the front end, and counts."""
-    board, front_end = load_board(board_id), case.plan()
-    spec = ModelSpec(
-        name="benchmark",
-        data=SklearnData(source="sklearn"),
-        network=Network(layers=(Dense(units=8),), bias=False),
-    )
-    plan = replace(make_plan(spec, front_end.inputs, CLASSES), front_end=front_end)
-    scaling = InputScaling(*(np.ones(front_end.inputs, np.float32) for _ in range(2)))
-    names = tuple(map(str, range(CLASSES)))
-    source = model_source("benchmark", IntegerNetwork.untrained(plan), names, scaling, drawn=True)
-    build = deploy(generate_project(source, board), directory / board_id, "gcc")
+    board, front_end = load_board(board_id), plan_of(case)
+    build = built(network_behind(front_end), board, directory / board_id)
     simulator = counting_simulator(board)
     assert simulator is not None
-    windows = case.noise(2)[:, : front_end.needed].astype(front_end.readings)
+    windows = noise(case, 2)[:, : front_end.needed].astype(front_end.readings)
     with simulator.start(build) as machine:
         device = Device(machine)
         with machine.counting(f"spela_push_{front_end.readings}") as pushes:
@@ -151,7 +113,7 @@ def _speed(found: list[Found]) -> Table:
 def _memory(found: list[Found]) -> Table:
     rows = []
     for case in CASES:
-        made = front_end_structure(case.plan())
+        made = front_end_structure(plan_of(case))
         code = [one.text_bytes for one in found if one.case is case]
         numbers = (made.ram_bytes - made.sample, made.sample, made.flash_bytes)
         rows.append(
@@ -204,7 +166,7 @@ def command(
     Report(
         "front-end",
         "python -m benchmarks.front_end --cmsis-dsp CHECKOUT",
-        ("arm-none-eabi-gcc -O2; counted in Unicorn and QEMU",),
+        ("gcc -O2; counted in Unicorn, on the Cortex-M55 in QEMU",),
         tuple(tables),
         {"front_ends": data},
     ).emit(as_json=as_json, markdown=markdown)

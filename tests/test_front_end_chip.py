@@ -16,7 +16,16 @@ from spela_mcu.commands.report import measure
 from spela_mcu.commands.verify import verify
 from spela_mcu.data.load import load_dataset
 from spela_mcu.device.device import SAME_SAMPLE, Device
-from spela_mcu.device.protocol import DeviceError, Status
+from spela_mcu.device.protocol import (
+    Command,
+    DeviceError,
+    ProtocolError,
+    Status,
+    decode_frame,
+    encode_frame,
+    request,
+)
+from spela_mcu.device.twin import Twin
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.memory import FAULT_STACK_BYTES
 from spela_mcu.firmware.stack import worst_case_stack
@@ -98,12 +107,54 @@ def test_a_stream_slides(made):
         assert np.array_equal(found, wanted)
 
 
+def requests(prepared, count):
+    """Frames: readings in parts and in floods, some of them wrong, and what takes a sample."""
+    rng = np.random.default_rng(0)
+    stream = prepared.dataset.test.readings[:40].reshape(-1, 2).repeat(8, axis=0)
+    most = max(prepared.plan.inputs, 64) // stream[0].nbytes
+    ask = [Command.SAMPLE, Command.INFER, Command.INFER_EARLY, Command.LEARN, Command.INFER_LAST]
+    at, is_flood = 0, False
+    for number in range(count):
+        kind, command, argument, data = rng.random(), Command.PUSH, 0, b""
+        is_flood = is_flood != (number % 60 == 59)
+        if kind < 0.7 or is_flood:
+            size = most if is_flood else int(rng.integers(most + 1))
+            data, at = stream[at : at + size].tobytes(), at + size
+        elif kind < 0.98:
+            command = ask[rng.integers(len(ask))]
+        elif kind < 0.99:
+            data, argument = bytes(rng.integers(1, 7)), int(rng.integers(3))
+        else:
+            argument = 1
+        payload = request(command, number=number, argument=argument, data=data)
+        yield encode_frame(payload)
+
+
+@pytest.mark.parametrize("board", ["bluepill", "stm32f4_discovery"])
+def test_the_twin_takes_readings_as_the_device(made, board):
+    """Also where its ring is full, its sample not complete, or a request wrong."""
+    prepared, build = made(board)
+    twin = Twin(prepared.network(), prepared.source(), flash=None)
+    statuses = set()
+    with UnicornSimulator().start(build) as machine:
+        for frame in requests(prepared, 400):
+            answer = twin.exchange(frame)
+            assert machine.exchange(frame) == answer
+            statuses.add(decode_frame(answer[:-1])[1])
+    wanted = {Status.OK, Status.NOT_READY, Status.LENGTH, Status.ERROR_ARGUMENT}
+    assert statuses == wanted
+    device = Device(twin)
+    device.push(prepared.dataset.test.readings[0], restart=True)
+    with pytest.raises(ProtocolError, match=r"took \d+ of \d+ readings"):
+        device.push(np.concatenate(prepared.dataset.test.readings[:5]))
+
+
 @pytest.mark.parametrize(
     ("board", "file", "right", "wrong"),
     [
         ("stm32f4_discovery", "spela_fft.c", "a = half(e)", "a = half(f)"),
         ("stm32f4_discovery", "spela_fft.c", "ROUNDING 0x8000", "ROUNDING 0"),
-        ("microbit", "spela_spectrum.c", "+ 0x4000) >> 15", "+ 0x3FFF) >> 15"),
+        ("microbit", "spela_spectrum.c", "+ 0x4000, 15U", "+ 0x3FFF, 15U"),
         ("bluepill", "spela_statistics.c", "deviations + (span >> 1)", "deviations + (span >> 2)"),
         ("bluepill", "spela_rows.h", "(count >> 1)", "(count >> 2)"),
         ("bluepill", "spela_front_end.c", "product + half", "product"),

@@ -9,6 +9,8 @@
  */
 #include "spela_fft.h"
 
+#include "spela_arithmetic.h"
+
 #ifndef SPELA_NO_SPECTRUM
 
 #define ROUNDING 0x8000
@@ -62,7 +64,7 @@ static inline uint32_t parts(uint32_t real, uint32_t imaginary) {
 #else
 
 static inline int32_t halved(int32_t value) {
-    return value >> 1; /* floor: spela_init.c asserts that compilers shift so */
+    return spela_shift_right(value, 1U);
 }
 
 static inline uint32_t half_sum(uint32_t a, uint32_t b) {
@@ -108,7 +110,8 @@ static inline uint32_t half(uint32_t a) {
 static inline uint32_t half_product(uint32_t a, uint32_t w) {
     const int32_t real = spela_real(a) * spela_real(w) - spela_imaginary(a) * spela_imaginary(w);
     const int32_t other = spela_real(a) * spela_imaginary(w) + spela_imaginary(a) * spela_real(w);
-    return spela_complex((real + ROUNDING) >> 16, (other + ROUNDING) >> 16);
+    return spela_complex(spela_shift_right(real + ROUNDING, 16U),
+                         spela_shift_right(other + ROUNDING, 16U));
 }
 
 static inline uint32_t power(uint32_t a) {
@@ -123,13 +126,16 @@ static inline uint32_t parts(uint32_t real, uint32_t imaginary) {
 
 /** The first two stages, whose factors are 1 and -j. */
 static void begin_stages(uint32_t *z, uint32_t count) {
-    for (const uint32_t *const end = z + count; z < end; z += 4) {
-        const uint32_t a = half_sum(z[0], z[1]), b = half_difference(z[0], z[1]);
-        const uint32_t c = half_sum(z[2], z[3]), d = half_difference(z[2], z[3]);
-        z[0] = half_sum(a, c);
-        z[1] = half_sum_turned(b, d);
-        z[2] = half_difference(a, c);
-        z[3] = half_difference_turned(b, d);
+    const uint32_t *const end = z + count;
+    for (uint32_t *at = z; at < end; at += 4) {
+        const uint32_t a = half_sum(at[0], at[1]);
+        const uint32_t b = half_difference(at[0], at[1]);
+        const uint32_t c = half_sum(at[2], at[3]);
+        const uint32_t d = half_difference(at[2], at[3]);
+        at[0] = half_sum(a, c);
+        at[1] = half_sum_turned(b, d);
+        at[2] = half_difference(a, c);
+        at[3] = half_difference_turned(b, d);
     }
 }
 
@@ -141,8 +147,10 @@ static void stage(uint32_t *z, uint32_t count, uint32_t apart, const uint32_t *t
         const uint32_t w = twiddles[j * stride];
         for (uint32_t *at = z + j; at < end; at += 2U * apart) {
             uint32_t *const other = at + apart / 2U; /* half a turn of the circle further: -j w */
-            const uint32_t a = half(at[0]), b = half_product(at[apart], w);
-            const uint32_t c = half(other[0]), d = half_product(other[apart], w);
+            const uint32_t a = half(at[0]);
+            const uint32_t b = half_product(at[apart], w);
+            const uint32_t c = half(other[0]);
+            const uint32_t d = half_product(other[apart], w);
             at[0] = sum(a, b);
             at[apart] = difference(a, b);
             other[0] = sum_turned(c, d);

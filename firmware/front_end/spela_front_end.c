@@ -12,12 +12,15 @@
 
 /* ------------------------------------------------------------------- the interrupt's side */
 
-static bool begin(const spela_front_end_t *front_end) {
+static inline bool has_room(const spela_front_end_t *front_end) {
+    const spela_front_end_state_t *const state = front_end->state;
+    return state->gaps == state->acknowledged && state->head - state->tail < front_end->capacity;
+}
+
+/** A reading is lost. The first of a gap begins it: it lasts until the main loop has seen it. */
+static bool lose(const spela_front_end_t *front_end) {
     spela_front_end_state_t *const state = front_end->state;
     const uint32_t gaps = state->gaps;
-    if (gaps == state->acknowledged && state->head - state->tail < front_end->capacity) {
-        return true;
-    }
     if (gaps == state->acknowledged) {
         state->summed = 0U;
         state->gaps = gaps + 1U;
@@ -26,78 +29,92 @@ static bool begin(const spela_front_end_t *front_end) {
     return false;
 }
 
-/** Puts a value into the ring, or adds it to those that are averaged. */
-static void put(const spela_front_end_t *front_end, uint32_t axis, int32_t value) {
-    const spela_front_end_state_t *const state = front_end->state;
-    if (front_end->averaged > 1U) {
-        front_end->sums[axis] = value + (state->summed == 0U ? 0 : front_end->sums[axis]);
-        if (state->summed + 1U < front_end->averaged) {
-            return;
-        }
-        value = spela_mean(front_end->sums[axis], front_end->averaged);
-    }
-    front_end->ring[state->write_at * (uint32_t)front_end->axes + axis] = (int16_t)value;
+/** Where the ring holds the next reading. */
+static inline int16_t *next_place(const spela_front_end_t *front_end) {
+    return &front_end->ring[front_end->state->write_at * (uint32_t)front_end->axes];
 }
 
-static void end(const spela_front_end_t *front_end) {
+/** Adds a value to those that are averaged; puts their mean into its place with the last. */
+static void add(const spela_front_end_t *front_end, int16_t *place, uint32_t axis, int32_t value) {
+    const uint32_t summed = front_end->state->summed;
+    front_end->sums[axis] = value + (summed == 0U ? 0 : front_end->sums[axis]);
+    if (summed + 1U == front_end->averaged) {
+        place[axis] = (int16_t)spela_mean(front_end->sums[axis], front_end->averaged);
+    }
+}
+
+static inline void put(const spela_front_end_t *front_end, int16_t *place, uint32_t axis,
+                       int32_t value) {
+    if (front_end->averaged > 1U) {
+        add(front_end, place, axis, value);
+    } else {
+        place[axis] = (int16_t)value;
+    }
+}
+
+static inline void end(const spela_front_end_t *front_end) {
     spela_front_end_state_t *const state = front_end->state;
-    state->summed++;
-    if (state->summed < front_end->averaged) {
-        return;
+    if (front_end->averaged > 1U) {
+        state->summed++;
+        if (state->summed < front_end->averaged) {
+            return;
+        }
+        state->summed = 0U;
     }
-    state->summed = 0U;
-    state->write_at++;
-    if (state->write_at == front_end->capacity) {
-        state->write_at = 0U;
-    }
+    const uint32_t next = state->write_at + 1U;
+    state->write_at = (uint16_t)(next == front_end->capacity ? 0U : next);
     IN_ORDER();
     state->head++;
 }
 
 bool spela_push_int8(const spela_front_end_t *front_end, const int8_t *reading) {
-    if (!begin(front_end)) {
-        return false;
+    if (!has_room(front_end)) {
+        return lose(front_end);
     }
+    int16_t *const place = next_place(front_end);
     for (uint32_t axis = 0U; axis < front_end->axes; axis++) {
-        put(front_end, axis, reading[axis]);
+        put(front_end, place, axis, reading[axis]);
     }
     end(front_end);
     return true;
 }
 
 bool spela_push_uint8(const spela_front_end_t *front_end, const uint8_t *reading) {
-    if (!begin(front_end)) {
-        return false;
+    if (!has_room(front_end)) {
+        return lose(front_end);
     }
+    int16_t *const place = next_place(front_end);
     for (uint32_t axis = 0U; axis < front_end->axes; axis++) {
-        put(front_end, axis, reading[axis]);
+        put(front_end, place, axis, reading[axis]);
     }
     end(front_end);
     return true;
 }
 
 bool spela_push_int16(const spela_front_end_t *front_end, const int16_t *reading) {
-    if (!begin(front_end)) {
-        return false;
+    if (!has_room(front_end)) {
+        return lose(front_end);
     }
+    int16_t *const place = next_place(front_end);
     for (uint32_t axis = 0U; axis < front_end->axes; axis++) {
-        put(front_end, axis, reading[axis]);
+        put(front_end, place, axis, reading[axis]);
     }
     end(front_end);
     return true;
 }
 
 bool spela_push_int32(const spela_front_end_t *front_end, const int32_t *reading) {
-    if (!begin(front_end)) {
-        return false;
+    if (!has_room(front_end)) {
+        return lose(front_end);
     }
+    int16_t *const place = next_place(front_end);
     const uint32_t shift = front_end->shift;
     for (uint32_t axis = 0U; axis < front_end->axes; axis++) {
         int32_t value = spela_shift_right(reading[axis], shift);
         if (shift > 0U) { /* rounded, in a way that cannot overflow */
             value += spela_shift_right(reading[axis], shift - 1U) & 1;
         }
-        put(front_end, axis, spela_clip(value, INT16_MIN, INT16_MAX));
+        put(front_end, place, axis, spela_clip(value, INT16_MIN, INT16_MAX));
     }
     end(front_end);
     return true;

@@ -28,16 +28,17 @@ typedef struct {
     const int16_t *end; /**< of the ring */
     uint32_t stride;
     uint32_t ring;
-} spela_walk_t;
+} spela_ring_walk_t;
 
-static inline spela_walk_t spela_walk(const spela_front_end_t *front_end, uint32_t axis) {
-    const uint32_t axes = front_end->axes, ring = front_end->capacity * axes;
-    const spela_walk_t walk = {&front_end->ring[front_end->state->read_at * axes + axis],
-                               &front_end->ring[ring], axes, ring};
+static inline spela_ring_walk_t spela_walk(const spela_front_end_t *front_end, uint32_t axis) {
+    const uint32_t axes = front_end->axes;
+    const uint32_t ring = front_end->capacity * axes;
+    const spela_ring_walk_t walk = {&front_end->ring[front_end->state->read_at * axes + axis],
+                                    &front_end->ring[ring], axes, ring};
     return walk;
 }
 
-static inline int32_t spela_step(spela_walk_t *walk) {
+static inline int32_t spela_step(spela_ring_walk_t *walk) {
     const int32_t value = *walk->at;
     walk->at += walk->stride;
     if (walk->at >= walk->end) {

@@ -6,15 +6,16 @@
 
 #ifndef SPELA_NO_SPECTRUM
 
-#define VALUE_BITS   14U /* of the frame's greatest value */
-#define GAIN_MAX     8   /* by which a quiet frame is shifted left */
-#define LOG_BITS     10U /* of a logarithm, behind the point */
-#define WEIGHT_BITS  15U
-#define SEGMENT_BITS 5U
-#define SILENCE      (-8 * (1 << LOG_BITS)) /* what is below is less than a sensor's own noise */
+#define VALUE_BITS  14U /* of the frame's greatest value */
+#define GAIN_MAX    8   /* by which a quiet frame is shifted left */
+#define LOG_BITS    10U /* of a logarithm, behind the point */
+#define LOG_ONE     1024
+#define WEIGHT_BITS 15U
+#define SEGMENTS    32
+#define SILENCE     (-8 * LOG_ONE) /* what is below is less than a sensor's own noise */
 
 /** log2(1 + i / 32), Q10. */
-static const uint16_t logarithms[(1U << SEGMENT_BITS) + 1U] = {
+static const uint16_t logarithms[SEGMENTS + 1] = {
     0U,   45U,  90U,  132U, 174U, 214U, 254U, 292U, 330U, 366U,  402U,
     436U, 470U, 504U, 536U, 568U, 599U, 629U, 659U, 689U, 717U,  745U,
     773U, 800U, 827U, 853U, 879U, 904U, 929U, 953U, 977U, 1001U, 1024U};
@@ -30,7 +31,8 @@ static inline uint64_t weighted(uint32_t power, uint32_t weight) {
 
 /** log2(sum / 2^15), Q10; 0 for what is below 1. */
 static int32_t logarithm(uint64_t sum) {
-    const uint32_t upper = (uint32_t)(sum >> 32), lower = (uint32_t)sum;
+    const uint32_t upper = (uint32_t)(sum >> 32);
+    const uint32_t lower = (uint32_t)sum;
     const uint32_t bits = upper != 0U ? 32U + spela_bits(upper) : spela_bits(lower);
     if (bits <= WEIGHT_BITS) {
         return 0;
@@ -38,27 +40,29 @@ static int32_t logarithm(uint64_t sum) {
     const uint32_t exponent = bits - 1U - WEIGHT_BITS;
     const uint32_t fraction = (uint32_t)(sum >> exponent) & ((UINT32_C(1) << WEIGHT_BITS) - 1U);
     const uint32_t segment = fraction >> LOG_BITS;
-    const uint32_t rest = fraction & ((UINT32_C(1) << LOG_BITS) - 1U);
+    const uint32_t rest = fraction % (uint32_t)LOG_ONE;
     const uint32_t rise = (uint32_t)logarithms[segment + 1U] - logarithms[segment];
-    const uint32_t half = UINT32_C(1) << (LOG_BITS - 1U);
     return (int32_t)((exponent << LOG_BITS) + logarithms[segment] +
-                     ((rise * rest + half) >> LOG_BITS));
+                     ((rise * rest + (uint32_t)LOG_ONE / 2U) >> LOG_BITS));
 }
 
 /** The window's value at a place, Q15; its second half mirrors the first. */
 static inline int32_t windowed(const spela_spectrum_t *spectrum, uint32_t span, uint32_t at,
                                int32_t value) {
     const uint32_t place = at < span - 1U - at ? at : span - 1U - at;
-    return (value * (int32_t)spectrum->window[place] + 0x4000) >> 15;
+    return spela_shift_right(value * (int32_t)spectrum->window[place] + 0x4000, 15U);
 }
 
 /** Puts an axis's readings, less their mean, where the transform wants them; returns the bits by
  *  which they were shifted left. */
 static int32_t load(const spela_front_end_t *front_end, uint32_t axis) {
     const spela_spectrum_t *const spectrum = front_end->spectrum;
-    const uint32_t span = front_end->span, count = spectrum->points / 2U;
-    spela_walk_t walk = spela_walk(front_end, axis);
-    int32_t sum = 0, low = INT16_MAX, high = INT16_MIN;
+    const uint32_t span = front_end->span;
+    const uint32_t count = spectrum->points / 2U;
+    spela_ring_walk_t walk = spela_walk(front_end, axis);
+    int32_t sum = 0;
+    int32_t low = INT16_MAX;
+    int32_t high = INT16_MIN;
     for (uint32_t i = 0U; i < span; i++) {
         const int32_t value = spela_step(&walk);
         sum += value;
@@ -69,8 +73,9 @@ static int32_t load(const spela_front_end_t *front_end, uint32_t axis) {
     const int32_t peak = high - mean > mean - low ? high - mean : mean - low;
     int32_t gain = (int32_t)VALUE_BITS - (int32_t)spela_bits((uint32_t)peak);
     gain = gain < GAIN_MAX ? gain : GAIN_MAX;
-    const int32_t factor = gain > 0 ? INT32_C(1) << gain : 1;
+    const uint32_t up = gain > 0 ? (uint32_t)gain : 0U;
     const uint32_t down = gain < 0 ? (uint32_t)-gain : 0U;
+    const int32_t factor = (int32_t)(UINT32_C(1) << up);
     walk = spela_walk(front_end, axis);
     uint32_t reversed = 0U;
     for (uint32_t k = 0U; k < count; k++) {
@@ -99,13 +104,13 @@ typedef struct {
 } spela_between_t;
 
 static spela_between_t between(const uint32_t *powers, const uint16_t *weights, uint32_t bins) {
-    uint64_t all = 0U;
+    uint64_t total = 0U;
     spela_between_t sums = {0U, 0U};
     for (uint32_t i = 0U; i < bins; i++) {
-        all += powers[i];
+        total += powers[i];
         sums.rising += weighted(powers[i], weights[i]);
     }
-    sums.falling = (all << WEIGHT_BITS) - sums.rising;
+    sums.falling = (total << WEIGHT_BITS) - sums.rising;
     return sums;
 }
 
@@ -122,7 +127,7 @@ void spela_spectrum_row(const spela_front_end_t *front_end, int8_t *row) {
             const spela_between_t sums =
                 between(&front_end->work[first[i]], &spectrum->weights[first[i] - first[0]], bins);
             if (i > 0U) {
-                const int32_t loud = logarithm(rising + sums.falling) - 2 * gain * (1 << LOG_BITS);
+                const int32_t loud = logarithm(rising + sums.falling) - 2 * LOG_ONE * gain;
                 row[channel] = spela_channel(front_end, channel, loud > SILENCE ? loud : SILENCE);
                 channel++;
             }

@@ -5,11 +5,14 @@
 #ifndef SPELA_NO_STATISTICS
 
 void spela_statistics_row(const spela_front_end_t *front_end, int8_t *row) {
-    const uint32_t span = front_end->span, wanted = front_end->statistics;
+    const uint32_t span = front_end->span;
+    const uint32_t wanted = front_end->statistics;
     uint32_t channel = 0U;
     for (uint32_t axis = 0U; axis < front_end->axes; axis++) {
-        spela_walk_t walk = spela_walk(front_end, axis);
-        int32_t sum = 0, low = INT16_MAX, high = INT16_MIN; /* |sum| <= 2^27 */
+        spela_ring_walk_t walk = spela_walk(front_end, axis);
+        int32_t sum = 0; /* |sum| <= 2^27 */
+        int32_t low = INT16_MAX;
+        int32_t high = INT16_MIN;
         for (uint32_t i = 0U; i < span; i++) {
             const int32_t value = spela_step(&walk);
             sum += value;
@@ -18,7 +21,8 @@ void spela_statistics_row(const spela_front_end_t *front_end, int8_t *row) {
         }
         const int32_t mean = spela_mean(sum, span);
         walk = spela_walk(front_end, axis);
-        uint32_t deviations = 0U, crossings = 0U; /* deviations <= 2^28 */
+        uint32_t deviations = 0U; /* <= 2^28 */
+        uint32_t crossings = 0U;
         bool was_above = *walk.at >= mean;
         for (uint32_t i = 0U; i < span; i++) {
             const int32_t value = spela_step(&walk);

@@ -120,6 +120,11 @@ WITHOUT_DATA = frozenset(
 )
 """Commands that take no data."""
 
+TAKE_SAMPLE = frozenset(
+    {Command.INFER, Command.INFER_LAST, Command.INFER_EARLY, Command.LEARN, Command.ASK}
+)
+"""Commands that take a sample; one of no values is the front end's."""
+
 _MEANING = {
     Status.ERROR_ARGUMENT: "there is no such exit, layer or class, or the value cannot be",
     Status.ERROR_SIZE: "the sample has another length than the model's inputs",

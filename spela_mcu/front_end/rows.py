@@ -64,7 +64,11 @@ def averages(plan: FrontEndPlan, raw: NDArray[np.int32]) -> Int64:
 def _features(plan: FrontEndPlan, raw: NDArray[np.int32]) -> Int64:
     values = averages(plan, raw)
     frames = np.lib.stride_tricks.sliding_window_view(values, plan.span, axis=1)
-    frames = frames[:, : (plan.rows - 1) * plan.hop + 1 : plan.hop]  # [n, rows, axes, span]
+    return row_features(plan, frames[:, : (plan.rows - 1) * plan.hop + 1 : plan.hop])
+
+
+def row_features(plan: FrontEndPlan, frames: Int64) -> Int64:
+    """The features of rows [..., channels], from their signals [..., axes, span]."""
     match plan.row:
         case Signals():
             return frames[..., 0]
@@ -72,7 +76,7 @@ def _features(plan: FrontEndPlan, raw: NDArray[np.int32]) -> Int64:
             found = band_powers(frames, points, bands)
         case _:
             found = _statistics(frames, plan.row.of)
-    return found.reshape(len(values), plan.rows, plan.channels)
+    return found.reshape(*frames.shape[:-2], plan.channels)
 
 
 def _statistics(frames: Int64, wanted: tuple[Statistic, ...]) -> Int64:

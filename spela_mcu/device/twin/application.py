@@ -13,6 +13,7 @@ from spela_mcu.firmware.guard import GuardSamples
 from spela_mcu.firmware.model import ModelSource
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
+from spela_mcu.front_end.stream import Stream
 from spela_mcu.store.payload import (
     COMPANION,
     Counters,
@@ -106,6 +107,7 @@ class Application:
         inference_only: whether its firmware cannot learn.
         flash: the states that its board keeps; None: it keeps none.
         guard: what its guard works with; None: it has none.
+        stream: its front end; None: it has none.
         found: what the start found in flash.
         coming: an import that has begun.
         before: what the counters were when a state was loaded.
@@ -118,6 +120,7 @@ class Application:
     inference_only: bool
     flash: Flash | None
     guard: GuardSamples | None
+    stream: Stream | None
     found: StoreStatus = StoreStatus.EMPTY
     coming: Import | None = None
     before: Counters = field(default_factory=Counters)

@@ -18,11 +18,12 @@ from spela_mcu.device.protocol import (
     Status,
     encode_frame,
 )
-from spela_mcu.device.twin import classes, guard, network, settings, state
+from spela_mcu.device.twin import classes, front_end, guard, network, settings, state
 from spela_mcu.device.twin.application import Application, Flash, RefusedError, Request
 from spela_mcu.firmware.guard import GuardSamples
 from spela_mcu.firmware.model import ModelSource
 from spela_mcu.fixed_point.network import IntegerNetwork
+from spela_mcu.front_end.stream import Stream
 
 Answerer = Callable[[Application, Request], bytes]
 """From a request to the body of its answer; raises `RefusedError`."""
@@ -53,6 +54,8 @@ COMMANDS: dict[Command, Answerer] = {
     Command.RATE: settings.rate,
     Command.THRESHOLDS: settings.thresholds,
     Command.GUARD: guard.answer,
+    Command.PUSH: front_end.push,
+    Command.SAMPLE: front_end.sample,
 }
 COMMANDS_OF_CLASSES: dict[Command, Answerer] = {
     Command.FORGET: classes.forget,
@@ -92,6 +95,7 @@ class Twin:
             inference_only,
             flash,
             None if inference_only else guard,
+            None if network.plan.front_end is None else Stream(network.plan.front_end),
         )
         self._commands = dict(COMMANDS)
         if network.plan.continual is not None:
@@ -141,6 +145,7 @@ class Twin:
             raise RefusedError(Status.UNKNOWN)
         if asked.command in WITHOUT_DATA and asked.data:
             raise RefusedError(Status.LENGTH)
+        asked = front_end.with_sample(self._device, asked)
         return self._commands[Command(asked.command)](self._device, asked)
 
 
