@@ -11,7 +11,8 @@ from spela_mcu.commands.device_classes import (
     rehearse,
     relabelled,
 )
-from spela_mcu.commands.device_samples import Sample, Stream
+from spela_mcu.commands.device_samples import Stream
+from spela_mcu.commands.device_tables import Sample
 from spela_mcu.device.device import Device
 from spela_mcu.device.twin import Twin
 from spela_mcu.errors import UserError

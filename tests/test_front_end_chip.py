@@ -44,8 +44,9 @@ MODELS = {
     "bluepill": {"readings": "int32", "shift": 16, "statistics": {"length": 32}},
     "stm32f4_discovery": SPECTRUM,
     "mps3-an547": {"readings": "int8", "decimate": 4},
+    "riscv-virt": {"log_mel": {"frame_ms": 25, "hop_ms": 20, "bands": 10}, "rate": 2000},
 }
-"""A core each: M0, M3, M4 and M55."""
+"""A core each: M0, M3, M4, M55 and RV32IMC."""
 
 QEMU = pytest.mark.needs_simulator("qemu")
 CORES = [pytest.param(one, marks=QEMU if one == "mps3-an547" else ()) for one in MODELS]

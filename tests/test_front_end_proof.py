@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.front_end_case import source_of
-from benchmarks.front_end_proof import CHAINS, expected, places, prove
-from spela_mcu.cores import CORES
+from benchmarks.front_end_proof import CHAINS, expected, prove
 from spela_mcu.device.twin import Twin
 
 WINDOWS = 24
@@ -34,8 +33,4 @@ def test_a_difference_is_counted():
     scales = tuple(replace(one, offset=one.offset + 1) for one in wanted.front_end.scales)
     other = replace(wanted.front_end, scales=scales)
     network = type(network)(replace(network.plan, front_end=other), network.initial)
-    assert 0 < prove(wanted, device(network)).differences
-
-
-def test_every_core_has_its_place():
-    assert [row.core for row in places()] == list(CORES)
+    assert prove(wanted, device(network)).differences > 0

@@ -19,8 +19,9 @@ from spela_mcu.cli.device_view import Monitor, say
 from spela_mcu.cli.options import COUNT, json_option
 from spela_mcu.commands.device import SIMULATED
 from spela_mcu.commands.device_record import LABEL, record
-from spela_mcu.commands.device_samples import STDIN, Chosen, Stream, label_column, open_stream
+from spela_mcu.commands.device_samples import STDIN, Chosen, Stream, open_stream
 from spela_mcu.commands.device_stream import Tally, infer, learn
+from spela_mcu.commands.device_tables import label_column
 from spela_mcu.device.serial_line import BAUD, SerialLine
 from spela_mcu.errors import UserError
 from spela_mcu.progress import progress_bars, silent
@@ -109,8 +110,11 @@ def _columns_of(model: Path) -> tuple[tuple[str, ...], str, bool]:
 
     spec = load_spec(model)
     if isinstance(spec.data, SeriesData):  # there may be no recording yet
-        return spec.data.axes, spec.data.label_column or LABEL, True
-    return load_dataset(spec, model, progress=True).input_names, label_column(spec), False
+        return spec.data.axes, label_column(spec), True
+    dataset = load_dataset(spec, model, progress=True)
+    if dataset.front_end is not None:
+        return dataset.front_end.axes, label_column(spec), True
+    return dataset.input_names, label_column(spec), False
 
 
 @click.command("monitor")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from spela_mcu.commands.device import Session
-from spela_mcu.commands.device_samples import Sample, Stream
+from spela_mcu.commands.device_samples import Stream
+from spela_mcu.commands.device_tables import Sample
 from spela_mcu.device.answers import KnownClass
 from spela_mcu.device.device import Device
 from spela_mcu.device.protocol import DeviceError, Status

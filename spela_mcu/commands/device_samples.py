@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.commands.device import Session
-from spela_mcu.data.dataset import Split, quantize_inputs
+from spela_mcu.commands.device_tables import Labels, Sample, quantizer, rows_of
+from spela_mcu.data.dataset import Split
 from spela_mcu.data.files import open_error
-from spela_mcu.data.labels import whole_number
-from spela_mcu.data.scaling import apply_scaling
 from spela_mcu.device.samples import read_samples
 from spela_mcu.errors import UserError
 from spela_mcu.files import check_regular
-from spela_mcu.spec.model import ModelSpec
+from spela_mcu.front_end.raw import to_raw
+from spela_mcu.front_end.rows import samples as samples_of
 
 STDIN = "-"
-LABEL = "label"
-"""The label's column, where the model's data do not name theirs."""
 
 Part = Literal["train", "validation", "test"]
-Quantizer = Callable[[NDArray[np.float64]], NDArray[np.int8]]
 
 
 @dataclass(frozen=True)
@@ -50,14 +47,6 @@ class Chosen:
         return self.file is not None or self.part is not None
 
 
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """A sample int8 [inputs], and its label if it has one."""
-
-    x: NDArray[np.int8]
-    label: int | None
-
-
 @dataclass(frozen=True)
 class Stream:
     """Samples one by one; `total` is their number, None if nobody knows."""
@@ -69,8 +58,9 @@ class Stream:
 def open_stream(session: Session, chosen: Chosen) -> Stream:
     """The samples that a command line names.
 
-    With a model.yaml the values of a file are raw, and become int8 as it says; without one they are
-    int8 already.
+    With a model.yaml the values of a file are raw, and become int8 as it says: with a front end,
+    its sensor's readings, of which the device's samples are made here. Without one they are int8
+    already.
 
     Raises:
         UserError: none are named, or they cannot be read. While a stream runs, a line of the
@@ -128,24 +118,44 @@ def _of_npz(session: Session, file: Path) -> list[Sample]:
             mend="an .npz needs an array x [n, inputs], and y [n] if there are labels",
             file=file,
         ) from error
-    if raw.ndim < 2 or raw[0].size != info.inputs or not len(raw) or raw.dtype.kind not in "biuf":
-        raise UserError(
-            f"x is {raw.dtype} {list(raw.shape)}, not numbers [n, {info.inputs}]",
-            mend="give a row a sample",
-            file=file,
-        )
+    if raw.ndim < 2 or not len(raw) or raw.dtype.kind not in "biuf":
+        raise _shape_error(raw, f"[n, {info.inputs}]", file)
     if y is not None and y.shape != raw.shape[:1]:
         raise UserError(
             f"there are {len(raw)} samples, and y is {list(y.shape)}",
             mend="give one label a sample",
             file=file,
         )
-    names = _Labels(session)
-    x = _quantizer(session)(raw.reshape(len(raw), -1).astype(np.float64))
+    names = Labels(session)
+    x = _of_array(session, raw, file)
     return [
         Sample(one, None if y is None else names.of(str(y[index]), file, None))
         for index, one in enumerate(x)
     ]
+
+
+def _of_array(session: Session, raw: NDArray[Any], file: Path) -> NDArray[np.int8]:
+    """Raw values, or windows of readings, as samples [n, inputs]."""
+    front_end, section = session.prepared.dataset.front_end, session.prepared.spec.front_end
+    if front_end is not None and section is not None:
+        window = (front_end.window, len(front_end.axes))
+        if raw.shape[1:] not in (window, window[:1] if window[1] == 1 else window):
+            raise _shape_error(raw, f"[n, {window[0]}, {window[1]}], readings of each axis", file)
+        windows = raw.reshape(len(raw), *window)
+        return samples_of(front_end, to_raw(windows, section.readings, section.full_scale).values)
+    inputs = session.info.inputs
+    if raw[0].size != inputs:
+        raise _shape_error(raw, f"[n, {inputs}]", file)
+    flat = raw.reshape(len(raw), -1).astype(np.float64)
+    return quantizer(session, is_int8=raw.dtype == np.int8)(flat)
+
+
+def _shape_error(raw: NDArray[Any], wanted: str, file: Path) -> UserError:
+    return UserError(
+        f"x is {raw.dtype} {list(raw.shape)}, not numbers {wanted}",
+        mend="give a row a sample",
+        file=file,
+    )
 
 
 def _of_csv(session: Session, file: Path) -> list[Sample]:
@@ -166,7 +176,7 @@ def _of_csv(session: Session, file: Path) -> list[Sample]:
 
 def _of_text(session: Session, lines: TextIO, file: Path | None) -> Iterator[Sample]:
     """The samples in lines of comma-separated values, as soon as each line is there."""
-    reader = _Rows(session, file)
+    reader = rows_of(session, file)
     for number, row in enumerate(csv.reader(_lines(lines)), start=1):
         sample = reader.sample([cell.strip() for cell in row], number)
         if sample is not None:
@@ -176,129 +186,6 @@ def _of_text(session: Session, lines: TextIO, file: Path | None) -> Iterator[Sam
 def _lines(text: TextIO) -> Iterator[str]:
     # Iterating over a text file reads ahead, where a pipe's samples should be seen as they come.
     return iter(text.readline, "")
-
-
-class _Labels:
-    """Labels as texts: a class's name, or its number."""
-
-    def __init__(self, session: Session) -> None:
-        self._names = session.class_names
-        known = (session.model_names or (), self._names)
-        self._numbers = {name: label for names in known for label, name in enumerate(names)}
-
-    def of(self, text: str, file: Path | None, line: int | None) -> int:
-        label = self._numbers.get(text)
-        if label is None:
-            label = whole_number(text)
-        if label is None or not 0 <= label < len(self._names):
-            raise UserError(
-                f'"{text}" is none of the classes',
-                mend=f"they are: {', '.join(self._names[:12])}"
-                + (" ..." if len(self._names) > 12 else ""),
-                file=file,
-                line=line,
-            )
-        return label
-
-
-class _Rows:
-    """Reads the rows of one table, whose first may name the columns."""
-
-    def __init__(self, session: Session, file: Path | None) -> None:
-        self._file = file
-        self._inputs = session.info.inputs
-        self._quantize = _quantizer(session)
-        self._labels = _Labels(session)
-        self._columns = list(range(self._inputs))
-        self._label: int | None = self._inputs
-        self._names: Sequence[str] | None = None
-        self._label_name = LABEL
-        if session.known.model is not None:
-            self._names = session.prepared.dataset.input_names
-            self._label_name = label_column(session.prepared.spec)
-
-    def sample(self, cells: list[str], line: int) -> Sample | None:
-        """The sample of a row; None: it is blank, or names the columns."""
-        if not any(cells):
-            return None
-        if line == 1 and not any(map(_is_number, cells)):
-            self._read_header(cells)
-            return None
-        if len(cells) <= max(self._columns):
-            raise self._error(
-                f"a sample has {self._inputs} values, and here are {len(cells)} cells", line
-            )
-        try:
-            values = np.array([float(cells[column]) for column in self._columns])
-        except ValueError as error:
-            raise self._error(f"{error}", line) from error
-        if not np.isfinite(values).all():
-            raise self._error("a value is not finite", line)
-        try:
-            x = self._quantize(values[np.newaxis])[0]
-        except ValueError as error:
-            raise self._error(str(error), line) from error
-        text = "" if self._label is None or self._label >= len(cells) else cells[self._label]
-        return Sample(x, self._labels.of(text, self._file, line) if text else None)
-
-    def _read_header(self, cells: list[str]) -> None:
-        at = {name: column for column, name in enumerate(cells)}
-        if self._names is not None and set(self._names) <= at.keys():
-            self._columns = [at[name] for name in self._names]
-            self._label = at.get(self._label_name)
-        elif self._label_name in at:
-            self._label = at[self._label_name]
-            others = [column for column in range(len(cells)) if column != self._label]
-            self._columns = others[: self._inputs]
-
-    def _error(self, reason: str, line: int) -> UserError:
-        mend = f"give {self._inputs} numbers a line, and the label after them if there is one"
-        return UserError(reason, mend=mend, file=self._file, line=line)
-
-
-def label_column(spec: ModelSpec) -> str:
-    """The name of the label's column in a table of the model's samples."""
-    name = getattr(spec.data, "label", LABEL)
-    return name if isinstance(name, str) else LABEL
-
-
-def _quantizer(session: Session) -> Quantizer:
-    """Values [n, inputs] to int8, as the model says; without a model they are that already."""
-    if session.known.model is None:
-        return _whole
-    dataset = session.prepared.dataset
-    if dataset.backbone is not None:
-        backbone = dataset.backbone
-
-        def pictures(values: NDArray[np.float64]) -> NDArray[np.int8]:
-            from spela_mcu.backbone.network import quantize
-
-            return quantize(backbone, values.astype(np.float32)).reshape(len(values), -1)
-
-        return pictures
-
-    def scaled(values: NDArray[np.float64]) -> NDArray[np.int8]:
-        return quantize_inputs(apply_scaling(values, dataset.scaling))
-
-    return scaled
-
-
-def _whole(values: NDArray[np.float64]) -> NDArray[np.int8]:
-    whole = np.rint(values)
-    if (whole != values).any() or (np.abs(whole + 0.5) > 128).any():
-        raise ValueError(
-            "values must be whole numbers from -128 to 127, as the chip takes them; raw ones need "
-            "their model.yaml (-m)"
-        )
-    return whole.astype(np.int8)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def labelled(samples: Iterable[Sample]) -> Iterator[tuple[NDArray[np.int8], int]]:

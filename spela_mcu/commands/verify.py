@@ -44,11 +44,6 @@ COUNTED_STEPS, COUNTED_BATCHES = 16, 4
 steps in a row as updates are summed, so that the mean has those that apply them."""
 
 
-SENSED_STEPS = 1000
-"""Learning steps whose samples a front end on the device makes of raw readings. To send those of
-all would take many times as long; later samples come ready-made."""
-
-
 @dataclass(frozen=True)
 class CurvePoint:
     """The device's accuracy per exit after some learning steps."""
@@ -121,7 +116,7 @@ class Verification:
         """Samples that the device made of raw readings, and that were compared; 0: no front end."""
         if self.prepared.dataset.front_end is None:
             return 0
-        return min(self.learning.steps, SENSED_STEPS) + self.samples
+        return min(self.learning.steps, len(self.prepared.dataset.train)) + self.samples
 
     @property
     def passed(self) -> bool:
@@ -292,7 +287,7 @@ def verify(
         learning = compare_learning(
             reference,
             device,
-            _sensed_first(prepared.learning_samples(learn_steps)),
+            _sensed_once(prepared.learning_samples(learn_steps), len(prepared.dataset.train)),
             on_step,
             interruptions,
         )
@@ -341,10 +336,14 @@ def verify(
     )
 
 
-def _sensed_first(stream: Iterator[Lesson]) -> Iterator[Lesson]:
-    """The stream, with raw readings only for the first of its samples."""
+def _sensed_once(stream: Iterator[Lesson], samples: int) -> Iterator[Lesson]:
+    """The stream, with raw readings in its first pass over the training part.
+
+    So the device makes each sample once by itself. Later it gets what it made, as it does a
+    backbone's features: a window's readings are many times a sample.
+    """
     for step, lesson in enumerate(stream):
-        yield lesson if step < SENSED_STEPS else replace(lesson, readings=None)
+        yield lesson if step < samples else replace(lesson, readings=None)
 
 
 def _recalls(prepared: Prepared) -> bool:

@@ -109,6 +109,7 @@ class Origin:
         left_out: what part of it is not in the data set, in words.
         low, high: range of all raw inputs.
         scaling: how they were scaled.
+        is_int8: whether samples are int8, which a backbone takes as they are.
     """
 
     source: str
@@ -116,6 +117,7 @@ class Origin:
     low: float
     high: float
     scaling: Literal["global", "centred", "per_feature", "front_end"]
+    is_int8: bool
 
 
 @dataclass(frozen=True)

@@ -271,6 +271,7 @@ def _origin(
         low=min(float(x.min()) for x in parts),
         high=max(float(x.max()) for x in parts),
         scaling=kind,
+        is_int8=raw.samples.x.dtype == np.int8,
     )
 
 
