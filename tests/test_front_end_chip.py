@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from faulty_build import build_faulty
 from host_process import SANITIZED, sanitizing_compilers
 from sensor_model import write_model
@@ -218,6 +219,17 @@ def test_what_model_yaml_must_not_say(tmp_path, keys, reason):
     with pytest.raises(UserError, match=reason) as told:
         load_spec(write_model(tmp_path, **keys))
     assert told.value.line is not None
+
+
+def test_a_backbone_takes_no_front_ends_features(tmp_path):
+    path = write_model(tmp_path)
+    spec = yaml.safe_load(path.read_text())
+    (tmp_path / "words.tflite").write_bytes(b"")
+    spec["network"]["backbone"] = "words.tflite"
+    path.write_text(yaml.safe_dump(spec))
+    with pytest.raises(UserError, match="takes those that it was trained on") as told:
+        load_spec(path)
+    assert "layers learn from the front end's features" in told.value.mend
 
 
 def test_clipped_readings_are_told(tmp_path):

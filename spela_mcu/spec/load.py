@@ -226,8 +226,11 @@ def _front_end_faults(spec: ModelSpec) -> list[UserError]:
     if spec.network.backbone is not None:
         faults.append(
             UserError(
-                "a front end cannot stand before a backbone",
-                mend="remove one of the two",
+                "a front end cannot stand before a backbone: it scales features for layers that "
+                "learn, and a .tflite takes those that it was trained on",
+                mend="remove front_end, and make samples as the .tflite's own training did, in the "
+                "data and in your firmware; or remove network.backbone, and layers learn from the "
+                "front end's features",
                 key="front_end",
             )
         )
