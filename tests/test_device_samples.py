@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import sensor_model
 import yaml
+from click.testing import CliRunner
 
 from spela_mcu.backbone.network import quantize
+from spela_mcu.cli.device import command
 from spela_mcu.commands.device import Known, Session
 from spela_mcu.commands.device_samples import Chosen, open_stream
 from spela_mcu.errors import UserError
@@ -119,3 +121,16 @@ def test_a_backbones_int8_samples_are_taken_as_they_are(tmp_path):
     (tmp_path / "far.csv").write_text(",".join(["300"] * 64))
     with pytest.raises(UserError, match="whole numbers from -128 to 127"):
         read(own, tmp_path / "far.csv")
+
+
+def test_readings_are_recorded_for_a_front_end(sensing, tmp_path):
+    """What is recorded can be asked at once."""
+    file = tmp_path / "new.csv"
+    words = ["-", "record", str(file), "--label", "0", "-m", str(sensing.known.model)]
+    for _ in range(2):
+        done = CliRunner().invoke(command, words, input="0.5,1\n" * 130)
+        assert done.exit_code == 0, done.output
+    assert file.read_text().startswith("a0,a1,label\n0.5,1,0\n")
+    found, labels = read(sensing, file)
+    assert len(found) == 2
+    assert labels == [0, 0]

@@ -125,9 +125,9 @@ def requests(prepared, count):
         elif kind < 0.98:
             command = ask[rng.integers(len(ask))]
         elif kind < 0.99:
-            data, argument = bytes(rng.integers(1, 7)), int(rng.integers(3))
+            data = bytes(rng.integers(1, 7))
         else:
-            argument = 1
+            argument = int(rng.integers(1, 3))
         payload = request(command, number=number, argument=argument, data=data)
         yield encode_frame(payload)
 
