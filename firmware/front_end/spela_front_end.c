@@ -12,7 +12,7 @@
 
 /* ------------------------------------------------------------------- the interrupt's side */
 
-static inline bool has_room(const spela_front_end_t *front_end) {
+static inline bool can_take(const spela_front_end_t *front_end) {
     const spela_front_end_state_t *const state = front_end->state;
     return state->gaps == state->acknowledged && state->head - state->tail < front_end->capacity;
 }
@@ -52,7 +52,7 @@ static inline void put(const spela_front_end_t *front_end, int16_t *place, uint3
     }
 }
 
-static inline void end(const spela_front_end_t *front_end) {
+static inline void finish(const spela_front_end_t *front_end) {
     spela_front_end_state_t *const state = front_end->state;
     if (front_end->averaged > 1U) {
         state->summed++;
@@ -68,43 +68,43 @@ static inline void end(const spela_front_end_t *front_end) {
 }
 
 bool spela_push_int8(const spela_front_end_t *front_end, const int8_t *reading) {
-    if (!has_room(front_end)) {
+    if (!can_take(front_end)) {
         return lose(front_end);
     }
     int16_t *const place = next_place(front_end);
     for (uint32_t axis = 0U; axis < front_end->axes; axis++) {
         put(front_end, place, axis, reading[axis]);
     }
-    end(front_end);
+    finish(front_end);
     return true;
 }
 
 bool spela_push_uint8(const spela_front_end_t *front_end, const uint8_t *reading) {
-    if (!has_room(front_end)) {
+    if (!can_take(front_end)) {
         return lose(front_end);
     }
     int16_t *const place = next_place(front_end);
     for (uint32_t axis = 0U; axis < front_end->axes; axis++) {
         put(front_end, place, axis, reading[axis]);
     }
-    end(front_end);
+    finish(front_end);
     return true;
 }
 
 bool spela_push_int16(const spela_front_end_t *front_end, const int16_t *reading) {
-    if (!has_room(front_end)) {
+    if (!can_take(front_end)) {
         return lose(front_end);
     }
     int16_t *const place = next_place(front_end);
     for (uint32_t axis = 0U; axis < front_end->axes; axis++) {
         put(front_end, place, axis, reading[axis]);
     }
-    end(front_end);
+    finish(front_end);
     return true;
 }
 
 bool spela_push_int32(const spela_front_end_t *front_end, const int32_t *reading) {
-    if (!has_room(front_end)) {
+    if (!can_take(front_end)) {
         return lose(front_end);
     }
     int16_t *const place = next_place(front_end);
@@ -116,7 +116,7 @@ bool spela_push_int32(const spela_front_end_t *front_end, const int32_t *reading
         }
         put(front_end, place, axis, spela_clip(value, INT16_MIN, INT16_MAX));
     }
-    end(front_end);
+    finish(front_end);
     return true;
 }
 

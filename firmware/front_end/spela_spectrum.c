@@ -14,12 +14,6 @@
 #define SEGMENTS    32
 #define SILENCE     (-8 * LOG_ONE) /* what is below is less than a sensor's own noise */
 
-/** log2(1 + i / 32), Q10. */
-static const uint16_t logarithms[SEGMENTS + 1] = {
-    0U,   45U,  90U,  132U, 174U, 214U, 254U, 292U, 330U, 366U,  402U,
-    436U, 470U, 504U, 536U, 568U, 599U, 629U, 659U, 689U, 717U,  745U,
-    773U, 800U, 827U, 853U, 879U, 904U, 929U, 953U, 977U, 1001U, 1024U};
-
 /** product = power * weight; power < 2^30, weight <= 2^15. */
 static inline uint64_t weighted(uint32_t power, uint32_t weight) {
 #if defined(__ARM_ARCH_ISA_THUMB) && __ARM_ARCH_ISA_THUMB == 1 /* it multiplies to 32 bits only */
@@ -31,6 +25,11 @@ static inline uint64_t weighted(uint32_t power, uint32_t weight) {
 
 /** log2(sum / 2^15), Q10; 0 for what is below 1. */
 static int32_t logarithm(uint64_t sum) {
+    /* log2(1 + i / 32), Q10 */
+    static const uint16_t logarithms[SEGMENTS + 1] = {
+        0U,   45U,  90U,  132U, 174U, 214U, 254U, 292U, 330U, 366U,  402U,
+        436U, 470U, 504U, 536U, 568U, 599U, 629U, 659U, 689U, 717U,  745U,
+        773U, 800U, 827U, 853U, 879U, 904U, 929U, 953U, 977U, 1001U, 1024U};
     const uint32_t upper = (uint32_t)(sum >> 32);
     const uint32_t lower = (uint32_t)sum;
     const uint32_t bits = upper != 0U ? 32U + spela_bits(upper) : spela_bits(lower);
