@@ -29,17 +29,17 @@ EXTENT = Extent(learn_steps=20, samples=3)
 
 
 def run(directory: Path) -> list[tuple[str, Cell]]:
-    """What is kept, and the cell of each core: levels take turns over the cores."""
+    """What is kept, and the cell of each core: what is kept, levels and batches take turns."""
     rows = {
         row.core: row
         for row in sorted(matrix_rows(), key=lambda row: -QUICKEST.index(row.simulator))
         if row.board is not None
     }
     cells = []
-    for number, (row, (kept, model)) in enumerate(itertools.product(rows.values(), MODELS.items())):
+    for number, (row, kept) in enumerate(zip(rows.values(), itertools.cycle(MODELS), strict=False)):
         compiler: CompilerName = "zig" if row.core.startswith("rv") else "gcc"
-        column = Column(compiler, LEVELS[number // 2 % 2], (1, 3)[number % 2])
-        cell = run_cell(model, directory / kept, EXTENT, row, column, weights="int8")
+        column = Column(compiler, LEVELS[number // 2 % 2], (1, 3)[number // 3 % 2])
+        cell = run_cell(MODELS[kept], directory, EXTENT, row, column, weights="int8")
         cells.append((kept, cell))
     return cells
 
