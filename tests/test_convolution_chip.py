@@ -35,9 +35,10 @@ def source_of(network):
 
 def build_of(network, board, directory, compiler="auto", optimization="O2"):
     """The network's project, built."""
-    project = generate_project(source_of(network), load_board(board), optimization=optimization)
+    board = load_board(board)
+    project = generate_project(source_of(network), board, optimization=optimization)
     write_project(project, directory)
-    return build_project(directory, find_compiler(compiler), None)
+    return build_project(directory, find_compiler(compiler, board.family), None)
 
 
 def check_memory(plan, build):
@@ -65,6 +66,7 @@ def check_memory(plan, build):
             ("mps2-an386", "unicorn", "picture", "int8"),
             ("mps2-an386", "unicorn", "signal", "int16"),
             ("mps3-an547", "qemu", "picture", "int8"),
+            ("riscv-virt", "unicorn", "picture", "int8"),
         )
     ],
 )
@@ -93,26 +95,37 @@ def test_equal_on_simulated_chips(board, simulator, name, weights, tmp_path):
                 assert np.array_equal(found.scores, wanted.scores)
 
 
-# A slip in each core's kernel of updates: board, file, right, wrong.
+# A slip in each core's kernel of updates: board, simulator, file, right, wrong.
 SLIPS = {
-    "armv6-m": ("microbit", "thumb", '"sxtb    r3, r3', '"uxtb    r3, r3'),
-    "armv7-m": ("mps2-an385", "thumb", '"ldrsb   r8, [r0, #-3]', '"ldrsb   r8, [r0, #-2]'),
-    "dsp": ("mps2-an386", "dsp", '"smlatb  r6, r9', '"smlabb  r6, r9'),
+    "armv6-m": ("microbit", "unicorn", "thumb", '"sxtb    r3, r3', '"uxtb    r3, r3'),
+    "armv7-m": (
+        "mps2-an385",
+        "unicorn",
+        "thumb",
+        '"ldrsb   r8, [r0, #-3]',
+        '"ldrsb   r8, [r0, #-2]',
+    ),
+    "dsp": ("mps2-an386", "unicorn", "dsp", '"smlatb  r6, r9', '"smlabb  r6, r9'),
+    "mve": ("mps3-an547", "qemu", "mve", "vldrb.s32 q0", "vldrb.u32 q0"),
+    "riscv": ("riscv-virt", "unicorn", "riscv", '"mul     t5, t5, a2', '"mul     t5, t4, a2'),
 }
 
 
-@pytest.mark.needs_simulator("unicorn")
-@pytest.mark.parametrize(("board", "file", "right", "wrong"), SLIPS.values(), ids=SLIPS)
-def test_a_slip_in_a_kernel_is_found(board, file, right, wrong, tmp_path):
+@pytest.mark.parametrize(
+    ("board", "simulator", "file", "right", "wrong"),
+    [pytest.param(*slip, marks=pytest.mark.needs_simulator(slip[1])) for slip in SLIPS.values()],
+    ids=SLIPS,
+)
+def test_a_slip_in_a_kernel_is_found(board, simulator, file, right, wrong, tmp_path):
     shape, layers = NETWORKS["picture"]
     network = IntegerNetwork.untrained(plan_of(shape, layers))
     directory = tmp_path / "project"
-    project = generate_project(source_of(network), load_board(board))
-    write_project(project, directory)
+    board = load_board(board)
+    write_project(generate_project(source_of(network), board), directory)
     plant(directory / "convolution" / f"spela_filters_{file}.c", right, wrong)
-    build = build_project(directory, find_compiler("auto"), None)
+    build = build_project(directory, find_compiler("auto", board.family), None)
     samples, labels = stream(shape, 6)
-    with simulator_named("unicorn").start(build) as machine:
+    with simulator_named(simulator).start(build) as machine:
         device = Device(machine)
         for sample, label in zip(samples, labels.tolist(), strict=True):
             network.learn(sample, label)

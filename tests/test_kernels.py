@@ -39,6 +39,7 @@ def an_end(skipped, registers, more, fewer):
 FAULTS = [
     ("sse2", "_MM_SHUFFLE(3, 1, 3, 1)", "_MM_SHUFFLE(3, 1, 3, 2)", "sums"),
     ("sse2", "HIGH_TO_INT16(block)", "LOW_TO_INT16(block)", "sums"),
+    ("sse2, int16", "(weights + 8)", "(weights + 4)", "sums"),
     ("sse2", "_mm_set1_epi32(0x8000)", "_mm_set1_epi32(0x7FFF)", "weights"),
     ("sse2", "_mm_adds_epi8", "_mm_add_epi8", "weights"),
     ("sse2", "srli_epi64(sum, 32)", "srli_epi64(sum, 16)", "weights"),
@@ -218,6 +219,7 @@ FAULTS = [
 ]
 FILES = {
     "sse2": "spela_kernels_sse2.c",
+    "sse2, int16": "spela_kernels_sse2.c",
     "dsp": "spela_kernels_dsp.c",
     "dsp, applied": "spela_kernels_dsp_t*.c",
     "dsp, int16": "spela_kernels_dsp_int16.c",
@@ -231,7 +233,7 @@ PORTABLE = "spela_kernels_*.h"
 
 def file_with(kernels, text):
     """The file of a kernel set that holds a text, once."""
-    files = (HOST if kernels == "sse2" else RUNTIME).glob(FILES.get(kernels, PORTABLE))
+    files = (HOST if kernels.startswith("sse2") else RUNTIME).glob(FILES.get(kernels, PORTABLE))
     (found,) = (file.name for file in files if file.read_text().count(text) == 1)
     return found
 
@@ -242,7 +244,7 @@ def file_with(kernels, text):
 )
 def test_a_planted_fault_is_found(compile_object, kernels, right, wrong, what, tmp_path):
     change = (file_with(kernels, right), right, wrong)
-    all_widths = kernels in {"portable", "dsp, applied", "dsp, int16"}
+    all_widths = kernels in {"portable", "sse2, int16", "dsp, applied", "dsp, int16"}
     kernels = kernels.partition(", ")[0]
     program = build_program(compile_object, kernels, "gcc", tmp_path, change)
     with pytest.raises(AssertionError, match=f"^({what})"):

@@ -29,7 +29,7 @@ typedef struct {
     uint32_t width;  /**< and in sums of the filter */
 } spela_runs_t;
 
-#if defined(SPELA_DSP_KERNELS) || defined(SPELA_THUMB_KERNELS)
+#if !defined(SPELA_PORTABLE_KERNELS) && !defined(SPELA_SSE2_KERNELS)
 #define SPELA_PATCH_KERNEL /* spela_add_runs in assembly */
 #endif
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * The int8 kernels for x86-64, for learning in the chip's arithmetic on a host: SSE2 is part of
- * every such processor. Inputs are int16, as those of the portable kernels.
+ * The int8 kernels and the product of int16 weights for x86-64, for learning in the chip's
+ * arithmetic on a host: SSE2 is part of every such processor. Inputs are int16, as those of the
+ * portable kernels.
  */
 #include "spela_kernels.h"
 
@@ -50,6 +51,24 @@ void spela_dense_int8(const int8_t *weights, const int16_t *wide, const spela_sh
             const __m128i block = _mm_loadu_si128((const __m128i *)(const void *)weights);
             sums01 = _mm_add_epi32(sums01, _mm_madd_epi16(LOW_TO_INT16(block), inputs));
             sums23 = _mm_add_epi32(sums23, _mm_madd_epi16(HIGH_TO_INT16(block), inputs));
+            weights += 16;
+        }
+        _mm_storeu_si128((__m128i *)(void *)(sums + row), add_pairs(sums01, sums23));
+    }
+}
+
+void spela_dense_int16(const int16_t *weights, const int16_t *wide, const spela_shape_t *shape,
+                       int32_t *sums) {
+    for (uint32_t row = 0U; row < shape->rows; row += 4U) {
+        __m128i sums01 = _mm_setzero_si128();
+        __m128i sums23 = _mm_setzero_si128();
+        for (uint32_t column = 0U; column < shape->columns; column += 4U) {
+            const __m128i four = load_inputs(wide + column);
+            const __m128i inputs = _mm_unpacklo_epi64(four, four);
+            const __m128i rows01 = _mm_loadu_si128((const __m128i *)(const void *)weights);
+            const __m128i rows23 = _mm_loadu_si128((const __m128i *)(const void *)(weights + 8));
+            sums01 = _mm_add_epi32(sums01, _mm_madd_epi16(rows01, inputs));
+            sums23 = _mm_add_epi32(sums23, _mm_madd_epi16(rows23, inputs));
             weights += 16;
         }
         _mm_storeu_si128((__m128i *)(void *)(sums + row), add_pairs(sums01, sums23));

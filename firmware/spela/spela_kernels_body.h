@@ -5,6 +5,7 @@
  * SPELA_UPDATE_SHIFT (fraction bits of an update) and SPELA_BITS(shape) defined.
  */
 
+#ifndef SPELA_SSE2_KERNELS /* which have this product for both widths */
 void SPELA_NAME(spela_dense)(const SPELA_WEIGHT *weights, const int16_t *wide,
                              const spela_shape_t *shape, int32_t *sums) {
     const uint32_t columns = shape->columns;
@@ -30,6 +31,7 @@ void SPELA_NAME(spela_dense)(const SPELA_WEIGHT *weights, const int16_t *wide,
         sums[row + 3U] = sum3;
     }
 }
+#endif
 
 void SPELA_NAME(spela_update)(SPELA_WEIGHT *weights, const spela_shape_t *shape,
                               spela_update_t *update) {
