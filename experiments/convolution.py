@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from experiments.learning import part_of, prepared
+from experiments.learning import by_exit, part_of, prepared
 from experiments.tasks import Task
 from spela_mcu.data.dataset import Split
 from spela_mcu.embedding import drawn_embeddings
@@ -178,8 +178,12 @@ def learn(
     batch: int,
     rate: float,
     seed: int,
+    mirror: bool = False,
 ) -> None:
-    """Plain stochastic gradient descent, each exit on its own loss."""
+    """Plain stochastic gradient descent, each exit on its own loss.
+
+    Pictures are mirrored after their mean was subtracted, which is all but symmetric.
+    """
     x, y = _pictures(split.x, shape), torch.tensor(split.y)
     rng = torch.Generator().manual_seed(seed)
     steps = epochs * (len(y) // batch)
@@ -187,7 +191,11 @@ def learn(
     for _ in range(epochs):
         order = torch.randperm(len(y), generator=rng)
         for rows in torch.split(order[: len(y) // batch * batch], batch):
-            losses = [network.local_loss(one, y[rows]) for one in network.forward(x[rows])]
+            seen = x[rows]
+            if mirror:
+                turned = torch.rand(batch, generator=rng) < 0.5
+                seen[turned] = seen[turned].flip(3)
+            losses = [network.local_loss(one, y[rows]) for one in network.forward(seen)]
             weights = network.weights
             slopes = torch.autograd.grad(torch.stack(losses).sum(), weights)
             halvings = max(0, int((2 * done / steps - 1) * HALVINGS + 1))
@@ -201,22 +209,20 @@ def shares(
     network: ConvolutionalNetwork, split: Split, shape: tuple[int, int, int]
 ) -> dict[str, float]:
     """% of correct answers of every exit."""
-    right: list[NDArray[np.bool_]] = []
+    answers: list[NDArray[np.int64]] = []
     with torch.no_grad():
         for start in range(0, len(split), 1000):
             scores = network.forward(_pictures(split.x[start : start + 1000], shape))
-            answers = np.stack([one.argmax(dim=1).numpy() for one in scores])
-            right.append(answers == split.y[start : start + 1000])
-    found = 100 * np.concatenate(right, axis=1).mean(axis=1)
-    names = [f"exit {index}" for index in range(len(found) - 1)]
-    return dict(zip([*names, "last exit"], map(float, found), strict=True))
+            answers.append(np.stack([one.argmax(dim=1).numpy() for one in scores]))
+    return by_exit(np.concatenate(answers, axis=1), split.y)
 
 
 def compare_rules(task: Task) -> dict[str, float]:
     """Has a network of convolutions learn by a rule, and tests it.
 
     Options: `rule`; `loss`; `rate`; `layers`, a list of [filters, pool]; `epochs`; `batch`; `share`
-    of the training samples; `units` of the projection (16); `grid` (4).
+    of the training samples, and `tested` of the test samples; `units` of the projection (16);
+    `grid` (4); `mirror`: half of the pictures, others each time, are mirrored left to right.
     """
     spec, dataset = prepared(task)
     options: dict[str, Any] = task.options
@@ -243,8 +249,9 @@ def compare_rules(task: Task) -> dict[str, float]:
         batch=options["batch"],
         rate=options["rate"],
         seed=task.seed,
+        mirror=options.get("mirror", False),
     )
-    return shares(network, dataset.test, shape)
+    return shares(network, part_of(dataset.test, options.get("tested"), task.seed), shape)
 
 
 def _pictures(x: NDArray[np.float32], shape: tuple[int, int, int]) -> Tensor:

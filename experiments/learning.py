@@ -22,7 +22,7 @@ from spela_mcu.fixed_point.layer import ExitPlan
 from spela_mcu.fixed_point.network import IntegerNetwork, exact_product, first_inputs
 from spela_mcu.fixed_point.plan import FixedPointPlan, float_embeddings, make_plan, scale_embeddings
 from spela_mcu.host.network import HostNetwork
-from spela_mcu.pipeline import learning_stream
+from spela_mcu.pipeline import completed, learning_stream
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.reference.training import online_learning_rates
 from spela_mcu.reference.training import train as train_in_batches
@@ -43,8 +43,10 @@ def learn(task: Task) -> dict[str, float]:
     every weight), float (like the chip, sample by sample), batches (the float reference's
     training) or backprop; `share` of the training samples; `epochs`; `embeddings`: first, for the
     first arrangement drawn instead of the best; `shift`: pictures are shifted at random by at most
-    this many pixels (chip, per_weight and float); `power`: pictures' values, 0 to 1, are raised to
-    it before their means are subtracted; `rate_shifts`: one per layer, halvings of its rate (chip).
+    this many pixels (chip, per_weight and float); `mirror`: pictures are mirrored, left to right,
+    at random (likewise); `power`: pictures' values, 0 to 1, are raised to it before their means are
+    subtracted; `rate_shifts`: one per layer, halvings of its rate (chip); `filter_bits`: one per
+    convolution, how many its weights have, with int16 weights (chip).
     """
     spec, dataset = prepared(task)
     by, epochs = task.options["by"], task.options.get("epochs", spec.learning.epochs)
@@ -59,13 +61,22 @@ def learn(task: Task) -> dict[str, float]:
         plan = _first_embeddings(spec, plan)
     if "rate_shifts" in task.options:
         plan = _with_rate_shifts(plan, task.options["rate_shifts"])
-    stream = Stream(dataset, epochs, spec.network.seed, task.options.get("shift", 0))
+    if "filter_bits" in task.options:
+        plan = with_filter_bits(plan, task.options["filter_bits"])
+    shift, mirror = task.options.get("shift", 0), task.options.get("mirror", False)
+    stream = Stream(dataset, epochs, spec.network.seed, shift, mirror)
     if by in {"float", "batches"}:
         in_batches = by == "batches"
         network = (
             _trained_in_batches(spec, stream) if in_batches else _float_alike(spec, plan, stream)
         )
-        return shares(np.stack(network.forward(dataset.test.x)), dataset.test.y)
+        x, y = dataset.test.x, dataset.test.y
+        parts = [
+            network.forward(x[start : start + SAMPLES_AT_ONCE])
+            for start in range(0, len(x), SAMPLES_AT_ONCE)
+        ]
+        cosines = np.concatenate(parts, axis=1)
+        return by_exit(cosines.argmax(axis=2), y) if plan.has_convolutions else shares(cosines, y)
     if by == "per_weight":
         drawing = IndependentDitherNetwork.untrained(plan)
         for x, y in stream:
@@ -77,10 +88,8 @@ def learn(task: Task) -> dict[str, float]:
             chip.partial_fit(quantize_inputs(x), y)
         chip.flush()
         if plan.has_convolutions:
-            found = chip.predict_exits(quantize_inputs(dataset.test.x)) == dataset.test.y
-            names = [f"exit {index}" for index in range(len(found) - 1)]
-            right = (100 * found.mean(axis=1)).tolist()
-            return dict(zip([*names, "last exit"], right, strict=True))
+            answers = chip.predict_exits(quantize_inputs(dataset.test.x))
+            return by_exit(answers, dataset.test.y)
         weights = [chip.weights(index) for index in range(len(plan.layers))]
     return shares(exit_cosines(plan, weights, quantize_inputs(dataset.test.x)), dataset.test.y)
 
@@ -125,11 +134,38 @@ def _with_rate_shifts(plan: FixedPointPlan, shifts: list[int]) -> FixedPointPlan
     return replace(plan, layers=tuple(layers))
 
 
+def with_filter_bits(plan: FixedPointPlan, bits: list[int]) -> FixedPointPlan:
+    """The plan with this many bits in each convolution's weights, no more than it has.
+
+    A step of a weight is that much greater; what the convolution learns is scaled alike, so that
+    nothing but the rounding differs.
+    """
+    layers = list(plan.layers)
+    for index, wanted in enumerate(bits):
+        filters = layers[index].convolution
+        assert filters is not None
+        fewer = filters.weight_bits - wanted
+        learner = replace(
+            filters.learner,
+            update_shift=filters.learner.update_shift + fewer,
+            rate_shift=filters.learner.rate_shift + fewer,  # scale^2 * 2^update_shift
+        )
+        coarser = replace(
+            filters,
+            weight_bits=wanted,
+            weight_scale=filters.weight_scale / 2**fewer,
+            learner=learner,
+        )
+        layers[index] = replace(layers[index], convolution=coarser)
+    return replace(plan, layers=tuple(layers))
+
+
 def prepared(task: Task) -> tuple[ModelSpec, Dataset]:
     """The task's spec and data."""
     path = Path(task.model)
     spec = changed(_spec(path), {**task.settings, "network.seed": task.seed})
-    return spec, _dataset(path, spec.data.model_dump_json(), spec)
+    dataset = _dataset(path, spec.data.model_dump_json(), spec)
+    return completed(spec, dataset), dataset
 
 
 @lru_cache(maxsize=4)
@@ -162,12 +198,14 @@ class Stream:
 
     Attributes:
         shift: pictures are shifted by at most this many pixels each way, anew each time.
+        mirror: whether half of the pictures, others each time, are mirrored left to right.
     """
 
     dataset: Dataset
     epochs: int
     seed: int
     shift: int = 0
+    mirror: bool = False
 
     def __len__(self) -> int:
         return self.epochs * len(self.dataset.train)
@@ -180,7 +218,18 @@ class Stream:
         for start in range(0, len(order), SAMPLES_AT_ONCE):
             rows = order[start : start + SAMPLES_AT_ONCE]
             x = train.x[rows]
-            yield (self._shifted(x, rng) if self.shift else x), train.y[rows]
+            if self.shift:
+                x = self._shifted(x, rng)
+            if self.mirror:
+                x = self._mirrored(x, rng)
+            yield x, train.y[rows]
+
+    def _mirrored(self, x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        zero = self.dataset.scaling.offset * self.dataset.scaling.scale  # a raw 0 is at -zero
+        turned = rng.integers(0, 2, len(x)).astype(bool)
+        pictures = (x[turned] + zero).reshape(-1, *self.dataset.input_shape)
+        x[turned] = pictures[:, :, ::-1].reshape(len(pictures), -1) - zero
+        return x
 
     def _shifted(self, x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
         zero = self.dataset.scaling.offset * self.dataset.scaling.scale  # a raw 0 is at -zero
@@ -201,8 +250,8 @@ def _float_alike(spec: ModelSpec, plan: FixedPointPlan, stream: Stream) -> Float
     embeddings = float_embeddings(spec, plan.classes)
     network = FloatNetwork.untrained(spec.network, plan.inputs, plan.classes, embeddings)
     start = IntegerNetwork.untrained(plan).initial
-    for layer, formats, weights in zip(network.layers, plan.layers, start, strict=True):
-        layer.weight[:] = weights / formats.weight_scale
+    for matrix, formats, weights in zip(network.matrices, plan.matrices, start, strict=True):
+        matrix[:] = weights / formats.weight_scale
     rates, learned = online_learning_rates(spec.learning, len(stream)), 0
     for x, y in stream:
         network.learn_online(x, y, rates[learned : learned + len(y)])
@@ -244,6 +293,13 @@ def exit_cosines(
         scores = exact_product(values, layer.exit.embedding.T)
         exits.append(scores / (length * 2.0**layer.exit.embedding_shift))
     return np.stack(exits)
+
+
+def by_exit(answers: NDArray[np.int64], labels: NDArray[np.int64]) -> dict[str, float]:
+    """% of correct answers [exits, n] of every exit."""
+    right = (100 * (answers == labels).mean(axis=1)).tolist()
+    names = [f"exit {index}" for index in range(len(right) - 1)]
+    return dict(zip([*names, "last exit"], right, strict=True))
 
 
 def shares(

@@ -21,6 +21,8 @@ from experiments.continual import forget, labels, stream, unknown
 from experiments.convolution import compare_rules
 from experiments.drift import drift, wearer
 from experiments.learning import learn
+from experiments.paper_convolution import paper_rule
+from experiments.rounding import rounding
 from experiments.studies import STUDIES
 from experiments.tasks import (
     RESULTS,
@@ -42,6 +44,8 @@ MEASURES: dict[str, Callable[[Task], dict[str, float]]] = {
     "silent": silent,
     "worn": worn,
     "convolution": compare_rules,
+    "paper_convolution": paper_rule,
+    "rounding": rounding,
     "stream": stream,
     "forget": forget,
     "unknown": unknown,

@@ -107,12 +107,13 @@ def changed(spec: ModelSpec, settings: dict[str, Any]) -> ModelSpec:
     Raises:
         UserError: there is no such key, or it does not take the value.
     """
-    sections = spec.model_dump()
+    known = spec.model_dump()
+    sections = spec.model_dump(exclude_unset=True)  # a default may not stand beside every key
     for key, value in settings.items():
         section, _, name = key.partition(".")
-        if section not in sections or name not in sections[section]:
+        if section not in known or name not in known[section]:
             raise UserError("unknown key", key=key)
-        sections[section][name] = value
+        sections.setdefault(section, {})[name] = value
     try:
         return ModelSpec.model_validate(sections)
     except ValidationError as error:

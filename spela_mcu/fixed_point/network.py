@@ -42,7 +42,7 @@ from spela_mcu.fixed_point.convolution_learning import (
     factors,
     filter_sums,
 )
-from spela_mcu.fixed_point.layer import LayerPlan, MatrixPlan
+from spela_mcu.fixed_point.layer import ConvolutionPlan, LayerPlan, MatrixPlan
 from spela_mcu.fixed_point.layout import pack
 from spela_mcu.fixed_point.learning import (
     NO_CLASS,
@@ -402,9 +402,13 @@ class IntegerNetwork(Classifier):
         self._count(own - 1, found.filters_clipped)
         self._add(own, PendingUpdate(reading.cells.values, found.readout))
         sums = filter_sums(layer.convolution, map, found.filters)
-        noise, self.dither_state = dither(plan, layer.convolution, self.dither_state)
-        done = apply_sums(layer.convolution, self.layers[own - 1].weights, sums, noise)
-        self._applied(own - 1, done, 1)
+        self._apply_sums(own - 1, layer.convolution, sums)
+
+    def _apply_sums(self, matrix: int, filters: ConvolutionPlan, sums: Int64) -> None:
+        """Rounds and applies the exact update [filters, patch] of a convolution's filters."""
+        noise, self.dither_state = dither(self.plan, filters, self.dither_state)
+        done = apply_sums(filters, self.layers[matrix].weights, sums, noise)
+        self._applied(matrix, done, 1)
 
     def _count(self, matrix: int, clipped: int) -> None:
         self.counts[matrix].layer_updates += 1
