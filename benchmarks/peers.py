@@ -19,7 +19,7 @@ from benchmarks.measurement import Count, Measurement, measure
 from benchmarks.program import Tools, check_c_library, place_for
 from benchmarks.report import Benchmark, Report, Table, report_options
 from spela_mcu.cli.console import stderr
-from spela_mcu.cores import CORES, CORTEX_M
+from spela_mcu.cores import CORES
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.toolchain import (
     OPTIMIZATIONS,
@@ -30,8 +30,8 @@ from spela_mcu.firmware.toolchain import (
 from spela_mcu.progress import progress_bars
 
 SHAPES = ("784-128-34", "784-128-10", "64-48-16")
-ARM = tuple(name for name, core in CORES.items() if core.family == CORTEX_M)
-MEASURED = tuple(core for core in ARM if core != "cortex-m0")  # an M0+ stands for it
+MEASURED = tuple(core for core in CORES if core not in {"cortex-m0", "rv32imac"})
+"""An M0+ stands for the one, an rv32imc for the other: they run the same instructions."""
 
 
 def contenders(cmsis_nn: Path | None, aifes: Path | None) -> tuple[Contender, ...]:
@@ -197,7 +197,7 @@ def _shapes(
     metavar="INPUTS-HIDDEN-OUTPUTS", help=f"[default: {', '.join(SHAPES)}] (repeatable)",
 )  # fmt: skip
 @click.option(
-    "--core", "cores", multiple=True, default=MEASURED, type=click.Choice(ARM),
+    "--core", "cores", multiple=True, default=MEASURED, type=click.Choice([*CORES]),
     help="[default: all that are simulated] (repeatable)",
 )  # fmt: skip
 @click.option("--compiler", type=click.Choice(["auto", "gcc", "zig"]), default="auto")
@@ -219,14 +219,12 @@ def command(
 ) -> None:
     """Count instructions and bytes of our runtime, and of peers whose checkouts are given."""
     who = contenders(cmsis_nn, aifes)
-    found_compiler = find_compiler(compiler)
-    if len(who) > 1:
-        check_c_library(found_compiler)
     cores, left_out = simulated(cores)
     for reason in left_out:
         stderr.print(reason, soft_wrap=True)
     if not cores:
         raise UserError("nothing simulates these cores", mend="see `spela-mcu doctor`")
+    compilers = {core: find_compiler(compiler, CORES[core].family) for core in cores}
     cases = [
         (contender, shape, core, level)
         for core in cores
@@ -239,7 +237,7 @@ def command(
     with tempfile.TemporaryDirectory() as scratch, progress_bars() as progress:
         for done, (contender, shape, core, level) in enumerate(cases):
             progress("measuring", done, len(cases))
-            tools = Tools(found_compiler, level)
+            tools = Tools(compilers[core], level)
             found.append(measure(contender, shape, core, tools, Path(scratch)))
     comparison = Comparison(tuple(contender.name for contender in who), tuple(found))
     words = ["python -m benchmarks.peers"]

@@ -25,8 +25,8 @@ from spela_mcu.simulators.choice import counting_simulator, simulator_named
 
 C_DIRECTORY = Path(__file__).parent / "c"
 TIMEOUT_S = 120
-UNICORN_BOARD = "mps2-an386"
-"""Its memory map serves every core in Unicorn: instruction counts do not depend on it."""
+UNICORN_BOARDS: Final = {"cortex_m": "mps2-an386", "riscv": "riscv-virt"}
+"""Their memory maps serve every core of a family in Unicorn: counts do not depend on them."""
 
 FLOAT_UNITS: Final[dict[str, str]] = {
     "cortex-m4": "fpv4-sp-d16",
@@ -90,7 +90,7 @@ def place_for(core: str) -> Place:
         UserError: no installed simulator can count instructions on it.
     """
     unicorn = simulator_named("unicorn")
-    model = load_board(UNICORN_BOARD)
+    model = load_board(UNICORN_BOARDS[CORES[core].family.name])
     if CORES[core].unicorn is not None and unicorn.is_installed():
         has_dsp = True in CORES[core].dsp
         has_fpu = core in FLOAT_UNITS

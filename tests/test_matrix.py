@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from simulators import need_simulator
 from test_verify import write_model
 
-from spela_mcu.cli.matrix import TRIMMED, command, markdown
+from spela_mcu.cli.matrix import TRIMMED, command, make_document, read_document
 from spela_mcu.commands.matrix import (
     BATCHES,
     COMPILERS,
@@ -24,6 +24,7 @@ from spela_mcu.commands.matrix import (
     run_matrix,
 )
 from spela_mcu.device.protocol import Command, DeviceError, Status
+from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import load_board
 from spela_mcu.firmware.toolchain import OPTIMIZATIONS
 from spela_mcu.pipeline import Prepared
@@ -146,11 +147,45 @@ def test_the_table(monkeypatch, model):
     cells = list(run_matrix(model, model.parent / "table", extent, lambda *step: seen.append(step)))
     assert len(cells) == 8
     assert seen[-1][1:] == (8, 8)
-    text = markdown(load_spec(model), cells, extent)
+    text = make_document(load_spec(model), cells, extent).markdown()
     assert "| board | gcc O2 B1 | zig O2 B3 | note |" in text
     assert "| cortex-m4 | unicorn | mps2-an386 | == | == |  |\n" in text
     assert "| cortex-m55 | unicorn |  | -- | -- | 1 |\n" in text
     assert "1. no board with a cortex-m55 that unicorn knows" in text
+
+
+def test_rows_of_some_cores_are_replaced(monkeypatch, model, tmp_path):
+    """The others stay, with their notes; what is of other versions is left as it is."""
+
+    def run(some, *options):
+        cells = [
+            Cell(core, "unicorn", "", *build, "absent", f"not {core}, {board}")
+            for core, board in some
+            for build in (("gcc", "O2", 1, "int8"), ("gcc", "O2", 1, "int16"))
+        ]
+        monkeypatch.setattr("spela_mcu.cli.matrix.run_matrix", lambda *_: iter(cells))
+        return CliRunner().invoke(
+            command, [str(model), "--trimmed", "--markdown", str(file), *options]
+        )
+
+    only = Extent((Column("gcc", "O2", 1),))
+    monkeypatch.setattr("spela_mcu.cli.matrix.TRIMMED", only)
+    file = tmp_path / "matrix.md"
+    assert run([("cortex-m3", "a"), ("rv32imc", "a")]).exit_code == 0
+    assert run([("cortex-m4", "b"), ("rv32imc", "b")], "--core=cortex-m4").exit_code == 0
+    lines = read_document(file).lines
+    assert [(line.words[0], *line.reasons) for line in lines] == [
+        ("cortex-m3", "not cortex-m3, a"),
+        ("cortex-m4", "not cortex-m4, b"),
+        ("rv32imc", "not rv32imc, b"),
+    ]
+    whole = file.read_text()
+    assert "1. not cortex-m3, a\n2. not cortex-m4, b\n3. not rv32imc, b\n" in whole
+    for right, wrong in (("unicorn ", "unicorn 0"), ("learned 100 ", "learned 99 "), ("| c", "c")):
+        file.write_text(whole.replace(right, wrong))
+        done = run([("rv32imc", "c")], "--core=rv32imc")
+        assert isinstance(done.exception, UserError)
+        assert file.read_text() == whole.replace(right, wrong)
 
 
 def test_batches_take_turns_over_compilers_and_levels():

@@ -52,7 +52,10 @@ MISUSES = [
     ("riscv-virt", "uart.c", "= (uint8_t)(BAUD_DIVIDER & 0xFFU);", "= 0U;", "divider is set"),
     ("riscv-virt", "uart.c", "BAUD_DIVIDER >> 8", "1U", r"runs at \d+ baud"),
     ("riscv-virt", "uart.c", "REGISTER_FIFO    2U", "REGISTER_FIFO    4U", "no register to write"),
-    ("hifive1", "uart.c", "*at(PRCI_CRYSTAL) |= CRYSTAL_ENABLE;", "", "no answer|oscillate"),
+    ("hifive1", "uart.c", "start_clock(PRCI_CRYSTAL);", "", "does not oscillate"),
+    ("hifive1", "uart.c", "start_clock(PRCI_RING);", "", "does not oscillate"),
+    ("hifive1", "uart.c", "*at(PRCI_PLL) = PLL_OF", "*at(PRCI_PLL) |= PLL_OF", "is changed"),
+    ("hifive1", "uart.c", "*at(PRCI_DIVIDER) = DIVIDE_BY_1;", "", "the crystal's divided"),
     ("hifive1", "uart.c", "PLL_OF_CRYSTAL | PLL_BYPASS", "PLL_OF_CRYSTAL", "is not set up"),
     (
         "hifive1",

@@ -77,7 +77,7 @@ static void learn_convolution(spela_t *network, uint32_t index, const int8_t *in
     int8_t *const weights = spela_at(network, network->layers[index].weights_offset);
     int32_t *const error = spela_at(network, scratch + places.cells);
     int16_t *const factors = spela_at(network, scratch + places.factors);
-    const spela_row_update_t *const rows = spela_at(network, scratch + places.rows);
+    spela_row_update_t *const rows = spela_at(network, scratch + places.rows);
 
     const uint32_t count = find_readout_rows(network, index, output_shift, direction);
     spela_send_back(weights, shape.rows, shape.columns, spela_at(network, scratch + places.tangent),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * UART0 of SiFive's FE310 (FE310-G000 Manual: UART, clocks (PRCI), GPIO). The core and the UART run
- * on the crystal.
+ * on the crystal. Addresses and bits are those of QEMU's model and of Zephyr's and RIOT's drivers.
  */
 #include "board.h"
 #include "port.h"
@@ -20,13 +20,16 @@ typedef struct {
 #define RX_EMPTY (1U << 31)
 #define ENABLE   (1U << 0)
 
+#define PRCI_RING       0x10008000U
 #define PRCI_CRYSTAL    0x10008004U
-#define CRYSTAL_ENABLE  (1U << 30)
-#define CRYSTAL_READY   (1U << 31)
+#define CLOCK_ENABLE    (1U << 30)
+#define CLOCK_READY     (1U << 31)
 #define PRCI_PLL        0x10008008U
 #define PLL_SELECT      (1U << 16)
 #define PLL_OF_CRYSTAL  (1U << 17)
 #define PLL_BYPASS      (1U << 18)
+#define PRCI_DIVIDER    0x1000800CU /* of what the PLL gives */
+#define DIVIDE_BY_1     (1U << 8)
 #define GPIO_IOF_ENABLE 0x10012038U
 #define GPIO_IOF_SELECT 0x1001203CU
 #define UART_PINS       ((1U << 16) | (1U << 17)) /* RX, TX: function 0 */
@@ -44,12 +47,19 @@ static volatile uint32_t *at(uint32_t address) {
     return (volatile uint32_t *)(uintptr_t)address;
 }
 
-void port_init(void) {
-    *at(PRCI_CRYSTAL) |= CRYSTAL_ENABLE;
-    while ((*at(PRCI_CRYSTAL) & CRYSTAL_READY) == 0U) {
-        /* Waits until the crystal oscillates. */
+static void start_clock(uint32_t address) {
+    *at(address) |= CLOCK_ENABLE;
+    while ((*at(address) & CLOCK_READY) == 0U) {
+        /* Waits until it oscillates. */
     }
-    *at(PRCI_PLL) |= PLL_OF_CRYSTAL | PLL_BYPASS;
+}
+
+void port_init(void) {
+    start_clock(PRCI_RING);
+    start_clock(PRCI_CRYSTAL);
+    /* Also leaves the PLL for the ring oscillator: a boot loader may have chosen it. */
+    *at(PRCI_PLL) = PLL_OF_CRYSTAL | PLL_BYPASS;
+    *at(PRCI_DIVIDER) = DIVIDE_BY_1;
     *at(PRCI_PLL) |= PLL_SELECT;
     uart()->divider = BAUD_DIVIDER - 1U;
     uart()->tx_control = ENABLE;

@@ -49,9 +49,9 @@ typedef struct {
 
 /** The update of a matrix. */
 typedef struct {
-    const int16_t *wide;            /**< inputs, as spela_widen makes them */
-    const spela_row_update_t *rows; /**< an even number, at least two */
-    const spela_row_update_t *rows_end;
+    const int16_t *wide;      /**< inputs, as spela_widen makes them */
+    spela_row_update_t *rows; /**< an even number, at least two; nobody needs them afterwards */
+    spela_row_update_t *rows_end;
     uint32_t state; /**< of the dither: state <- state * multiplier + increment. For nearest
                          rounding the generator stands still at one half. */
     uint32_t multiplier;

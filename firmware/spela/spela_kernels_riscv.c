@@ -13,6 +13,8 @@
  * as it might for static functions, drop them. */
 #define SPELA_ARGUMENT __attribute__((unused))
 
+void spela_walk_rows(int8_t *weights, const spela_shape_t *shape, spela_update_t *update);
+
 /* clang-format off */
 
 /* Four bytes at a time where the inputs lie at a word, else one. */
@@ -177,42 +179,51 @@ __attribute__((naked)) void spela_dense_int8(SPELA_ARGUMENT const int8_t *weight
         ".purgem spela_column_4\n");
 }
 
-/* Block by block of columns; blocks whose inputs are all zero only have their numbers drawn. */
-__attribute__((naked)) void spela_update_int8(SPELA_ARGUMENT int8_t *weights,
-                                              SPELA_ARGUMENT const spela_shape_t *shape,
-                                              SPELA_ARGUMENT spela_update_t *update) {
-    /* a0 block, a1 inputs, t5 their end, s0-s3 four of them, s4-s7 their dither; a3 row, a4 the
-     * first, a5 their end; t4 state of the dither, a6 its multiplier, a7 increment */
+/**
+ * Walks through the columns, and for each from both ends of the rows towards the middle.
+ *
+ * A column's step is floor((multiplier * input + dither) / 2^16), which grows, or falls, with the
+ * multiplier, and is zero where that is. So rows in the order of their multipliers have their steps
+ * that are not zero at the two ends, and most rows, whose steps are zero, are not even looked at.
+ * The first multiplier must not be positive and the last not negative: then both walks end in the
+ * middle.
+ */
+__attribute__((naked)) void spela_walk_rows(SPELA_ARGUMENT int8_t *weights,
+                                            SPELA_ARGUMENT const spela_shape_t *shape,
+                                            SPELA_ARGUMENT spela_update_t *update) {
+    /* a0 column, a1 its input, t5 the inputs' end; a4 first row, a5 last, s3, s4 their multipliers;
+     * a7, t6 increment and multiplier of the dither, t4 its state, s1 what it gives a column;
+     * s0 input, s2 the end of a weight's range that steps of this sign can leave; a3 row, a6 step;
+     * t0-t3 scratch */
     __asm__ volatile(
-        /* One weight: 10 instructions, or 4 if its step is zero, as most are. t0 weights of the
-         * row, t1 multiplier; t2, t3 scratch. */
-        ".macro  spela_weight column, input, dither\n"
-        "mul     t2, t1, \\input\n"
-        "add     t2, t2, \\dither\n"
-        "srai    t2, t2, 16\n"
-        "beqz    t2, 7f\n"
-        "lb      t3, \\column(t0)\n"
-        "add     t2, t2, t3\n"
-        "slli    t3, t2, 24\n"
-        "srai    t3, t3, 24\n"
-        "beq     t2, t3, 6f\n"
-        "srai    t2, t2, 31\n"
-        "xori    t2, t2, 127\n"           /* 127 or -128 */
-        "6:\n"
-        "sb      t2, \\column(t0)\n"
+        /* 12 instructions for each weight that changes. `goes_on` tells of a step whether it still
+         * has the sign of the first, `is_within` of s2 and a weight whether that is in its range. */
+        ".macro  spela_walk goes_on, ends, start, extreme, next, is_within, limit\n"
+        "mul     a6, \\extreme, s0\n"
+        "add     a6, a6, s1\n"
+        "srai    a6, a6, 16\n"
+        "\\ends    a6, 8f\n"
+        "mv      a3, \\start\n"
+        "li      s2, \\limit\n"
         "7:\n"
-        ".endm\n"
-        ".macro  spela_row at\n"
-        "lw      t0, \\at(a3)\n"
-        "lw      t1, \\at+4(a3)\n"
+        "lw      t0, 0(a3)\n"
+        "addi    a3, a3, \\next\n"
+        "lw      t2, 4(a3)\n"
         "add     t0, t0, a0\n"
-        "spela_weight 0, s0, s4\n"
-        "spela_weight 1, s1, s5\n"
-        "spela_weight 2, s2, s6\n"
-        "spela_weight 3, s3, s7\n"
+        "lb      t1, 0(t0)\n"
+        "mul     t2, t2, s0\n"
+        "add     t1, t1, a6\n"
+        "\\is_within s2, t1, 9f\n"
+        "mv      t1, s2\n"
+        "9:\n"
+        "sb      t1, 0(t0)\n"
+        "add     a6, t2, s1\n"
+        "srai    a6, a6, 16\n"
+        "\\goes_on a6, 7b\n"
+        "8:\n"
         ".endm\n"
         "addi    sp, sp, -32\n"
-        ".irp    n, 0, 1, 2, 3, 4, 5, 6, 7\n"
+        ".irp    n, 0, 1, 2, 3, 4\n"
         "sw      s\\n, 4*\\n(sp)\n"
         ".endr\n"
         "lw      t5, 4(a1)\n"             /* columns */
@@ -220,48 +231,90 @@ __attribute__((naked)) void spela_update_int8(SPELA_ARGUMENT int8_t *weights,
         "lw      a4, 4(a2)\n"
         "lw      a5, 8(a2)\n"
         "lw      t4, 12(a2)\n"
-        "lw      a6, 16(a2)\n"
+        "lw      t6, 16(a2)\n"
         "lw      a7, 20(a2)\n"
         "add     t5, t5, a1\n"
+        "addi    a5, a5, -8\n"
+        "lw      s3, 4(a4)\n"
+        "lw      s4, 4(a5)\n"
         "1:\n"
         "lw      t0, 0(a1)\n"
-        "mul     s4, t4, a6\n"
-        "add     s4, s4, a7\n"
-        "mul     s5, s4, a6\n"
-        "add     s5, s5, a7\n"
-        "mul     s6, s5, a6\n"
-        "add     s6, s6, a7\n"
-        "mul     s7, s6, a6\n"
-        "add     t4, s7, a7\n"
-        "beqz    t0, 4f\n"
-        "lb      s0, 0(a1)\n"
-        "lb      s1, 1(a1)\n"
-        "lb      s2, 2(a1)\n"
-        "lb      s3, 3(a1)\n"
-        "srli    s4, s4, 16\n"
-        "srli    s5, s5, 16\n"
-        "srli    s6, s6, 16\n"
-        "srli    s7, t4, 16\n"
-        "mv      a3, a4\n"
-        "2:\n"
-        "spela_row 0\n"
-        "spela_row 8\n"
-        "addi    a3, a3, 16\n"
-        "bne     a3, a5, 2b\n"
-        "4:\n"
+        "bnez    t0, 2f\n"
+        ".rept   4\n"                     /* inputs of zero: their numbers are drawn */
+        "mul     t4, t4, t6\n"
+        "add     t4, t4, a7\n"
+        ".endr\n"
         "addi    a1, a1, 4\n"
-        "addi    a0, a0, 16\n"
+        "addi    a0, a0, 4\n"
+        "j       4f\n"
+        "2:\n"
+        "lb      s0, 0(a1)\n"
+        "mul     t4, t4, t6\n"
+        "add     t4, t4, a7\n"
+        "srli    s1, t4, 16\n"
+        "blez    s0, 3f\n"
+        "spela_walk bgtz, blez, a5, s4, -8, bge, 127\n"
+        "spela_walk bltz, bgez, a4, s3, 8, ble, -128\n"
+        "j       5f\n"
+        "3:\n"                            /* an input of zero makes no step */
+        "spela_walk bltz, bgez, a5, s4, -8, ble, -128\n"
+        "spela_walk bgtz, blez, a4, s3, 8, bge, 127\n"
+        "5:\n"
+        "addi    a1, a1, 1\n"
+        "andi    t0, a1, 3\n"
+        "addi    a0, a0, 1\n"
+        "bnez    t0, 2b\n"
+        "4:\n"
+        "addi    a0, a0, 12\n"            /* from a block of columns to the next */
         "bne     a1, t5, 1b\n"
         "sw      t4, 12(a2)\n"
-        ".irp    n, 0, 1, 2, 3, 4, 5, 6, 7\n"
+        ".irp    n, 0, 1, 2, 3, 4\n"
         "lw      s\\n, 4*\\n(sp)\n"
         ".endr\n"
         "addi    sp, sp, 32\n"
         "ret\n"
-        ".purgem spela_row\n"
-        ".purgem spela_weight\n");
+        ".purgem spela_walk\n");
 }
 
 /* clang-format on */
+
+/** Sorts rows by their multipliers, the least first (Shell's method). */
+static void sort_rows(spela_row_update_t *rows, uint32_t count) {
+    uint32_t gap = 1U;
+    while (gap < count / 3U) {
+        gap = 3U * gap + 1U;
+    }
+    for (; gap != 0U; gap /= 3U) {
+        for (uint32_t i = gap; i < count; i++) {
+            const spela_row_update_t row = rows[i];
+            uint32_t at = i;
+            while (at >= gap && rows[at - gap].multiplier > row.multiplier) {
+                rows[at] = rows[at - gap];
+                at -= gap;
+            }
+            rows[at] = row;
+        }
+    }
+}
+
+void spela_update_int8(int8_t *weights, const spela_shape_t *shape, spela_update_t *update) {
+    spela_row_update_t *const first = update->rows;
+    spela_row_update_t *const last = update->rows_end - 1;
+    sort_rows(first, (uint32_t)(last - first) + 1U);
+    if (first->multiplier <= 0 && last->multiplier >= 0) {
+        spela_walk_rows(weights, shape, update);
+        return;
+    }
+    /* All of one sign: no row ends a walk. One gives way to a row that does, and is updated after
+     * the others, with the same numbers. */
+    spela_row_update_t *const spare = first->multiplier > 0 ? first : last;
+    spela_row_update_t pair[2] = {*spare, *spare};
+    pair[spare == first ? 0 : 1].multiplier = 0;
+    spela_update_t later = {update->wide,     pair, pair + 2, update->state, update->multiplier,
+                            update->increment};
+    spare->multiplier = 0;
+    spela_walk_rows(weights, shape, update);
+    spela_walk_rows(weights, shape, &later);
+}
 
 #endif /* SPELA_RISCV_KERNELS */

@@ -225,7 +225,7 @@ static void scan_layer(spela_t *network, uint32_t index) {
 
 static void update_layer(spela_t *network, uint32_t index, uint32_t count) {
     const spela_shape_t shape = spela_weight_shape(spela_layer(network, index));
-    const spela_row_update_t *const rows = spela_at(network, network->rows_offset);
+    spela_row_update_t *const rows = spela_at(network, network->rows_offset);
     const spela_dither_t noise = dither(network);
     spela_update_t update = {spela_wide(network, index), rows,           rows + count, noise.state,
                              noise.multiplier,           noise.increment};

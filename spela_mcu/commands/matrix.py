@@ -109,6 +109,7 @@ class Extent:
 
     Attributes:
         columns, weights: how the firmware is built; each of both is run.
+        cores: what it runs on, in every simulator.
         learn_steps: samples learned in every cell; the state is compared after each.
         samples: test samples inferred after that.
     """
@@ -117,6 +118,7 @@ class Extent:
     weights: tuple[Weights, ...] = WEIGHTS
     learn_steps: int = 100
     samples: int = 20
+    cores: tuple[str, ...] = tuple(CORES)
 
 
 def matrix_rows() -> tuple[Row, ...]:
@@ -153,7 +155,7 @@ def run_matrix(
         UserError: the model is wrong.
     """
     extent = extent or Extent()
-    rows = matrix_rows()
+    rows = [row for row in matrix_rows() if row.core in extent.cores]
     total = len(rows) * len(extent.columns) * len(extent.weights)
     cells = (
         run_cell(model, directory, extent, row, column, weights=weights)

@@ -60,6 +60,7 @@ typedef struct {
 static guarded_t wide __attribute__((aligned(16)));
 static guarded_t weights __attribute__((aligned(16)));
 static guarded_t sums __attribute__((aligned(16)));
+static guarded_t rows __attribute__((aligned(16)));
 static guarded_t inputs __attribute__((aligned(16)));
 static guarded_t kept __attribute__((aligned(16)));
 static guarded_t multipliers __attribute__((aligned(16)));
@@ -320,20 +321,22 @@ static uint32_t run_case(const uint32_t **words) {
     const uint8_t *const given = take(words, it->inputs);
     const uint8_t *const start = take(words, weight_bytes);
     const uint8_t *const expected_sums = take(words, 4U * it->rows);
-    const spela_row_update_t *const updates =
-        (const spela_row_update_t *)(const void *)take(words, 8U * it->updates);
+    const uint8_t *const listed = take(words, 8U * it->updates);
     const uint8_t *const updated = take(words, weight_bytes);
     const uint8_t *const relieved = take(words, weight_bytes);
     int16_t *const x = (int16_t *)(void *)wide.data;
     int32_t *const z = (int32_t *)(void *)sums.data;
+    spela_row_update_t *const updates = (spela_row_update_t *)(void *)rows.data;
     int8_t *const w = (int8_t *)weights.data;
     int16_t *const w16 = (int16_t *)(void *)weights.data;
 
     guard(&wide, wide_bytes);
     guard(&weights, weight_bytes);
     guard(&sums, 4U * it->rows);
+    guard(&rows, 8U * it->updates);
     guard(&inputs, 3U + it->inputs);
     copy(weights.data, start, weight_bytes);
+    copy(rows.data, listed, 8U * it->updates);
     int8_t *const sample = (int8_t *)inputs.data + it->state % 4U; /* at any alignment */
     copy((uint8_t *)sample, given, it->inputs);
 
@@ -373,7 +376,7 @@ static uint32_t run_case(const uint32_t **words) {
         return HALVED;
     }
     const bool is_clean = is_guarded(&wide, wide_bytes) && is_guarded(&weights, weight_bytes) &&
-                          is_guarded(&sums, 4U * it->rows);
+                          is_guarded(&sums, 4U * it->rows) && is_guarded(&rows, 8U * it->updates);
     if (!is_clean) {
         return STRAY;
     }

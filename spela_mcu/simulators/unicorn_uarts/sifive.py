@@ -5,10 +5,12 @@ from __future__ import annotations
 from spela_mcu.firmware.uart import SifiveUart
 from spela_mcu.simulators.unicorn_uarts.base import Bus, UartModel
 
-CRYSTAL, PLL, PINS_ENABLED, PINS_SELECTED = 0x10008004, 0x10008008, 0x10012038, 0x1001203C
-CRYSTAL_ENABLED, CRYSTAL_READY = 1 << 30, 1 << 31
+RING, CRYSTAL, PLL, DIVIDER_OF_PLL = 0x10008000, 0x10008004, 0x10008008, 0x1000800C
+PINS_ENABLED, PINS_SELECTED = 0x10012038, 0x1001203C
+CLOCK_ENABLED, CLOCK_READY = 1 << 30, 1 << 31
 PLL_SELECTED, CRYSTAL_BY_PASS = 1 << 16, 6 << 16
-PLL_AFTER_RESET = 2 << 16
+PLL_OF_BOOT_LOADER = 3 << 16 | 1 << 10 | 31 << 4 | 1
+DIVIDES_BY_1 = 1 << 8
 UART_PINS = 3 << 16
 
 TX_DATA, RX_DATA, TX_CONTROL, RX_CONTROL, DIVIDER = 0x00, 0x04, 0x08, 0x0C, 0x18
@@ -16,27 +18,43 @@ RX_EMPTY = 1 << 31
 
 
 class SifiveUartModel(UartModel):
-    """FE310-G000 Manual: UART, clocks (PRCI), GPIO."""
+    """FE310-G000 Manual: UART, clocks (PRCI), GPIO.
+
+    It is found as a boot loader may leave it: the core runs on the PLL, no other oscillator is on
+    but the PLL's, and what the PLL gives is divided.
+    """
 
     def __init__(self, uart: SifiveUart, bus: Bus) -> None:
-        outside = {CRYSTAL: 0, PLL: PLL_AFTER_RESET, PINS_ENABLED: 0, PINS_SELECTED: UART_PINS}
+        outside = {
+            RING: 0,
+            CRYSTAL: 0,
+            PLL: PLL_OF_BOOT_LOADER,
+            DIVIDER_OF_PLL: 0,
+            PINS_ENABLED: 0,
+            PINS_SELECTED: UART_PINS,
+        }
         super().__init__(uart.base, bus, size=0x20, outside=outside)
         self._uart = uart
         self._registers = {TX_CONTROL: 0, RX_CONTROL: 0, DIVIDER: 0}
 
     def _load_outside(self, address: int) -> int:
         value = super()._load_outside(address)
-        is_ready = address == CRYSTAL and value & CRYSTAL_ENABLED
-        return value | CRYSTAL_READY if is_ready else value
+        is_ready = address in (RING, CRYSTAL) and value & CLOCK_ENABLED
+        return value | CLOCK_READY if is_ready else value
 
     def _store_outside(self, address: int, value: int) -> None:
+        before = self._outside[PLL]
         super()._store_outside(address, value)
-        if address != PLL or not value & PLL_SELECTED:
-            return
-        if value & CRYSTAL_BY_PASS != CRYSTAL_BY_PASS:
-            self._fail("the core's clock is taken from a PLL that is not set up")
-        if not self._outside[CRYSTAL] & CRYSTAL_ENABLED:
-            self._fail("the core's clock is taken from a crystal that does not oscillate")
+        if address in (PLL, DIVIDER_OF_PLL) and before & self._outside[PLL] & PLL_SELECTED:
+            self._fail("the PLL is changed while the core runs on it")
+        if address == PLL and value & PLL_SELECTED:
+            if value & CRYSTAL_BY_PASS != CRYSTAL_BY_PASS:
+                self._fail("the core's clock is taken from a PLL that is not set up")
+            if not self._outside[DIVIDER_OF_PLL] & DIVIDES_BY_1:
+                self._fail("the core's clock is the crystal's divided")
+        source = CRYSTAL if self._outside[PLL] & PLL_SELECTED else RING
+        if address == PLL and not self._outside[source] & CLOCK_ENABLED:
+            self._fail("the core's clock is taken from an oscillator that does not oscillate")
 
     def _read(self, offset: int) -> int:
         if offset == RX_DATA:
