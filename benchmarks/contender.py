@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.program import C_DIRECTORY, FLOAT_UNITS, Program
 from spela_mcu import __version__
+from spela_mcu.cores import CORES, CORTEX_M
 from spela_mcu.data.dataset import InputScaling
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.model import model_source
@@ -207,6 +208,10 @@ class _Peer(Contender):
             needs_float=self.needs_float,
             stack_bytes=self._stack_bytes(shape),
         )
+
+    def runs_on(self, core: str) -> bool:
+        """On Arm's cores, for which it was written."""
+        return CORES[core].family == CORTEX_M
 
     def _stack_bytes(self, shape: Shape) -> int:
         return 0x2000

@@ -80,12 +80,16 @@ def _milliseconds(one: Bench, cost: Cost) -> str:
 
 @click.command(cls=Benchmark)
 @model_argument
+@click.option(
+    "--core", "cores", multiple=True, type=click.Choice([*CORES]),
+    help="Only this core; in the file of --markdown, the rows of others stay. (repeatable)",
+)  # fmt: skip
 @report_options
-def command(*, model: Path, as_json: bool, markdown: Path | None) -> None:
+def command(*, model: Path, cores: tuple[str, ...], as_json: bool, markdown: Path | None) -> None:
     """Run `spela-mcu bench MODEL` for every core that is simulated here."""
     found, left_out = [], []
     simulators: dict[str, None] = {}
-    for core in CORES:
+    for core in cores or CORES:
         try:
             prepared, simulator = prepare_bench(model, Overrides(), core, "auto")
         except UserError as error:
@@ -99,16 +103,16 @@ def command(*, model: Path, as_json: bool, markdown: Path | None) -> None:
             found.append(bench(prepared, Path(scratch), simulator, progress))
     if not found:
         raise UserError("no core can be simulated", mend="see `spela-mcu doctor`")
-    build = found[0].build
-    conditions = (
-        f"{build.compiler.version}, -{build.optimization}; {', '.join(simulators)}",
-        *left_out,
+    builds = dict.fromkeys(
+        f"{one.build.compiler.version}, -{one.build.optimization}" for one in found
     )
+    conditions = (f"{', '.join(builds)}; {', '.join(simulators)}", *left_out)
     command_line = f"python -m benchmarks.examples {os.path.relpath(model)}"
     data = {"conditions": conditions, "benches": [one.to_json() for one in found]}
-    Report("examples", command_line, conditions, tables(found), data).emit(
-        as_json=as_json, markdown=markdown
-    )
+    report = Report("examples", command_line, conditions, tables(found), data)
+    if cores and markdown is not None:
+        report = report.beside(markdown, cores)
+    report.emit(as_json=as_json, markdown=markdown)
 
 
 if __name__ == "__main__":

@@ -198,7 +198,8 @@ def _shapes(
 )  # fmt: skip
 @click.option(
     "--core", "cores", multiple=True, default=MEASURED, type=click.Choice([*CORES]),
-    help="[default: all that are simulated] (repeatable)",
+    help="Only this core; in the file of --markdown, the rows of others stay. "
+    "[default: all that are simulated] (repeatable)",
 )  # fmt: skip
 @click.option("--compiler", type=click.Choice(["auto", "gcc", "zig"]), default="auto")
 @click.option(
@@ -219,12 +220,15 @@ def command(
 ) -> None:
     """Count instructions and bytes of our runtime, and of peers whose checkouts are given."""
     who = contenders(cmsis_nn, aifes)
-    cores, left_out = simulated(cores)
+    chosen = cores
+    cores, left_out = simulated(chosen)
     for reason in left_out:
         stderr.print(reason, soft_wrap=True)
     if not cores:
         raise UserError("nothing simulates these cores", mend="see `spela-mcu doctor`")
     compilers = {core: find_compiler(compiler, CORES[core].family) for core in cores}
+    if len(who) > 1:
+        check_c_library(find_compiler(compiler))
     cases = [
         (contender, shape, core, level)
         for core in cores
@@ -244,13 +248,14 @@ def command(
     words += ["--cmsis-nn CMSIS-NN"] * (cmsis_nn is not None)
     words += ["--aifes AIfES_for_Arduino"] * (aifes is not None)
     words += [f"--network {shape}" for shape in shapes if shapes != tuple(map(Shape.parse, SHAPES))]
-    words += [f"--core {core}" for core in cores if (*cores,) != MEASURED and not left_out]
+    words += [f"--core {core}" for core in cores if chosen != MEASURED]
     words += [f"--optimization {level}" for level in levels if levels != ("O2",)]
     conditions = _conditions(comparison, left_out)
     data = {"conditions": conditions, "measurements": comparison.to_json()}
-    Report("compare", " ".join(words), conditions, comparison.tables(), data).emit(
-        as_json=as_json, markdown=markdown
-    )
+    report = Report("compare", " ".join(words), conditions, comparison.tables(), data)
+    if chosen != MEASURED and markdown is not None:
+        report = report.beside(markdown, cores)
+    report.emit(as_json=as_json, markdown=markdown)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ import click
 import rich.table
 
 from spela_mcu.cli.console import print_error, print_json, stdout
+from spela_mcu.cores import CORES
 from spela_mcu.errors import UserError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -67,6 +68,44 @@ class Report:
         tables = "\n\n".join(table.markdown() for table in self.tables)
         return f"```\n{self.command}\n```\n\n{conditions}\n\n{tables}\n"
 
+    def beside(self, file: Path, cores: Collection[str]) -> Report:
+        """The section in a file, with the rows of some cores as this report has them.
+
+        Args:
+            file: a Markdown file with the section; a row begins with its core.
+            cores: those that this report is of.
+
+        Returns:
+            This report, if the section has no table.
+
+        Raises:
+            UserError: the file has no section for it.
+        """
+        section = _section(file, self.name)
+        before = tuple(_tables(section))
+        if not before:
+            return self
+        ours = {(table.title, table.heads): table.rows for table in self.tables}
+        order = list(CORES)
+
+        def merged(table: Table) -> Table:
+            new = ours.get((table.title, table.heads))
+            if new is None:
+                return table
+            kept = [row for row in table.rows if row[0] not in cores]
+            rows = sorted([*kept, *new], key=lambda row: order.index(row[0]))
+            return replace(table, rows=tuple(rows))
+
+        (command,) = re.findall(r"^```\n(.*)\n```$", section, re.MULTILINE)
+        conditions = re.findall(r"^- (.*)$", section, re.MULTILINE)
+        conditions += [line for line in self.conditions if not any(line in c for c in conditions)]
+        return replace(
+            self,
+            command=command,
+            conditions=tuple(conditions),
+            tables=tuple(merged(table) for table in before),
+        )
+
     def emit(self, *, as_json: bool, markdown: Path | None) -> None:
         """Prints it, as tables or JSON, and puts it into a Markdown file if one is given.
 
@@ -119,14 +158,25 @@ def read_rows(file: Path, name: str, title: str, heads: tuple[str, ...]) -> list
     Raises:
         UserError: the file does not have exactly one such section.
     """
-    _, _, rest = _section(file, name).partition(f"{title}:\n\n")
-    lines = rest.partition("\n\n")[0].splitlines()
-    rows = [tuple(line.removeprefix("| ").removesuffix(" |").split(" | ")) for line in lines]
-    return rows[2:] if rows and rows[0] == heads else []
+    found = _tables(_section(file, name))
+    return [
+        row for table in found if (table.title, table.heads) == (title, heads) for row in table.rows
+    ]
 
 
 def _markers(name: str) -> tuple[str, str]:
     return f"<!-- begin {name} -->", f"<!-- end {name} -->"
+
+
+def _tables(section: str) -> Iterator[Table]:
+    """The tables that a section has."""
+    pattern = r"^(.*):\n\n((?:\|.*\n)+)"
+    for title, text in re.findall(pattern, section + "\n", re.MULTILINE):
+        heads, rule, *rows = (
+            tuple(line.removeprefix("| ").removesuffix(" |").split(" | "))
+            for line in text.splitlines()
+        )
+        yield Table(title, heads, tuple(rows), words=rule.count("---"))
 
 
 def _section(file: Path, name: str) -> str:

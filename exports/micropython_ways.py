@@ -1,19 +1,19 @@
-"""MicroPython: the native module, built by its own rules and run in its port for Unix."""
+"""MicroPython: the native module, built by its own rules and run in its ports."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
 from exports.subject import STEPS, Subject
-from exports.way import Way, lacks, run, told
+from exports.way import DATA, Way, lacks, run, told
 from spela_mcu.firmware.directory import write_project
 from spela_mcu.forms.make import make_form
 
 TREE = "SPELA_MICROPYTHON"
 """The environment variable that names a MicroPython tree."""
-
 
 WITHOUT = ("MICROPY_PY_BTREE=0", "MICROPY_PY_SSL=0", "MICROPY_PY_FFI=0", "FROZEN_MANIFEST=")
 """What the port for Unix does without: it needs sources that a tree may lack."""
@@ -48,6 +48,25 @@ except ValueError:
 print("digest: %08x" % network.digest())
 """
 
+DRIVER = """
+import sys
+
+tools, command, *files = sys.argv[1:]
+sys.path.insert(0, tools)
+from pyboard import Pyboard
+
+board = Pyboard("exec:" + command)
+board.enter_raw_repl()
+board.exec_file("ram.py")
+for file in files:
+    board.fs_writefile(file, open(file, "rb").read())
+print(board.exec_(open("program.py").read(), timeout=600).decode())
+board.close()
+"""
+"""Brings files to a board by MicroPython's own means, and runs the program."""
+
+QEMU = "qemu-system-arm -machine mps2-an385 -nographic -monitor null -semihosting -kernel"
+
 
 def _missing(*commands: str) -> str | None:
     tree = os.environ.get(TREE)
@@ -70,21 +89,47 @@ def build(subject: Subject, architecture: str, directory: Path) -> Path:
     return module
 
 
-def _unix_digest(subject: Subject, directory: Path) -> int:
-    module = build(subject, "x64", directory)
-    tree = Path(os.environ[TREE]).resolve()
-    port = tree / "ports" / "unix"
-    interpreter = port / "build-standard" / "micropython"
-    if not interpreter.exists():
-        run(["make", "-C", port, *WITHOUT], directory)
+def _place(subject: Subject, module: Path, directory: Path) -> Path:
+    """A directory with the module's two files and the program."""
     place = directory / "place"
     place.mkdir()
-    name = subject.model.name
-    for file in (f"{name}_native.mpy", f"{name}.py"):
+    for file in _files(subject):
         (module / file).rename(place / file)
     program = PROGRAM.format(half=STEPS // 2, steps=STEPS)
     (place / "program.py").write_text(program, encoding="utf-8")
+    return place
+
+
+def _files(subject: Subject) -> tuple[str, str]:
+    return f"{subject.model.name}_native.mpy", f"{subject.model.name}.py"
+
+
+def _unix_digest(subject: Subject, directory: Path) -> int:
+    place = _place(subject, build(subject, "x64", directory), directory)
+    port = Path(os.environ[TREE]).resolve() / "ports" / "unix"
+    interpreter = port / "build-standard" / "micropython"
+    if not interpreter.exists():
+        run(["make", "-C", port, *WITHOUT], directory)
     return told(run([interpreter, "program.py"], place))
+
+
+def _qemu_digest(subject: Subject, directory: Path) -> int:
+    place = _place(subject, build(subject, "armv7m", directory), directory)
+    tree = Path(os.environ[TREE]).resolve()
+    port = tree / "ports" / "qemu"
+    firmware = port / "build-MPS2_AN385" / "firmware.elf"
+    if not firmware.exists():
+        run(["make", "-C", port, "BOARD=MPS2_AN385", "FROZEN_MANIFEST="], directory)
+    shutil.copy(DATA / "micropython" / "ram.upy", place / "ram.py")
+    (place / "driver.py").write_text(DRIVER, encoding="utf-8")
+    words: list[str | Path] = [
+        sys.executable,
+        "driver.py",
+        tree / "tools",
+        f"{QEMU} {firmware}",
+        *_files(subject),
+    ]
+    return told(run(words, place))
 
 
 WAYS = (
@@ -94,5 +139,12 @@ WAYS = (
         "this computer",
         lambda: _missing("x86_64-linux-gnu-gcc", "cc"),
         _unix_digest,
+    ),
+    Way(
+        "micropython",
+        "native module, port for QEMU",
+        "cortex-m3 in qemu",
+        lambda: _missing("arm-none-eabi-gcc", "qemu-system-arm"),
+        _qemu_digest,
     ),
 )

@@ -15,7 +15,7 @@ from benchmarks.backbone_program import M4
 from benchmarks.backbone_source import our_source
 from benchmarks.contender import Shape, draws
 from benchmarks.program import C_DIRECTORY, check_c_library
-from benchmarks.report import write_section
+from benchmarks.report import Report, Table, write_section
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.toolchain import Compiler, find_compiler
 
@@ -321,3 +321,25 @@ def test_the_program_draws_what_the_host_draws(tmp_path):
     subprocess.run([compiler, "-o", tmp_path / "draw", source], check=True)
     drawn = subprocess.run([tmp_path / "draw"], capture_output=True, check=True).stdout.split()
     assert draws(2, 500).tolist() == list(map(int, drawn))
+
+
+def test_rows_of_some_cores_are_replaced(tmp_path):
+    """The others stay, and so do tables that the new run does not make."""
+    file = tmp_path / "page.md"
+    file.write_text("<!-- begin speed -->\n<!-- end speed -->\n")
+
+    def report(command, conditions, *rows):
+        speed = Table("Speed, a MAC", ("core", "", "infer"), rows, words=2)
+        sizes = Table("Sizes", ("what", "bytes"), (("code", "1"),))
+        return Report("speed", command, conditions, (speed, sizes)[: len(rows)], {})
+
+    first = report("all", ("gcc 1", "unicorn"), ("cortex-m3", "a", "1"), ("rv32imc", "", "2"))
+    first.beside(file, ("cortex-m3",)).emit(as_json=True, markdown=file)
+    second = report("some", ("gcc 1", "gcc 2"), ("cortex-m0", "b", "3"))
+    second = second.beside(file, ("cortex-m0", "rv32imc"))
+    second.emit(as_json=True, markdown=file)
+    assert second.command == "all"
+    assert second.conditions == ("gcc 1", "unicorn", "gcc 2")
+    assert second.tables[0].rows == (("cortex-m0", "b", "3"), ("cortex-m3", "a", "1"))
+    assert second.tables[1] == first.tables[1]
+    assert "| cortex-m3 | a | 1 |\n" in file.read_text()

@@ -15,7 +15,7 @@ void spela_widen(const int8_t *inputs, uint32_t count, int16_t *wide) {
 }
 #endif
 
-#if defined(SPELA_PORTABLE_KERNELS) || defined(SPELA_SSE2_KERNELS) || defined(SPELA_RISCV_KERNELS)
+#if defined(SPELA_PORTABLE_KERNELS) || defined(SPELA_SSE2_KERNELS)
 void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *kept) {
     for (uint32_t column = 0U; column < columns; column += 4U) {
         for (uint32_t i = 0U; i < 4U; i++) {
@@ -30,10 +30,8 @@ void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *
 #define SPELA_NAME(x)      x##_int8
 #define SPELA_UPDATE_SHIFT 16U
 #define SPELA_BITS(shape)  8U
-#if defined(SPELA_PORTABLE_KERNELS) || defined(SPELA_RISCV_KERNELS)
-#include "spela_kernels_batch.h"
-#endif
 #ifdef SPELA_PORTABLE_KERNELS
+#include "spela_kernels_batch.h"
 #include "spela_kernels_body.h"
 #endif
 #undef SPELA_WEIGHT
