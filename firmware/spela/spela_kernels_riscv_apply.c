@@ -141,7 +141,9 @@ void spela_apply_int8(int8_t *weights, const spela_shape_t *shape, spela_batch_t
     const int8_t *inputs = batch->inputs;
     uint32_t state = batch->state;
     for (uint32_t column = 0U; column < shape->columns; column += 4U) {
-        spela_block_t block = {inputs, inputs + 8U * pairs, {0, 0, 0, 0}};
+        spela_block_t block;
+        block.inputs = inputs;
+        block.inputs_end = inputs + 8U * pairs;
         for (uint32_t i = 0U; i < 4U; i++) {
             state = state * batch->multiplier + batch->increment;
             block.dither[i] = (int32_t)(state >> 16);
