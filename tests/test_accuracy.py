@@ -24,6 +24,8 @@ from spela_mcu.proof.paired import (
 )
 from spela_mcu.simulators.unicorn import UnicornSimulator
 
+pytestmark = pytest.mark.xdist_group("accuracy")  # float twins are trained once
+
 Z = 1.6448536269514722  # of 5 %, one-sided
 
 

@@ -27,6 +27,8 @@ from spela_mcu.fixed_point.structures import POINTER
 from spela_mcu.host.network import declarations, host_compiler
 from spela_mcu.simulators.qemu_process import qemu_program
 
+pytestmark = pytest.mark.xdist_group("operators")  # cases are drawn once
+
 PROGRAM = RUNTIME.parents[1] / "tests" / "c" / "backbone.c"
 BACKBONE = RUNTIME.parent / "backbone"
 MEMORY = RUNTIME.parent / "ports" / "memory.c"
@@ -405,7 +407,6 @@ FAULTS = [
 ]
 
 
-@pytest.mark.xdist_group("many cases")
 @pytest.mark.needs_simulator("unicorn")
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault[1]}-{fault[2][:30]}")
 def test_a_planted_fault_is_found(compile_object, many_cases, fault, tmp_path):

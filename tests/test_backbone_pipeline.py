@@ -35,6 +35,8 @@ from spela_mcu.simulators.choice import find_simulator
 from spela_mcu.simulators.unicorn import UnicornSimulator
 from spela_mcu.spec.load import load_spec
 
+pytestmark = pytest.mark.xdist_group("backbone pipeline")  # one model is trained and built
+
 PLACED = """
 #include "spela_front.h"
 /* The sample, moved into the network's arena. */
@@ -200,8 +202,10 @@ def test_equal_in_every_bit(prepared, build):
     assert build.warnings == ""
 
 
-@pytest.mark.parametrize("board", BOARDS)
-@pytest.mark.parametrize("inference_only", [False, True])
+# How they learn on every core: test_matrix_backbone.py.
+@pytest.mark.parametrize(
+    ("board", "inference_only"), [("bluepill", False), ("microbit", True), ("mps3-an547", True)]
+)
 def test_equal_on_other_cores(model, directory, board, inference_only):
     start = "trained" if inference_only else "untrained"
     prepared = prepare(model, Overrides(board=board, start=start), inference_only=inference_only)

@@ -42,6 +42,8 @@ from spela_mcu.report.page import report_page
 from spela_mcu.simulators.unicorn import UnicornSimulator
 from spela_mcu.spec.load import load_spec
 
+pytestmark = pytest.mark.xdist_group("taps")  # one model is trained and built
+
 
 def mean(values):
     """By the book: the mean of whole numbers, to nearest, ties away from zero."""

@@ -18,6 +18,8 @@ from spela_mcu.firmware.elf import runtime_text_bytes
 from spela_mcu.pictures.functions import draw_functions
 from spela_mcu.pipeline import Overrides
 
+pytestmark = pytest.mark.xdist_group("bench")  # one model is measured
+
 KEYS = {
     "core", "simulator", "compiler", "infer_macs", "infer_instructions",
     "infer_instructions_per_mac", "learn_instructions", "learn_instructions_per_mac",

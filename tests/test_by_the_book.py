@@ -136,7 +136,7 @@ class Three:
     batch=st.sampled_from([1, 1, 2, 3, 8, 64]),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_numpy_and_c_are_what_the_text_says(inputs, units, classes, loss, weights, **keys):
     spec = make_spec(units, loss, weights, halve_rate_every=3, **keys)
     three = Three(make_plan(spec, inputs, classes))
@@ -291,7 +291,7 @@ def test_labels_need_more_than_a_byte():
 
 
 @given(seed=st.integers(0, 2**32 - 1), weights=st.sampled_from(["int8", "int16"]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_thresholds_are_met_by_what_equals_them(seed, weights):
     plan = make_plan(make_spec((7, 5), weights=weights, seed=seed), 6, 4)
     initial = IntegerNetwork.untrained(plan).initial

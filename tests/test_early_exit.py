@@ -33,6 +33,8 @@ from spela_mcu.pipeline import prepare
 from spela_mcu.simulators.unicorn import UnicornSimulator
 from spela_mcu.spec.load import load_spec
 
+pytestmark = pytest.mark.xdist_group("early exit")  # one model is trained
+
 Q14 = st.sampled_from([-32768, -1, 0, 1, 32767]) | st.integers(-2000, 9000)
 
 

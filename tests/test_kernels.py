@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from kernel_cases import cases, many_cases
 from kernel_programs import HOST, KERNELS, build_program, check, check_many, run_by
 
+pytestmark = pytest.mark.xdist_group("kernels")  # each set is compiled once
+
 
 @pytest.fixture(scope="module")
 def built(compile_object, tmp_path_factory):

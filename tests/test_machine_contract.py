@@ -9,6 +9,8 @@ from spela_mcu.firmware.stack import worst_case_stack
 from spela_mcu.simulators.base import STACK_PAINT
 from spela_mcu.simulators.choice import simulator_named
 
+pytestmark = pytest.mark.xdist_group("contract")  # one firmware is built
+
 SIMULATORS = ("unicorn", "qemu", "renode")
 CASE = toy("mps2-an385")  # all of them know it
 X, Y = toy_samples(CASE, 12)

