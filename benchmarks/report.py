@@ -85,16 +85,19 @@ class Report:
         before = tuple(_tables(section))
         if not before:
             return self
-        ours = {(table.title, table.heads): table.rows for table in self.tables}
         order = list(CORES)
 
         def merged(table: Table) -> Table:
-            new = ours.get((table.title, table.heads))
-            if new is None:
-                return table
-            kept = [row for row in table.rows if row[0] not in cores]
-            rows = sorted([*kept, *new], key=lambda row: order.index(row[0]))
-            return replace(table, rows=tuple(rows))
+            for new in self.tables:
+                width = len(new.heads)
+                if (new.title, new.heads) == (table.title, table.heads[:width]):
+                    blank = ("",) * (len(table.heads) - width)  # what was not run this time
+                    rows = [row for row in table.rows if row[0] not in cores]
+                    rows += [(*row, *blank) for row in new.rows]
+                    return replace(
+                        table, rows=tuple(sorted(rows, key=lambda row: order.index(row[0])))
+                    )
+            return table
 
         (command,) = re.findall(r"^```\n(.*)\n```$", section, re.MULTILINE)
         conditions = re.findall(r"^- (.*)$", section, re.MULTILINE)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -335,11 +336,13 @@ def test_rows_of_some_cores_are_replaced(tmp_path):
 
     first = report("all", ("gcc 1", "unicorn"), ("cortex-m3", "a", "1"), ("rv32imc", "", "2"))
     first.beside(file, ("cortex-m3",)).emit(as_json=True, markdown=file)
-    second = report("some", ("gcc 1", "gcc 2"), ("cortex-m0", "b", "3"))
+    second = report("some", ("gcc 1", "gcc 2"), ("cortex-m0", "b"))
+    table = replace(second.tables[0], heads=("core", ""))  # fewer columns: the rest is blank
+    second = replace(second, tables=(table,))
     second = second.beside(file, ("cortex-m0", "rv32imc"))
     second.emit(as_json=True, markdown=file)
     assert second.command == "all"
     assert second.conditions == ("gcc 1", "unicorn", "gcc 2")
-    assert second.tables[0].rows == (("cortex-m0", "b", "3"), ("cortex-m3", "a", "1"))
+    assert second.tables[0].rows == (("cortex-m0", "b", ""), ("cortex-m3", "a", "1"))
     assert second.tables[1] == first.tables[1]
     assert "| cortex-m3 | a | 1 |\n" in file.read_text()
