@@ -55,17 +55,21 @@ tools, command, *files = sys.argv[1:]
 sys.path.insert(0, tools)
 from pyboard import Pyboard
 
-board = Pyboard("exec:" + command)
-board.enter_raw_repl()
-board.exec_file("ram.py")
-for file in files:
-    board.fs_writefile(file, open(file, "rb").read())
-print(board.exec_(open("program.py").read(), timeout=600).decode())
-board.close()
+board = Pyboard("execpty:" + command)
+try:
+    board.enter_raw_repl()
+    board.execfile("ram.py")
+    for file in files:
+        board.fs_writefile(file, open(file, "rb").read())
+    print(board.exec_(open("program.py").read(), timeout=600).decode())
+finally:
+    board.close()
 """
 """Brings files to a board by MicroPython's own means, and runs the program."""
 
-QEMU = "qemu-system-arm -machine mps2-an385 -nographic -monitor null -semihosting -kernel"
+QEMU = (
+    "qemu-system-arm -machine mps2-an385 -nographic -monitor null -semihosting -serial pty -kernel"
+)
 
 
 def _missing(*commands: str) -> str | None:
