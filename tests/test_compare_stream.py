@@ -205,13 +205,19 @@ def test_options_of_a_stream_go_with_one(model, option):
 # ----------------------------------------------------------------------------- experiments
 
 
-def task(model, **options):
-    return Task("iris", "row", "stream", str(model), "", {}, options, 1)
+def task(model, settings=None, **options):
+    return Task("iris", "row", "stream", str(model), "", settings or {}, options, 1)
 
 
-@pytest.mark.parametrize("by", ["prototypes", "means"])
-def test_learners_that_keep_no_sample_answer_the_new_class(model, by):
-    found = experiments.stream(task(model, by=by, steps=40))
+@pytest.mark.parametrize(
+    ("by", "settings"),
+    [
+        ("prototypes", {}),
+        ("rehearsing", {"learning.rehearsal": {"keep": "means", "ratio": 4}}),
+    ],
+)
+def test_learners_that_keep_no_sample_answer_the_new_class(model, by, settings):
+    found = experiments.stream(task(model, settings, by=by, steps=300))
     assert found["later ones"] > 0
     assert found["at the end"] > 40
 

@@ -104,3 +104,17 @@ def test_names_that_mean_something_build_by_cmake(name, tmp_path):
     ):
         subprocess.run([cmake, *arguments], check=True, stdout=subprocess.DEVNULL)
     assert (out / f"{name}_firmware.bin").stat().st_size == build.bin_file.stat().st_size
+
+
+@pytest.mark.parametrize("kind", ["backbone", "convolution"])
+def test_a_function_is_declared_in_one_header(kind):
+    """Of those that a project can have; one with a backbone has no convolutions that learn."""
+    declared = {}
+    for path in sorted(resource_directory("firmware").rglob("*.h")):
+        if {"backbone", "convolution"} - {kind} <= set(path.parts):
+            continue
+        text = path.read_text()
+        for name in re.findall(r"^(?!static)[a-z][\w \*]*?\b(\w+)\([^;{]*\);", text, re.MULTILINE):
+            declared.setdefault(name, []).append(path.name)
+    assert len(declared) > 100
+    assert {name: paths for name, paths in declared.items() if len(paths) > 1} == {}

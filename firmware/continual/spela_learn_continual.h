@@ -38,7 +38,7 @@ static uint16_t best_other(spela_t *network, const int8_t *kept, uint16_t label)
     for (uint32_t i = 0U; i <= last; i++) {
 #ifdef SPELA_WITH_CONVOLUTION
         if (SPELA_IS_CONVOLUTION(spela_layer(network, i))) {
-            map = spela_run_convolution(network, i, map, false);
+            map = spela_run_layer_convolution(network, i, map, false);
             continue;
         }
         if (SPELA_IS_READOUT(spela_layer(network, i)) && i < last) {
@@ -59,7 +59,7 @@ static void unlearn(spela_t *network, uint16_t label) {
     const uint32_t drawn = spela_keeps_means(network->model.pointer) ? FORGET_DRAWN : 1U;
     const uint32_t count = spela_kept_count(network, label) * drawn;
     for (uint32_t k = 0U; k < FORGET_PASSES * count; k++) {
-        const int8_t *const kept = spela_recall(network, label, k % count);
+        const int8_t *const kept = spela_recall_kept(network, label, k % count);
         const uint16_t other = best_other(network, kept, label);
         if (other == SPELA_UNKNOWN) {
             return; /* the class is the only one */

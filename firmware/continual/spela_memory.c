@@ -69,7 +69,7 @@ uint32_t spela_kept_count(const spela_t *network, uint32_t label) {
     return seen < capacity ? seen : capacity;
 }
 
-const int8_t *spela_recall(spela_t *network, uint16_t label, uint32_t slot) {
+const int8_t *spela_recall_kept(spela_t *network, uint16_t label, uint32_t slot) {
     return spela_keeps_means(network->model.pointer) ? draw_near(network, label)
                                                      : spela_slot(network, label, slot);
 }
@@ -94,7 +94,7 @@ const int8_t *spela_draw_kept(spela_t *network, uint32_t except, uint16_t *label
     *label = chosen;
     const bool is_mean = spela_keeps_means(network->model.pointer);
     const uint32_t slot = is_mean ? 0U : draw(network, spela_kept_count(network, chosen));
-    return spela_recall(network, chosen, slot);
+    return spela_recall_kept(network, chosen, slot);
 }
 
 /** Copies a sample, or what a frozen network made of it; what pads it stays. */

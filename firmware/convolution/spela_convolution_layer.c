@@ -50,7 +50,7 @@ static bool sides_are_valid(uint32_t length, uint32_t kernel, uint32_t stride, u
     return (length + stride - 1U) / stride / pool >= grid;
 }
 
-bool spela_convolution_is_valid(const spela_model_t *model, uint32_t index, uint32_t inputs) {
+bool spela_layer_convolution_is_valid(const spela_model_t *model, uint32_t index, uint32_t inputs) {
     const spela_layer_t *const layer = &model->layers[index];
     const spela_window_t *const window = layer->window;
     if (window == NULL || index + 1U >= model->layer_count ||
@@ -104,8 +104,8 @@ void spela_lay_out_maps(const spela_model_t *model, spela_maps_t *maps, uint32_t
     maps->end = maps->scratch_offset + scratch;
 }
 
-const int8_t *spela_run_convolution(const spela_t *network, uint32_t index, const int8_t *map,
-                                    bool learns) {
+const int8_t *spela_run_layer_convolution(const spela_t *network, uint32_t index, const int8_t *map,
+                                          bool learns) {
     const spela_layer_t *const layer = spela_layer(network, index);
     spela_maps_t *const maps = spela_maps(network);
     const spela_places_t places = spela_places(layer, layer + 1);

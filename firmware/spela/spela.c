@@ -185,7 +185,7 @@ static spela_status_t classify(spela_t *network, const int8_t *sample, size_t in
         const uint32_t number = spela_exit_number(model, i);
 #ifdef SPELA_WITH_CONVOLUTION
         if (SPELA_IS_CONVOLUTION(layer)) {
-            map = spela_run_convolution(network, i, map, false);
+            map = spela_run_layer_convolution(network, i, map, false);
             continue;
         }
         if (SPELA_IS_READOUT(layer) && is_passed(layer, number < exit, is_early)) {

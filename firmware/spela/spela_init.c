@@ -111,7 +111,7 @@ static bool kind_is_valid(const spela_model_t *model, uint32_t index, uint32_t i
     const spela_layer_t *const layer = &model->layers[index];
 #ifdef SPELA_WITH_CONVOLUTION
     if (SPELA_IS_CONVOLUTION(layer)) {
-        return spela_convolution_is_valid(model, index, inputs);
+        return spela_layer_convolution_is_valid(model, index, inputs);
     }
     if (SPELA_IS_READOUT(layer)) { /* its inputs are checked with its filters */
         return index > 0U && SPELA_IS_CONVOLUTION(layer - 1) && layer->weight_bits == 8U;

@@ -354,7 +354,7 @@ static void learn_sample(spela_t *network, const int8_t *sample, uint16_t label,
 #ifdef SPELA_WITH_CONVOLUTION
         if (SPELA_IS_CONVOLUTION(spela_layer(network, i))) {
             input = map;
-            map = spela_run_convolution(network, i, input, true);
+            map = spela_run_layer_convolution(network, i, input, true);
             continue;
         }
 #endif

@@ -305,7 +305,7 @@ static inline spela_maps_t *spela_maps(const spela_t *network) {
 
 /** Whether a model's layer is a convolution that can be run, with its read-out.
  *  @param inputs  values of its input map; 0: any */
-bool spela_convolution_is_valid(const spela_model_t *model, uint32_t index, uint32_t inputs);
+bool spela_layer_convolution_is_valid(const spela_model_t *model, uint32_t index, uint32_t inputs);
 
 /** Values of a valid convolution's map. */
 uint32_t spela_map_inputs(const spela_layer_t *layer);
@@ -316,8 +316,8 @@ void spela_lay_out_maps(const spela_model_t *model, spela_maps_t *maps, uint32_t
 
 /** Runs a convolution's filters; returns its map.
  *  @param learns  whether the places of the maxima are wanted */
-const int8_t *spela_run_convolution(const spela_t *network, uint32_t index, const int8_t *map,
-                                    bool learns);
+const int8_t *spela_run_layer_convolution(const spela_t *network, uint32_t index, const int8_t *map,
+                                          bool learns);
 
 /** Runs a convolution's read-out: its activation. */
 spela_output_t spela_run_readout(const spela_t *network, uint32_t index, const int8_t *map);
@@ -392,7 +392,7 @@ uint16_t *spela_deviations(const spela_t *network);
 int8_t *spela_drawn(const spela_t *network);
 
 /** What a slot has to rehearse; near a mean it is drawn. */
-const int8_t *spela_recall(spela_t *network, uint16_t label, uint32_t slot);
+const int8_t *spela_recall_kept(spela_t *network, uint16_t label, uint32_t slot);
 
 /** Makes a class spare, and its slots zero. */
 void spela_drop_class(const spela_t *network, uint32_t label);
