@@ -8,8 +8,6 @@
 
 #ifdef SPELA_DSP_CONVOLUTION
 
-#define SPELA_ARGUMENT __attribute__((unused))
-
 /* clang-format off */
 
 /* Four inputs a turn: their bytes 0 and 2, then 1 and 3; the other position's lie between. */

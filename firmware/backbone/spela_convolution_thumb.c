@@ -8,8 +8,6 @@
 
 #ifdef SPELA_THUMB_CONVOLUTION
 
-#define SPELA_ARGUMENT __attribute__((unused))
-
 /* clang-format off */
 
 /* Eight multiply-accumulates: 4 rows by 2 positions. r0 weights, r1 inputs; sums r2-r5 of the first

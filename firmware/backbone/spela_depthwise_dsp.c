@@ -10,8 +10,6 @@
 
 #ifdef SPELA_DSP_DEPTHWISE
 
-#define SPELA_ARGUMENT __attribute__((unused))
-
 /* clang-format off */
 
 /* A row of taps for two outputs whose windows begin one value apart: r12 holds its values 0 and 1,

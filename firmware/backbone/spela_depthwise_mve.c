@@ -7,8 +7,6 @@
 
 #ifdef SPELA_MVE_DEPTHWISE
 
-#define SPELA_ARGUMENT __attribute__((unused))
-
 /* clang-format off */
 
 /* Five instructions a tap. */

@@ -7,8 +7,6 @@
 
 #ifdef SPELA_PLANE_DEPTHWISE
 
-#define SPELA_ARGUMENT __attribute__((unused))
-
 /* clang-format off */
 
 /* Two values of a row. */

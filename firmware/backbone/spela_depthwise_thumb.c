@@ -8,8 +8,6 @@
 
 #ifdef SPELA_THUMB_DEPTHWISE
 
-#define SPELA_ARGUMENT __attribute__((unused))
-
 /* clang-format off */
 
 /* A tap's value in r12, times a weight, to an output's sum. */

@@ -7,8 +7,6 @@
 
 #ifdef SPELA_DSP_ADD
 
-#define SPELA_ARGUMENT __attribute__((unused))
-
 /* clang-format off */
 
 /* A value in `to`, already widened, to the scale of the sum. r5 factor, r6 bias, r7 multiplier,

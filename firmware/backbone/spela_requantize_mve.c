@@ -7,8 +7,6 @@
 
 #ifdef SPELA_MVE_REQUANTIZE
 
-#define SPELA_ARGUMENT __attribute__((unused))
-
 /* clang-format off */
 
 /* 18 instructions for four outputs. Predicated at the end: neither sums nor records are read, nor

@@ -7,8 +7,6 @@
 
 #ifdef SPELA_THUMB_REQUANTIZE
 
-#define SPELA_ARGUMENT __attribute__((unused))
-
 /* clang-format off */
 
 #if __ARM_ARCH_ISA_THUMB == 2

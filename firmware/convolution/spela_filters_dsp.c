@@ -8,8 +8,6 @@
 
 #ifdef SPELA_DSP_KERNELS
 
-#define SPELA_ARGUMENT __attribute__((unused))
-
 /* clang-format off */
 
 /* Four values a turn, 11 instructions: SXTB16 widens bytes 0 and 2, and with a rotation 1 and 3. */

@@ -7,8 +7,6 @@
 
 #ifdef SPELA_MVE_KERNELS
 
-#define SPELA_ARGUMENT __attribute__((unused))
-
 /* clang-format off */
 
 /* Four values a turn, 5 instructions; the last turn of a run is predicated. */

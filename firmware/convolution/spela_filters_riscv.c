@@ -7,8 +7,6 @@
 
 #ifdef SPELA_RISCV_KERNELS
 
-#define SPELA_ARGUMENT __attribute__((unused))
-
 /* clang-format off */
 
 /* Four values a turn, 23 instructions. */

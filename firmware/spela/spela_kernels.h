@@ -34,6 +34,10 @@
 #define SPELA_THUMB_KERNELS /* Cortex-M0, M0+, M3 */
 #endif
 
+/** Of a function in assembly. Registers hold the arguments: the compiler must neither warn that C
+ * does not name them, nor, as it might for static functions, drop them. */
+#define SPELA_ARGUMENT __attribute__((unused))
+
 /** A weight matrix in memory. Kernels in assembly read it, and the structures below. */
 typedef struct {
     uint32_t rows;        /**< multiple of 4 */

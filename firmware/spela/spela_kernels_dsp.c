@@ -13,10 +13,6 @@
 
 #ifdef SPELA_DSP_KERNELS
 
-/* Registers hold the arguments: the compiler must neither warn that C does not name them, nor,
- * as it might for static functions, drop them. */
-#define SPELA_ARGUMENT __attribute__((unused))
-
 /* Byte lanes of a word. */
 static inline uint32_t even_bytes(uint32_t word) {
     uint32_t halves;

@@ -9,8 +9,6 @@
 
 #if defined(SPELA_DSP_KERNELS) && !defined(SPELA_INT8_ONLY)
 
-#define SPELA_ARGUMENT __attribute__((unused)) /* as in spela_kernels_dsp.c */
-
 /* clang-format off */
 
 /* Sixteen multiply-accumulates: 4 rows by 4 columns, 14 instructions. |sum| <= 2^30.

@@ -9,8 +9,6 @@
 
 #ifdef SPELA_DSP_KERNELS
 
-#define SPELA_ARGUMENT __attribute__((unused)) /* as in spela_kernels_dsp.c */
-
 /* clang-format off */
 
 /* Inputs of two updates side by side, a word a column. r4-r7 columns 0 and 2 of four updates, r8-r11

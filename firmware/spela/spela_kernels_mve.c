@@ -10,10 +10,6 @@
 
 #ifdef SPELA_MVE_KERNELS
 
-/* Registers hold the arguments: the compiler must neither warn that C does not name them, nor,
- * as it might for static functions, drop them. */
-#define SPELA_ARGUMENT __attribute__((unused))
-
 /* clang-format off */
 
 /* Sixteen bytes at a time; beyond the last input, a predicated load gives zero. */

@@ -10,8 +10,6 @@
 
 #ifdef SPELA_MVE_KERNELS
 
-#define SPELA_ARGUMENT __attribute__((unused)) /* as in spela_kernels_mve.c */
-
 /* While this holds of a row's sum of |multiplier|, its sums lie within 2^23 - 1 with the dither,
  * and its steps fit 8 bits: 128 * 65024 + 65535 = 2^23 - 1. */
 #define SPELA_SMALL 65024U

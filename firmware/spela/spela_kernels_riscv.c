@@ -9,10 +9,6 @@
 
 #ifdef SPELA_RISCV_KERNELS
 
-/* Registers hold the arguments: the compiler must neither warn that C does not name them, nor,
- * as it might for static functions, drop them. */
-#define SPELA_ARGUMENT __attribute__((unused))
-
 void spela_walk_rows(int8_t *weights, const spela_shape_t *shape, spela_update_t *update);
 
 /* clang-format off */

@@ -4,8 +4,6 @@
 
 #ifdef SPELA_RISCV_KERNELS
 
-#define SPELA_ARGUMENT __attribute__((unused)) /* as in spela_kernels_riscv.c */
-
 void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *kept) {
     const uint32_t *const blocks = (const uint32_t *)(const void *)wide;
     uint32_t *const fours = (uint32_t *)(void *)kept;

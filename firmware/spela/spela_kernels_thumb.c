@@ -10,10 +10,6 @@
 
 #ifdef SPELA_THUMB_KERNELS
 
-/* Registers hold the arguments: the compiler must neither warn that C does not name them, nor,
- * as it might for static functions, drop them. */
-#define SPELA_ARGUMENT __attribute__((unused))
-
 /* clang-format off */
 
 #if __ARM_ARCH_ISA_THUMB == 2

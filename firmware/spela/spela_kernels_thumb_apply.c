@@ -10,8 +10,6 @@
 
 #ifdef SPELA_THUMB_KERNELS
 
-#define SPELA_ARGUMENT __attribute__((unused)) /* as in spela_kernels_thumb.c */
-
 void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *kept) {
     const uint32_t *pairs = (const uint32_t *)(const void *)wide;
     for (; columns > 0U; columns -= 4U) {
