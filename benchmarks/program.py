@@ -208,6 +208,7 @@ def _project(
         has_convolutions=False,
         front_end_parts=(),
         is_continual=False,
+        keeps_means=False,
         has_softmax=False,
         files={},
     )

@@ -101,7 +101,13 @@ def build_application(project, directory, compiler, level="O0", change=None):
     write_project(project, directory)
     model = project.model
     kinds = {"is_continual": model.is_continual, "inference_only": project.inference_only}
-    defines = runtime_defines(model.weights, model.batch, has_softmax=model.has_softmax, **kinds)
+    defines = runtime_defines(
+        model.weights,
+        model.batch,
+        has_softmax=model.has_softmax,
+        keeps_means=model.keeps_means,
+        **kinds,
+    )
     folders = include_directories(**kinds)
     own = [folder for folder in folders if folder not in ("spela", "port")]
     sources = [directory.glob(f"{folder}/*.c") for folder in own]

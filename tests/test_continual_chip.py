@@ -6,9 +6,12 @@ from toy import build_toy, toy, toy_samples
 
 from spela_mcu.data.dataset import Lesson
 from spela_mcu.device.device import Device
+from spela_mcu.errors import UserError
+from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.memory import FAULT_STACK_BYTES
 from spela_mcu.firmware.preflight import Preflight
 from spela_mcu.firmware.stack import worst_case_stack
+from spela_mcu.firmware.toolchain import find_compiler
 from spela_mcu.proof.classes import compare_classes
 from spela_mcu.proof.equality import Probes
 from spela_mcu.simulators.unicorn import UnicornSimulator
@@ -111,3 +114,15 @@ def test_a_planted_fault_is_found(fault, builds):
     case, build = CASES[board], builds[board]
     faulty = build_faulty(build.project.path, *change, folder="continual")
     assert compared(case, faulty)[0].difference is not None
+
+
+def test_only_a_model_that_keeps_means_has_their_code(builds):
+    of_means = {"spela_deviations", "spela_drawn"}
+    assert of_means <= builds[MEANS].read_elf().by_name.keys()
+    assert not of_means & builds[SAMPLES].read_elf().by_name.keys()
+
+
+def test_a_runtime_without_means_refuses_the_model(builds, monkeypatch):
+    monkeypatch.setattr("spela_mcu.firmware.runtime.MEANS_DEFINE", "SPELA_OTHERWISE")
+    with pytest.raises(UserError, match="spela_runtime_for_means"):
+        build_project(builds[MEANS].project.path, find_compiler("gcc"))

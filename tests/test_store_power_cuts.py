@@ -10,7 +10,7 @@ from host_process import RUNTIME, SanitizingCompiler, run_program
 from store_program import COMPILERS, PLAIN, SANITIZING, STORE, build, write_model
 from toy import toy
 
-from spela_mcu.firmware.runtime import CONTINUAL_DEFINE, runtime_defines
+from spela_mcu.firmware.runtime import CONTINUAL_DEFINE, MEANS_DEFINE, runtime_defines
 
 CASE = toy(inputs=3, layers=(3, 2), classes=2, batch=3)
 
@@ -97,7 +97,9 @@ CLASSES = toy(
 def cut_while_classes_are_saved(directory, change=None):
     (directory / "model").mkdir()
     model = write_model(CLASSES, directory / "model")
-    program = build("store", model, directory, change=change, defines=(CONTINUAL_DEFINE,))
+    program = build(
+        "store", model, directory, change=change, defines=(CONTINUAL_DEFINE, MEANS_DEFINE)
+    )
     return run_program(program, "rp2040", "all")
 
 

@@ -13,6 +13,9 @@
 #define LIMIT_MAX        (INT16_MAX * LIMIT_ONE)
 
 const uint8_t spela_runtime_for_continual = 1U;
+#ifdef SPELA_WITH_MEANS
+const uint8_t spela_runtime_for_means = 1U;
+#endif
 
 static const spela_continual_t *continual_of(const spela_t *network) {
     return network->model.pointer->continual;
@@ -45,21 +48,22 @@ static bool limits_are_valid(const spela_model_t *model) {
 
 bool spela_continual_is_valid(const spela_model_t *model) {
     const spela_continual_t *const continual = model->continual;
-    const bool has_means = continual->keeps == (uint8_t)SPELA_KEEPS_MEANS;
+    const bool has_means = SPELA_HAS_MEANS(model);
     uint32_t slots = (uint32_t)model->classes * continual->capacity; /* < 2^32 */
     slots += has_means ? 2U : 0U; /* the deviations and the sample that is drawn */
-    return continual->known <= model->classes && continual->keeps <= (uint32_t)SPELA_KEEPS_MEANS &&
+    return continual->known <= model->classes &&
+           (continual->keeps == (uint8_t)SPELA_KEEPS_SAMPLES || has_means) &&
            (!has_means || continual->capacity == 1U) &&
            slots <= MEMORY_BYTES_MAX / spela_slot_bytes(model) &&
            (continual->memory == NULL) == (continual->seen == NULL) && limits_are_valid(model);
 }
 
 uint32_t spela_slot_bytes(const spela_model_t *model) {
-    return spela_padded(spela_layer_inputs(model)) * (spela_keeps_means(model) ? 2U : 1U);
+    return spela_padded(spela_layer_inputs(model)) * (SPELA_HAS_MEANS(model) ? 2U : 1U);
 }
 
 uint32_t spela_deviation_bytes(const spela_model_t *model) {
-    return spela_keeps_means(model) ? spela_slot_bytes(model) : 0U;
+    return SPELA_HAS_MEANS(model) ? spela_slot_bytes(model) : 0U;
 }
 
 uint32_t spela_memory_bytes(const spela_model_t *model, uint32_t classes) {

@@ -27,12 +27,14 @@ typedef enum {
 /** What the memory keeps of a class, to be rehearsed. */
 typedef enum {
     SPELA_KEEPS_SAMPLES = 0, /**< some of its samples */
-    SPELA_KEEPS_MEANS = 1    /**< the mean of its samples: what is rehearsed is drawn near it */
+    SPELA_KEEPS_MEANS = 1    /**< the mean of its samples: what is rehearsed is drawn near it; needs
+                                SPELA_WITH_MEANS */
 } spela_keeps_t;
 
 /** What a model has for classes that come and go: generated, constant. */
 struct spela_continual {
-    const uint8_t *runtime; /**< spela_runtime_for_continual; only the linker uses it */
+    const uint8_t *runtime; /**< spela_runtime_for_continual, or that for means; only the linker
+                                 uses it */
     const void *memory;     /**< at the start: int8 [known][capacity][inputs, padded]; or of means,
                                  uint16 [inputs, padded] for the deviations, then int16 [known]
                                  [inputs, padded]; NULL: it is empty */
@@ -51,6 +53,9 @@ struct spela_continual {
 /** A model with such classes refers to it: the linker names it if SPELA_WITH_CONTINUAL is
  *  missing. */
 extern const uint8_t spela_runtime_for_continual;
+
+/** The same for one that keeps means and SPELA_WITH_MEANS. */
+extern const uint8_t spela_runtime_for_means;
 
 /** What is known of a class. */
 typedef struct {

@@ -56,7 +56,7 @@ static uint16_t best_other(spela_t *network, const int8_t *kept, uint16_t label)
 
 /** Teaches that each sample of a class is of the other class that it is most like. */
 static void unlearn(spela_t *network, uint16_t label) {
-    const uint32_t drawn = spela_keeps_means(network->model.pointer) ? FORGET_DRAWN : 1U;
+    const uint32_t drawn = SPELA_HAS_MEANS(network->model.pointer) ? FORGET_DRAWN : 1U;
     const uint32_t count = spela_kept_count(network, label) * drawn;
     for (uint32_t k = 0U; k < FORGET_PASSES * count; k++) {
         const int8_t *const kept = spela_recall_kept(network, label, k % count);

@@ -70,8 +70,8 @@ uint32_t spela_kept_count(const spela_t *network, uint32_t label) {
 }
 
 const int8_t *spela_recall_kept(spela_t *network, uint16_t label, uint32_t slot) {
-    return spela_keeps_means(network->model.pointer) ? draw_near(network, label)
-                                                     : spela_slot(network, label, slot);
+    return SPELA_HAS_MEANS(network->model.pointer) ? draw_near(network, label)
+                                                   : spela_slot(network, label, slot);
 }
 
 const int8_t *spela_draw_kept(spela_t *network, uint32_t except, uint16_t *label) {
@@ -92,7 +92,7 @@ const int8_t *spela_draw_kept(spela_t *network, uint32_t except, uint16_t *label
         }
     }
     *label = chosen;
-    const bool is_mean = spela_keeps_means(network->model.pointer);
+    const bool is_mean = SPELA_HAS_MEANS(network->model.pointer);
     const uint32_t slot = is_mean ? 0U : draw(network, spela_kept_count(network, chosen));
     return spela_recall_kept(network, chosen, slot);
 }
@@ -112,7 +112,7 @@ void spela_keep_sample(spela_t *network, const int8_t *sample, uint16_t label) {
     const uint32_t capacity = network->model.pointer->continual->capacity;
     uint32_t *const seen = &spela_classes(network)[label].seen;
     const uint32_t now = *seen == UINT32_MAX ? UINT32_MAX : *seen + 1U;
-    if (spela_keeps_means(network->model.pointer)) {
+    if (SPELA_HAS_MEANS(network->model.pointer)) {
         *seen = now;
         copy_inputs(network, sample, spela_drawn(network));
         follow_mean(network, label, spela_drawn(network));

@@ -64,7 +64,9 @@ static uint32_t crc_classes(const spela_t *network, uint32_t crc) {
     for (uint32_t i = 0U; spela_follows(model) && i < spela_exits(model); i++) {
         crc = spela_crc_word(crc, (uint32_t)spela_limits(network)[i]);
     }
-    crc = spela_crc_bytes(crc, spela_deviations(network), spela_deviation_bytes(model));
+    if (SPELA_HAS_MEANS(model)) {
+        crc = spela_crc_bytes(crc, spela_deviations(network), spela_deviation_bytes(model));
+    }
     for (uint32_t c = 0U; c < model->classes; c++) {
         crc = spela_crc_bytes(crc, spela_slot(network, c, 0U),
                               spela_kept_count(network, c) * spela_slot_bytes(model));

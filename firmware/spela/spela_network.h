@@ -135,6 +135,14 @@ static inline bool spela_reads_inputs(const spela_model_t *model, uint32_t index
 #define SPELA_IS_KEPT(sample) false
 #endif
 
+/** Whether what is kept, of classes that come and go, are means and not samples. A build without
+ * SPELA_WITH_MEANS refuses models that keep means, in spela_init, as the linker does. */
+#ifdef SPELA_WITH_MEANS
+#define SPELA_HAS_MEANS(model) ((model)->continual->keeps == (uint8_t)SPELA_KEEPS_MEANS)
+#else
+#define SPELA_HAS_MEANS(model) false
+#endif
+
 /** A build without SPELA_WITH_SOFTMAX refuses models that learn by that loss, in spela_init. */
 #ifdef SPELA_WITH_SOFTMAX
 #define SPELA_LOSSES 4U
@@ -342,11 +350,6 @@ static inline spela_class_t *spela_classes(const spela_t *network) {
 static inline bool spela_follows(const spela_model_t *model) {
     return SPELA_IS_CONTINUAL(model) &&
            model->continual->unknown_by != (uint8_t)SPELA_UNKNOWN_BY_NOTHING;
-}
-
-/** Whether the memory keeps means of classes, and not samples. */
-static inline bool spela_keeps_means(const spela_model_t *model) {
-    return model->continual->keeps == (uint8_t)SPELA_KEEPS_MEANS;
 }
 #endif
 

@@ -282,7 +282,7 @@ static void walk_pending(walk_t *walk, const place_t *place) {
 static void walk_slots(walk_t *walk, void *slots, uint32_t count) {
     const spela_model_t *const model = walk->network->model.pointer;
     const uint32_t bytes = spela_slot_bytes(model);
-    const uint32_t filled = spela_layer_inputs(model) * (spela_keeps_means(model) ? 2U : 1U);
+    const uint32_t filled = spela_layer_inputs(model) * (SPELA_HAS_MEANS(model) ? 2U : 1U);
     if (walk->way != WALK_CHECK) {
         move(walk, slots, count * bytes);
         return;
@@ -353,7 +353,7 @@ static void walk_state(walk_t *walk) {
     for (uint32_t i = 0U; spela_follows(model) && i < spela_exits(model); i++) {
         walk_limit(walk, i);
     }
-    if (SPELA_IS_CONTINUAL(model) && spela_keeps_means(model)) {
+    if (SPELA_IS_CONTINUAL(model) && SPELA_HAS_MEANS(model)) {
         move_section(walk, (uint32_t)SECTION_DEVIATIONS, 0U, spela_deviation_bytes(model));
         walk_slots(walk, spela_deviations(walk->network), 1U);
     }
@@ -494,8 +494,7 @@ uint32_t spela_store_slot_bytes(const spela_t *network, uint32_t unit_bytes) {
         bytes += model->continual->capacity == 0U ? 0U
                                                   : model->classes * SECTION_HEADER_BYTES +
                                                         spela_memory_bytes(model, model->classes);
-        bytes +=
-            spela_keeps_means(model) ? SECTION_HEADER_BYTES + spela_deviation_bytes(model) : 0U;
+        bytes += SPELA_HAS_MEANS(model) ? SECTION_HEADER_BYTES + spela_deviation_bytes(model) : 0U;
     }
 #endif
     return spela_slot_overhead(unit_bytes) + (bytes + unit_bytes - 1U) / unit_bytes * unit_bytes;

@@ -191,6 +191,7 @@ class _Job:
             has_convolutions=project.has_convolutions,
             front_end_parts=project.front_end_parts,
             is_continual=project.is_continual,
+            keeps_means=project.keeps_means,
             has_softmax=project.has_softmax,
             inference_only=project.inference_only,
         )

@@ -44,6 +44,7 @@ class ProjectDirectory:
     has_convolutions: bool
     front_end_parts: tuple[str, ...]
     is_continual: bool
+    keeps_means: bool
     has_softmax: bool
     inputs: int
     classes: int
@@ -82,6 +83,7 @@ def read_project(directory: Path) -> ProjectDirectory:
         has_convolutions=manifest.model.has_convolutions,
         front_end_parts=manifest.model.front_end_parts,
         is_continual=manifest.model.is_continual,
+        keeps_means=manifest.model.keeps_means,
         has_softmax=manifest.model.has_softmax,
         inputs=manifest.model.inputs,
         classes=manifest.model.classes,

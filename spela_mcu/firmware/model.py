@@ -49,6 +49,7 @@ class ModelSource:
         front_end_bytes: RAM of the front end.
         has_convolutions: whether some of the layers are convolutions.
         is_continual: whether classes come and go.
+        keeps_means: whether means of such classes are kept, not samples.
         quantizer: texts of the files that turn raw values into inputs, by name.
         weights: their width, ``int8`` or ``int16``.
         batch: updates of a layer that are summed before the sum is rounded.
@@ -74,6 +75,7 @@ class ModelSource:
     front_end_parts: tuple[str, ...]
     front_end_bytes: int
     is_continual: bool
+    keeps_means: bool
     has_softmax: bool
     quantizer: dict[str, str]
     weights: str
@@ -275,6 +277,7 @@ def model_source(
         backbone_parts=() if backbone is None else backbone.parts,
         has_convolutions=plan.has_convolutions,
         is_continual=plan.continual is not None,
+        keeps_means=plan.keeps_means,
         has_softmax=plan.loss == "softmax",
         inputs=plan.sample_inputs,
         classes=plan.classes,

@@ -295,6 +295,7 @@ def _manifest(view: _View, files: dict[str, str]) -> str:
             front_end_parts=model.front_end_parts,
             front_end_bytes=model.front_end_bytes,
             is_continual=model.is_continual,
+            keeps_means=model.keeps_means,
             has_softmax=model.has_softmax,
             inputs=model.inputs,
             classes=model.classes,

@@ -69,4 +69,5 @@ def _needs(library: Library) -> tuple[str, ...]:
     needs += ["backbone"] if model.backbone_parts else []
     needs += [TAPS] if TAPS in model.backbone_parts else []
     needs += ["convolution"] if model.has_convolutions else []
-    return (*needs, *(("continual",) if model.is_continual else ()))
+    needs += ["continual"] if model.is_continual else []
+    return (*needs, *(("means",) if model.keeps_means else ()))

@@ -53,6 +53,7 @@ class Library:
             has_convolutions=model.has_convolutions,
             front_end_parts=model.front_end_parts,
             is_continual=model.is_continual,
+            keeps_means=model.keeps_means,
             has_softmax=model.has_softmax,
             inference_only=self.inference_only,
         )

@@ -126,7 +126,7 @@ def _library() -> tuple[FFI, CData]:
     convolution, continual = firmware / "convolution", firmware / "continual"
     places = (runtime, convolution, continual, firmware / "host")
     sources = [source for place in places for source in sorted(place.glob("*.c"))]
-    parts = ("CONVOLUTION", "SOFTMAX", "TAPS", "CONTINUAL")
+    parts = ("CONVOLUTION", "SOFTMAX", "TAPS", "CONTINUAL", "MEANS")
     defines = ("SPELA_HOST_KERNELS", *(f"SPELA_WITH_{part}" for part in parts))
     library = compile_library("spela", sources, (runtime, convolution, continual), defines)
     ffi = FFI()
