@@ -41,8 +41,8 @@ FAULTS = {
     "a mean follows too slowly": (
         MEANS,
         "spela_memory.c",
-        "weight_of(seen);",
-        "weight_of(seen) + 1U;",
+        "mean_weight(seen);",
+        "mean_weight(seen) + 1U;",
     ),
     "the noise is not of the input": (
         MEANS,

@@ -7,14 +7,16 @@
 #ifdef SPELA_WITH_CONTINUAL
 
 #define FRACTION_BITS 8U
+#define FRACTION_ONE  256 /* 2^8 */
 #define WEIGHT_MAX    8U
-#define NOISE_BITS    7U /* z = 128 would be noise of one deviation */
+#define NOISE_BITS    7U
+#define NOISE_ONE     128 /* z = 128 would be noise of one deviation */
 #define INPUT_MAX     INT8_MAX
 
 /* -------------------------------------------------------------------------- a mean */
 
 /** The shift by which a mean of so many samples, one or more, follows the last of them. */
-static uint32_t weight_of(uint64_t count) {
+static uint32_t mean_weight(uint64_t count) {
     const uint32_t bits = count >> WEIGHT_MAX != 0U ? WEIGHT_MAX + 1U : spela_bits((uint32_t)count);
     return bits - 1U;
 }
@@ -22,12 +24,12 @@ static uint32_t weight_of(uint64_t count) {
 /** Has a class's mean, and the deviations, follow a sample of it that is counted already. */
 static void follow_mean(const spela_t *network, uint16_t label, const int8_t *sample) {
     const uint32_t seen = spela_classes(network)[label].seen;
-    const uint32_t own_weight = weight_of(seen);
-    const uint32_t weight = weight_of(spela_seen_in_all(network));
+    const uint32_t own_weight = mean_weight(seen);
+    const uint32_t weight = mean_weight(spela_seen_in_all(network));
     int16_t *const mean = spela_slot(network, label, 0U);
     uint16_t *const deviations = spela_deviations(network);
     for (uint32_t i = 0U; i < spela_layer_inputs(network->model.pointer); i++) {
-        const int32_t value = sample[i] * (int32_t)(UINT32_C(1) << FRACTION_BITS);
+        const int32_t value = sample[i] * FRACTION_ONE;
         const int32_t apart = value - mean[i];
         if (seen > 1U) { /* else it is the first */
             const int32_t deviation = deviations[i];
@@ -47,7 +49,7 @@ static const int8_t *draw_near(spela_t *network, uint16_t label) {
     for (uint32_t i = 0U; i < spela_layer_inputs(network->model.pointer); i++) {
         state = spela_next(state);
         const int32_t z = (int32_t)(state >> 24) + (int32_t)((state >> 16) & 255U) - 255;
-        const int32_t scaled = mean[i] * (int32_t)(UINT32_C(1) << NOISE_BITS) + deviations[i] * z;
+        const int32_t scaled = mean[i] * NOISE_ONE + (int32_t)deviations[i] * z;
         drawn[i] = (int8_t)spela_clip(spela_shift_right_rounded(scaled, FRACTION_BITS + NOISE_BITS),
                                       -INPUT_MAX, INPUT_MAX);
     }
@@ -84,13 +86,12 @@ const int8_t *spela_draw_kept(spela_t *network, uint32_t except, uint16_t *label
         return NULL;
     }
     uint32_t left = draw(network, count) + 1U;
-    uint16_t chosen = 0U;
-    for (;; chosen++) {
-        left -= chosen != except && spela_kept_count(network, chosen) != 0U ? 1U : 0U;
-        if (left == 0U) {
-            break;
-        }
+    uint32_t passed = 0U;
+    while (left != 0U) {
+        left -= passed != except && spela_kept_count(network, passed) != 0U ? 1U : 0U;
+        passed++;
     }
+    const uint16_t chosen = (uint16_t)(passed - 1U);
     *label = chosen;
     const bool is_mean = SPELA_HAS_MEANS(network->model.pointer);
     const uint32_t slot = is_mean ? 0U : draw(network, spela_kept_count(network, chosen));

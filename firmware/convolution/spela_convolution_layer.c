@@ -12,27 +12,23 @@ static uint32_t aligned(uint32_t bytes) {
     return (bytes + 7U) & ~UINT32_C(7);
 }
 
-static uint32_t wide_bytes(uint32_t inputs) {
-    return (2U * inputs + 15U) & ~UINT32_C(15);
-}
-
 spela_places_t spela_places(const spela_layer_t *filters, const spela_layer_t *readout) {
     const uint32_t patch = spela_padded(filters->inputs);
     const uint32_t cells = spela_padded(readout->inputs);
     const uint32_t units = spela_padded(readout->units);
     spela_places_t places;
     places.wide_patch = 0U;
-    places.sums = wide_bytes(patch);
+    places.sums = spela_wide_bytes(patch);
     places.patch = places.sums + 4U * spela_padded(filters->units);
     const uint32_t map_end = places.patch + patch;
     places.cells = 0U;
     places.wide_cells = aligned(4U * cells);
     places.factors = places.wide_cells; /* once the read-out has learned */
-    places.rows = places.wide_cells + wide_bytes(cells);
+    places.rows = places.wide_cells + spela_wide_bytes(cells);
     places.filter_sums = places.rows; /* likewise */
     places.tangent = places.rows + 8U * units;
     places.wide_projection = aligned(places.tangent + 4U * units);
-    const uint32_t readout_end = places.wide_projection + wide_bytes(units);
+    const uint32_t readout_end = places.wide_projection + spela_wide_bytes(units);
     const uint32_t learning_end = places.filter_sums + 4U * filters->inputs;
     uint32_t end = map_end > readout_end ? map_end : readout_end;
     end = end > learning_end ? end : learning_end;

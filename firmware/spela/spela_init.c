@@ -257,11 +257,6 @@ static uint32_t take(uint32_t *used, uint32_t bytes) {
     return offset;
 }
 
-/** Bytes of a place for wide inputs. */
-static uint32_t wide_bytes(uint32_t inputs) {
-    return (2U * inputs + 15U) & ~UINT32_C(15);
-}
-
 /**
  * Decides what lies where; returns how many bytes the arena needs.
  *
@@ -313,7 +308,7 @@ static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_s
     }
 #endif
     head->wide_offset[1] = used;
-    used += wide_bytes(has_taps && inputs > widest ? inputs : widest);
+    used += spela_wide_bytes(has_taps && inputs > widest ? inputs : widest);
     /* The list of rows takes the place of the sums it is made from: entry k needs the sum of row
      * k or a later one, and ends before that sum if the sums fill the list's second half. The
      * scratch of an application begins or ends here, or holds all of it (spela_scratch). */
@@ -324,7 +319,7 @@ static uint32_t lay_out(const spela_model_t *model, spela_t *head, spela_layer_s
         used = head->rows_offset + spela_scratch_bytes(widest, kept);
     }
     head->wide_offset[0] = used;
-    used += wide_bytes(inputs > widest ? inputs : widest);
+    used += spela_wide_bytes(inputs > widest ? inputs : widest);
     used = used > front_end ? used : front_end;
     for (uint32_t i = 0U; i < model->layer_count; i++) {
         const spela_layer_t *const layer = &model->layers[i];

@@ -2,8 +2,8 @@
 /** The softmax loss: how every class pulls at an activation (docs/arithmetic.md, section 5).
  *  Included by spela_learn.c alone. */
 
-#define SPELA_OCTAVES 2955 /**< octaves of the sharpened softmax a cosine of 1, Q8: 8 log2(e) */
-#define SPELA_LEARNED 256  /**< of a label so near to certain, 1 / 64, nothing is learned */
+#define SPELA_OCTAVES 2955U /**< octaves of the sharpened softmax a cosine of 1, Q8: 8 log2(e) */
+#define SPELA_LEARNED 256   /**< of a label so near to certain, 1 / 64, nothing is learned */
 
 /** 2^(-octaves), Q16, from octaves in Q22, below 2^27. Between powers of two it is a parabola. */
 static inline uint32_t weight_of(uint32_t octaves) {

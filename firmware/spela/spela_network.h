@@ -53,6 +53,11 @@ static inline uint32_t spela_padded(uint32_t size) {
     return (size + 3U) & ~UINT32_C(3);
 }
 
+/** Bytes of a place for wide inputs. */
+static inline uint32_t spela_wide_bytes(uint32_t inputs) {
+    return (2U * inputs + 15U) & ~UINT32_C(15);
+}
+
 static inline void *spela_at(const spela_t *network, uint32_t offset) {
     return (uint8_t *)(uintptr_t)network + offset;
 }
