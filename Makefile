@@ -85,6 +85,8 @@ benchmarks: $(call installed,$(DEMO_EXTRAS))
 	$(BIN)/python -m benchmarks.peers --markdown $(PERFORMANCE) \
 		$(if $(CMSIS_NN),--cmsis-nn '$(CMSIS_NN)') $(if $(AIFES),--aifes '$(AIFES)')
 	$(BIN)/python -m benchmarks.examples examples/mnist/model.yaml --markdown $(PERFORMANCE)
+	$(BIN)/python -m benchmarks.examples examples/fashion_cnn/model.yaml --samples 60 \
+		--markdown $(PERFORMANCE)
 	$(BIN)/python -m benchmarks.scaling --picture docs/scaling.png --markdown $(PERFORMANCE)
 	$(BIN)/python -m benchmarks.speed --markdown $(PERFORMANCE)
 	$(if $(MODELS),$(BIN)/python -m benchmarks.backbone --models '$(MODELS)' \

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from convolutional import plan_of
 from test_backbone_read import read, residual
 
 from benchmarks import backbone, peers, scaling, sizes, speed
 from benchmarks.backbone_program import M4
 from benchmarks.backbone_source import our_source
 from benchmarks.contender import Shape, draws
+from benchmarks.examples import activations
 from benchmarks.program import C_DIRECTORY, check_c_library
 from benchmarks.report import Report, Table, write_section
 from spela_mcu.errors import UserError
@@ -346,3 +348,13 @@ def test_rows_of_some_cores_are_replaced(tmp_path):
     assert second.tables[0].rows == (("cortex-m0", "b", ""), ("cortex-m3", "a", "1"))
     assert second.tables[1] == first.tables[1]
     assert "| cortex-m3 | a | 1 |\n" in file.read_text()
+
+
+def test_backpropagation_keeps_maps_before_and_after_pools():
+    layers = [
+        {"kind": "convolution", "filters": 8, "pool": 2},
+        {"kind": "convolution", "filters": 5, "pool": 1},
+        {"units": 9},
+    ]
+    maps = 6 * 6 * 8 + 3 * 3 * 8 + 3 * 3 * 5
+    assert activations(plan_of((6, 6, 2), layers)) == 6 * 6 * 2 + maps + 9

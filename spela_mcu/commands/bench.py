@@ -18,6 +18,7 @@ from spela_mcu.firmware.build import Build
 from spela_mcu.firmware.elf import runtime_text_bytes
 from spela_mcu.firmware.runtime import (
     BACKBONE_DIRECTORY,
+    CONTINUAL_DIRECTORY,
     CONVOLUTION_DIRECTORY,
     FRONT_END_DIRECTORY,
 )
@@ -30,6 +31,9 @@ from spela_mcu.simulators.cycles import estimate_cycles
 
 COUNTED_FIRST, COUNTED_SECOND = 16, 200
 """Learning steps whose instructions are counted: at the start, and spread over the second epoch."""
+
+COUNTED_MACS = 110_000
+"""Multiply-accumulates of an inference above which fewer steps are counted: it takes long."""
 
 BATCHES_FIRST = 4
 """Batches counted at the start, where updates are summed."""
@@ -95,8 +99,8 @@ class Bench:
         push: one reading given to the front end, as by an interrupt; None without one.
         row: one row of features that it makes of readings; None without one.
         longest_step: the longest of all those counted.
-        text_bytes: code of the runtime (spela/, and convolution/ if there are convolutions),
-            inference and learning, without a backbone's.
+        text_bytes: code of the runtime (spela/, convolution/ and continual/, where they are part of
+            it), inference and learning, without a backbone's.
         backbone_text_bytes: code of the backbone's runtime; 0 without one.
         front_end_text_bytes: code of the front end's runtime; 0 without one.
         text_bytes_inference_only: the same for a project that only infers.
@@ -299,8 +303,8 @@ def bench(
 
 def _text_bytes(build: Build) -> int:
     """Code of the runtime of what learns."""
-    convolution = runtime_text_bytes(build.elf, CONVOLUTION_DIRECTORY)
-    return runtime_text_bytes(build.elf) + convolution
+    parts = (CONVOLUTION_DIRECTORY, CONTINUAL_DIRECTORY)
+    return runtime_text_bytes(build.elf) + sum(runtime_text_bytes(build.elf, it) for it in parts)
 
 
 def _learn(
@@ -312,9 +316,13 @@ def _learn(
     order = learning_stream(epoch, 2 * epoch, prepared.spec.network.seed)
     samples = train.samples
     batch = prepared.plan.batch
+    first, most = (
+        max(4, round(steps * min(1, COUNTED_MACS / prepared.plan.macs)))
+        for steps in (COUNTED_FIRST, COUNTED_SECOND)
+    )
     # Whole batches, so that the steps that apply them have their share in the means.
-    counted = {*range(min(max(COUNTED_FIRST, BATCHES_FIRST * batch), epoch))}
-    starts = np.linspace(epoch, 2 * epoch - batch, -(-COUNTED_SECOND // batch), dtype=int)
+    counted = {*range(min(max(first, BATCHES_FIRST * batch), epoch))}
+    starts = np.linspace(epoch, 2 * epoch - batch, -(-most // batch), dtype=int)
     counted |= {step for start in starts.tolist() for step in range(start, start + batch)}
     layers = len(prepared.plan.matrices)
     counted_steps: list[Call] = []
