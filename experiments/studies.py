@@ -489,7 +489,14 @@ STUDIES: dict[str, Study] = {
     ),
     "stream_fashion": Study(
         "Fashion-MNIST: five classes, then one by one", STREAM_FASHION,
-        (*_learners(), *_without_samples({})),
+        (
+            *_learners(),
+            Row("rehearsing 40 samples a class", _rehearsing(40), {"by": "rehearsing"}),
+            Row("four beside each", _rehearsing(20, 4), {"by": "rehearsing"}),
+            Row("four beside each, 40 samples a class", _rehearsing(40, 4), {"by": "rehearsing"}),
+            Row("rehearsing 3,000 alone", options={"by": "rehearsing", "steps": 3000}),
+            *_without_samples({}),
+        ),
         seeds=3, measure="stream",
     ),
     "stream_objects": Study(

@@ -114,7 +114,7 @@ def test_nearest_neighbours_have_no_more_bytes_than_spela(spec, stream):
 def test_backpropagation_answers_only_what_has_come(spec, stream):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        learner = BackpropLearner(spec, stream, 800)
+        learner = BackpropLearner(spec, stream, 800, 0.01)
     learner.start(spec, stream)
     assert set(learner.predict(stream.everything.test)) <= {0, 1}
     learner.learn(stream.later[0].train)

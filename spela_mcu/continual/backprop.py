@@ -17,8 +17,11 @@ from spela_mcu.fixed_point.layout import padded
 from spela_mcu.fixed_point.plan import sizing_plan
 from spela_mcu.spec.model import ModelSpec
 
-RATE = 0.01
-"""Adam's, once the first experience is over: of 0.001, 0.003 and 0.01 the best on keywords."""
+RATES = 0.0003, 0.001, 0.003, 0.01
+"""Adam's, once the first experience is over: the one that is best at the end counts.
+
+Which that is depends on the inputs: 0.01 on 64 features, a thirtieth of it on 784 pixels.
+"""
 
 AT_ONCE = 8
 """Samples rehearsed in one step between experiences."""
@@ -47,7 +50,7 @@ class Masked(nn.Module):
 class BackpropLearner:
     """Dense layers and a softmax head, which learn by Adam."""
 
-    def __init__(self, spec: ModelSpec, stream: Stream, steps: int) -> None:
+    def __init__(self, spec: ModelSpec, stream: Stream, steps: int, rate: float) -> None:
         known = stream.start
         plan = sizing_plan(with_spare_classes(spec, stream), known.inputs, known.classes)
         assert plan.continual is not None
@@ -57,7 +60,7 @@ class BackpropLearner:
         self._memory = Reservoir(self._capacity, spec.network.seed)
         network = network_of(spec, known.inputs, stream.classes)
         self._network = Masked(network, stream.classes)
-        self._optimizer = torch.optim.Adam(self._network.parameters(), RATE)
+        self._optimizer = torch.optim.Adam(self._network.parameters(), rate)
 
     @property
     def bytes(self) -> None:
@@ -108,15 +111,24 @@ def _values(inputs: NDArray[np.int8]) -> Tensor:
 
 
 def backpropagated(spec: ModelSpec, stream: Stream, steps: int) -> StreamOutcome:
-    """The layers and a trained head, by backpropagation; the same samples kept and rehearsed."""
+    """The layers and a trained head, by backpropagation; the same samples kept and rehearsed.
+
+    Of the outcomes with each of RATES it is the one that is best at the end, on the test samples:
+    in backpropagation's favour.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the same bits every time
     try:
-        with torch.random.fork_rng():
-            torch.manual_seed(spec.network.seed)
-            untrained = BackpropLearner(spec, stream, steps)
-            learner = BackpropLearner(spec, stream, steps)
-            learner.start(spec, stream)
-            return follow(stream, learner, untrained)
+        outcomes = [_at_rate(spec, stream, steps, rate) for rate in RATES]
     finally:
         torch.set_num_threads(threads)
+    return max(outcomes, key=lambda outcome: outcome.matrix.final)
+
+
+def _at_rate(spec: ModelSpec, stream: Stream, steps: int, rate: float) -> StreamOutcome:
+    with torch.random.fork_rng():
+        torch.manual_seed(spec.network.seed)
+        untrained = BackpropLearner(spec, stream, steps, rate)
+        learner = BackpropLearner(spec, stream, steps, rate)
+        learner.start(spec, stream)
+        return follow(stream, learner, untrained)
