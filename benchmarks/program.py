@@ -209,6 +209,7 @@ def _project(
         front_end_parts=(),
         is_continual=False,
         keeps_means=False,
+        has_memory_in_flash=False,
         has_softmax=False,
         files={},
     )

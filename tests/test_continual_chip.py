@@ -7,6 +7,7 @@ from toy import build_toy, toy, toy_samples
 from spela_mcu.data.dataset import Lesson
 from spela_mcu.device.device import Device
 from spela_mcu.errors import UserError
+from spela_mcu.firmware.board import load_board
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.memory import FAULT_STACK_BYTES
 from spela_mcu.firmware.preflight import Preflight
@@ -24,6 +25,8 @@ CASES = {
     for board, rehearsed in zip(BOARDS, (3, "means"), strict=True)
 }
 SAMPLES, MEANS = BOARDS
+FLASHES = ("pico", "stm32l552")
+"""Flash of which the simulated controllers forgive nothing."""
 
 FAULTS = {
     "a spare class is answered": (
@@ -63,6 +66,16 @@ def builds(tmp_path_factory):
     }
 
 
+def planned(case, build):
+    return Preflight(
+        plan=case.network().plan,
+        weights_in_flash=True,
+        inference_only=False,
+        compiler=build.compiler.name,
+        optimization=build.optimization,
+    ).memory(load_board(build.project.board.id))
+
+
 def compared(case, build):
     """Both meet a new class, rehearse, and forget it."""
     x, y = toy_samples(case, 12)
@@ -80,13 +93,7 @@ def compared(case, build):
 @pytest.mark.parametrize("board", BOARDS)
 def test_the_chip_equals_numpy_within_the_plans(board, builds):
     case, build = CASES[board], builds[board]
-    memory = Preflight(
-        plan=case.network().plan,
-        weights_in_flash=True,
-        inference_only=False,
-        compiler=build.compiler.name,
-        optimization=build.optimization,
-    ).memory(build.project.board)
+    memory = planned(case, build)
     assert build.ram_bytes == memory.ram
     assert build.flash_bytes <= memory.flash
     stack = worst_case_stack(build.read_elf())
@@ -106,6 +113,22 @@ def restored(case, state):
     network = case.network()
     restore(network, state)
     return network
+
+
+@pytest.mark.parametrize("board", FLASHES)
+def test_samples_in_flash_are_those_in_ram(board, tmp_path):
+    case = toy(board, drawn=False, rehearsed=3, memory="flash", **KEYS)
+    build = build_toy(case, tmp_path / "p")
+    memory = planned(case, build)
+    assert build.ram_bytes == memory.ram
+    assert build.flash_bytes <= memory.flash
+    assert build.project.board.store.address == memory.rehearsal.region.address
+    stack = worst_case_stack(build.read_elf())
+    assert stack.bytes <= memory.stack - FAULT_STACK_BYTES, stack.path
+    found, reference, payload, _ = compared(case, build)
+    assert found.difference is None
+    assert payload.startswith(write_payload(reference.plan, read_payload(reference.plan, payload)))
+    assert restored(case, read_payload(reference.plan, payload)).digest() == reference.digest()
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -65,13 +65,14 @@ def toy_spec(
     batch=1,
     spare=0,
     rehearsed=0,
+    memory="ram",
     unknown_by=None,
 ):
     rehearsal = None
     if rehearsed == "means":
         rehearsal = Rehearsal(keep="means")
     elif rehearsed:
-        rehearsal = Rehearsal(samples=rehearsed)
+        rehearsal = Rehearsal(samples=rehearsed, memory=memory)
     return ModelSpec(
         name=name,
         data=SklearnData(source="sklearn"),
@@ -102,6 +103,7 @@ def toy(
     guard=None,
     spare=0,
     rehearsed=0,
+    memory="ram",
     unknown_by=None,
 ):
     """13-17-9 with 5 classes: no width is a multiple of four.
@@ -109,6 +111,7 @@ def toy(
     Args:
         spare: further classes, that come and go.
         rehearsed: samples of a class that are kept; or "means".
+        memory: where the samples are.
         unknown_by: as in model.yaml.
     """
     spec = toy_spec(
@@ -119,6 +122,7 @@ def toy(
         batch=batch,
         spare=spare,
         rehearsed=rehearsed,
+        memory=memory,
         unknown_by=unknown_by,
     )
     plan = with_thresholds(make_plan(spec, inputs, classes), thresholds)

@@ -48,6 +48,11 @@ static bool limits_are_valid(const spela_model_t *model) {
 
 bool spela_continual_is_valid(const spela_model_t *model) {
     const spela_continual_t *const continual = model->continual;
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+    if (SPELA_KEEPS_IN_FLASH(model) && !spela_memory_flash_is_valid(model)) {
+        return false;
+    }
+#endif
     const bool has_means = SPELA_HAS_MEANS(model);
     uint32_t slots = (uint32_t)model->classes * continual->capacity; /* < 2^32 */
     slots += has_means ? 2U : 0U; /* the deviations and the sample that is drawn */
@@ -72,6 +77,11 @@ uint32_t spela_memory_bytes(const spela_model_t *model, uint32_t classes) {
 
 /** Of the deviations, the memory, and the sample that is drawn. */
 static uint32_t region_bytes(const spela_model_t *model) {
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+    if (SPELA_KEEPS_IN_FLASH(model)) {
+        return spela_memory_flash_bytes(model);
+    }
+#endif
     return spela_deviation_bytes(model) + spela_memory_bytes(model, model->classes) +
            spela_deviation_bytes(model) / 2U;
 }
@@ -106,6 +116,11 @@ void *spela_slot(const spela_t *network, uint32_t label, uint32_t slot) {
 }
 
 int8_t *spela_drawn(const spela_t *network) {
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+    if (SPELA_KEEPS_IN_FLASH(network->model.pointer)) {
+        return spela_flash_sample(network);
+    }
+#endif
     return spela_slot(network, network->model.pointer->classes, 0U);
 }
 
@@ -121,6 +136,12 @@ void spela_restart_classes(const spela_t *network) {
     for (uint32_t i = 0U; i < limit_count(model); i++) {
         spela_limits(network)[i] = continual->limits[i] * LIMIT_ONE;
     }
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+    if (SPELA_KEEPS_IN_FLASH(model)) {
+        spela_restart_memory_flash(network);
+        return;
+    }
+#endif
     const uint8_t *const initial = continual->memory;
     const uint32_t bytes = initial == NULL ? 0U
                                            : spela_deviation_bytes(model) +
@@ -134,6 +155,15 @@ void spela_restart_classes(const spela_t *network) {
 void spela_drop_class(const spela_t *network, uint32_t label) {
     const spela_class_t spare = {0U, 0U};
     spela_classes(network)[label] = spare;
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+    if (SPELA_KEEPS_IN_FLASH(network->model.pointer)) {
+        spela_clear_slots(network, label);
+        if (!spela_sweep_memory_flash(network)) {
+            spela_note_failure(network);
+        }
+        return;
+    }
+#endif
     uint8_t *const slots = spela_slot(network, label, 0U);
     for (uint32_t i = 0U; i < spela_memory_bytes(network->model.pointer, 1U); i++) {
         slots[i] = 0U;

@@ -31,10 +31,24 @@ typedef enum {
                                 SPELA_WITH_MEANS */
 } spela_keeps_t;
 
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+/** Flash in which a memory of samples lies: a ring of blocks, which one network uses at a time.
+ *  The runtime calls the three functions of spela_store.h for it, with addresses in these blocks.
+ */
+typedef struct {
+    const struct spela_store *store; /**< for your three functions: its unit_bytes, and its context.
+                                          Its buffer, unit_bytes of RAM, is used during calls of the
+                                          runtime; its slots are not used */
+    uint32_t address;                /**< of the first block */
+    uint32_t block_bytes;            /**< what is erased at once: one or more of the flash's own */
+    uint32_t blocks; /**< 2 or more: all but one have room for one sample more than is kept */
+} spela_memory_flash_t;
+#endif
+
 /** What a model has for classes that come and go: generated, constant. */
 struct spela_continual {
-    const uint8_t *runtime; /**< spela_runtime_for_continual, or that for means; only the linker
-                                 uses it */
+    const uint8_t *runtime; /**< spela_runtime_for_continual, or that for means or for a memory
+                                 in flash; only the linker uses it */
     const void *memory;     /**< at the start: int8 [known][capacity][inputs, padded]; or of means,
                                  uint16 [inputs, padded] for the deviations, then int16 [known]
                                  [inputs, padded]; NULL: it is empty */
@@ -48,14 +62,19 @@ struct spela_continual {
                                  0; NULL if unknown_by is SPELA_UNKNOWN_BY_NOTHING */
     uint32_t rise; /**< by which a limit, times 2^16, rises with an answer above it; with one below,
                         it falls by 2^22 less this */
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+    const spela_memory_flash_t *flash; /**< where samples are kept; NULL: in the arena */
+#endif
 };
 
 /** A model with such classes refers to it: the linker names it if SPELA_WITH_CONTINUAL is
  *  missing. */
 extern const uint8_t spela_runtime_for_continual;
 
-/** The same for one that keeps means and SPELA_WITH_MEANS. */
+/** The same for one that keeps means and SPELA_WITH_MEANS, and for one that keeps samples in flash
+ *  and SPELA_WITH_MEMORY_IN_FLASH. */
 extern const uint8_t spela_runtime_for_means;
+extern const uint8_t spela_runtime_for_memory_in_flash;
 
 /** What is known of a class. */
 typedef struct {
@@ -87,7 +106,8 @@ spela_status_t spela_add_class(spela_t *network, uint16_t *label);
  * is so blurred, but not undone; and after spela_reset a class of the factory is back.
  *
  * @return SPELA_OK, SPELA_ERROR_ARGUMENT, SPELA_ERROR_LABEL if the class is not active,
- *         SPELA_ERROR_READ_ONLY
+ *         SPELA_ERROR_READ_ONLY; SPELA_ERROR_FLASH: the class is spare, but it was not unlearned to
+ *         the end, or its samples may still lie in flash
  */
 spela_status_t spela_forget(spela_t *network, uint16_t label);
 
@@ -97,7 +117,7 @@ spela_status_t spela_forget(spela_t *network, uint16_t label);
  *
  * @param steps  how many
  * @return SPELA_OK, SPELA_ERROR_ARGUMENT, SPELA_ERROR_READ_ONLY, SPELA_ERROR_LABEL if the memory is
- *         empty
+ *         empty; SPELA_ERROR_FLASH: a sample could not be read, and those behind it are not learned
  */
 spela_status_t spela_rehearse(spela_t *network, uint32_t steps);
 

@@ -8,7 +8,8 @@
 #define FORGET_REHEARSED 4U  /**< samples of other classes after each of these */
 #define FORGET_DRAWN     20U /**< samples that stand for a mean */
 
-/** Rehearses samples of all classes but `except`; false if there are none. */
+/** Rehearses samples of all classes but `except`; false if there are none, or flash does not give
+ *  one. */
 static bool rehearse(spela_t *network, uint32_t steps, uint32_t except) {
     for (uint32_t i = 0U; i < steps; i++) {
         uint16_t label = 0U;
@@ -27,7 +28,14 @@ spela_status_t spela_rehearse(spela_t *network, uint32_t steps) {
     if (status != SPELA_OK) {
         return status;
     }
-    return rehearse(network, steps, SPELA_UNKNOWN) ? SPELA_OK : SPELA_ERROR_LABEL;
+    const bool is_done = rehearse(network, steps, SPELA_UNKNOWN);
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+    const spela_status_t flash = spela_take_failure(network);
+    if (flash != SPELA_OK) {
+        return flash;
+    }
+#endif
+    return is_done ? SPELA_OK : SPELA_ERROR_LABEL;
 }
 
 /** What the last exit takes a sample of the memory for, if it is not of class `label`. */
@@ -60,6 +68,11 @@ static void unlearn(spela_t *network, uint16_t label) {
     const uint32_t count = spela_kept_count(network, label) * drawn;
     for (uint32_t k = 0U; k < FORGET_PASSES * count; k++) {
         const int8_t *const kept = spela_recall_kept(network, label, k % count);
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+        if (kept == NULL) {
+            return;
+        }
+#endif
         const uint16_t other = best_other(network, kept, label);
         if (other == SPELA_UNKNOWN) {
             return; /* the class is the only one */
@@ -80,7 +93,11 @@ spela_status_t spela_forget(spela_t *network, uint16_t label) {
     }
     unlearn(network, label);
     spela_drop_class(network, label);
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+    return spela_take_failure(network);
+#else
     return SPELA_OK;
+#endif
 }
 
 #endif /* SPELA_LEARN_CONTINUAL_H */

@@ -72,6 +72,15 @@ uint32_t spela_kept_count(const spela_t *network, uint32_t label) {
 }
 
 const int8_t *spela_recall_kept(spela_t *network, uint16_t label, uint32_t slot) {
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+    if (SPELA_KEEPS_IN_FLASH(network->model.pointer)) {
+        const int8_t *const sample = spela_read_slot(network, label, slot);
+        if (sample == NULL) {
+            spela_note_failure(network);
+        }
+        return sample;
+    }
+#endif
     return SPELA_HAS_MEANS(network->model.pointer) ? draw_near(network, label)
                                                    : spela_slot(network, label, slot);
 }
@@ -120,6 +129,17 @@ void spela_keep_sample(spela_t *network, const int8_t *sample, uint16_t label) {
         return;
     }
     const uint32_t slot = *seen < capacity || capacity == 0U ? *seen : draw(network, now);
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+    if (slot < capacity && SPELA_KEEPS_IN_FLASH(network->model.pointer)) {
+        copy_inputs(network, sample, spela_drawn(network));
+        if (spela_write_slot(network, label, slot)) {
+            *seen = now;
+        } else {
+            spela_note_failure(network); /* it is as if the sample had not been seen */
+        }
+        return;
+    }
+#endif
     *seen = now;
     if (slot < capacity) {
         copy_inputs(network, sample, spela_slot(network, label, slot));

@@ -34,7 +34,8 @@ extern "C" {
 #define SPELA_VERSION_PATCH 0
 #define SPELA_VERSION       "0.1.0"
 
-/** What a call answers. On anything but SPELA_OK the network and the outputs are unchanged. */
+/** What a call answers. On anything but SPELA_OK and SPELA_ERROR_FLASH the network and the outputs
+ *  are unchanged. */
 typedef enum {
     SPELA_OK = 0,
     SPELA_ERROR_ARGUMENT = 1,  /**< a null pointer, or an exit or layer that does not exist */
@@ -44,6 +45,8 @@ typedef enum {
     SPELA_ERROR_MODEL = 5,     /**< the model is not one that this build can run */
     SPELA_ERROR_READ_ONLY = 6, /**< the model was generated for inference only */
     SPELA_ERROR_SELFTEST = 7,  /**< the self-test found a bit that is wrong */
+    SPELA_ERROR_FLASH = 8      /**< flash did not keep a sample, or did not give it back: what was
+                                    learned stays, as spela_learn, spela_rehearse and spela_forget say */
 } spela_status_t;
 
 /** How a layer computes its activation from its inputs. A convolution is two layers: its filters,
@@ -251,7 +254,8 @@ spela_status_t spela_infer_early(spela_t *network, const int8_t *sample, size_t 
  *
  * @param result  if not NULL, what the last exit said before it learned
  * @return SPELA_OK, SPELA_ERROR_ARGUMENT, SPELA_ERROR_SIZE, SPELA_ERROR_LABEL,
- *         SPELA_ERROR_READ_ONLY
+ *         SPELA_ERROR_READ_ONLY; SPELA_ERROR_FLASH: the sample is learned, but the memory in flash
+ *         does not keep it, or did not give one back to be rehearsed
  */
 spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs, uint16_t label,
                            spela_result_t *result);
@@ -293,7 +297,8 @@ spela_status_t spela_counters(const spela_t *network, spela_counters_t *counters
 spela_status_t spela_selftest(const spela_selftest_t *test, void *arena, size_t arena_bytes);
 
 /** CRC-32 (IEEE 802.3) of the learned state: two networks that agree in it will agree in every
- *  later answer, weights and random numbers included. 0 for a null pointer. */
+ *  later answer, weights and random numbers included. 0 for a null pointer, and if a sample that
+ *  is kept in flash cannot be read. */
 uint32_t spela_digest(const spela_t *network);
 
 #ifdef __cplusplus

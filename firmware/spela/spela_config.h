@@ -14,8 +14,8 @@
  * networks in front of the layers, which can do without some kinds of operators
  * (SPELA_NO_CONVOLUTION, SPELA_NO_DEPTHWISE, SPELA_NO_POOL, SPELA_NO_ELEMENTWISE, SPELA_NO_PAD);
  * exits within these; front ends of sensors, which can do without some kinds of rows
- * (SPELA_NO_STATISTICS, SPELA_NO_SPECTRUM); classes that come and go, and means of such classes in
- * place of samples.
+ * (SPELA_NO_STATISTICS, SPELA_NO_SPECTRUM); classes that come and go, means of such classes in
+ * place of samples, and samples that are kept in flash.
  *
  *   SPELA_WITH_SOFTMAX
  *   SPELA_WITH_CONVOLUTION
@@ -24,6 +24,7 @@
  *   SPELA_WITH_FRONT_END
  *   SPELA_WITH_CONTINUAL
  *   SPELA_WITH_MEANS
+ *   SPELA_WITH_MEMORY_IN_FLASH
  */
 #ifndef SPELA_CONFIG_H
 #define SPELA_CONFIG_H

@@ -52,6 +52,23 @@ static uint32_t crc_pending(const spela_t *network, uint32_t index, uint32_t crc
     return crc;
 }
 
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+/** What of each class is in the memory; with UINT32_MAX the digest is 0. */
+static uint32_t crc_memory_flash(const spela_t *network, uint32_t crc) {
+    const spela_model_t *const model = network->model.pointer;
+    for (uint32_t c = 0U; c < model->classes; c++) {
+        for (uint32_t slot = 0U; slot < spela_kept_count(network, c); slot++) {
+            const int8_t *const sample = spela_read_slot(network, c, slot);
+            if (sample == NULL) {
+                return UINT32_MAX;
+            }
+            crc = spela_crc_bytes(crc, sample, spela_slot_bytes(model));
+        }
+    }
+    return crc;
+}
+#endif
+
 #ifdef SPELA_WITH_CONTINUAL
 /** The table of classes, the limits if they follow, the deviations if there are any, then what of
  * each class is in the memory. */
@@ -67,6 +84,11 @@ static uint32_t crc_classes(const spela_t *network, uint32_t crc) {
     if (SPELA_HAS_MEANS(model)) {
         crc = spela_crc_bytes(crc, spela_deviations(network), spela_deviation_bytes(model));
     }
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+    if (SPELA_KEEPS_IN_FLASH(model)) {
+        return crc_memory_flash(network, crc);
+    }
+#endif
     for (uint32_t c = 0U; c < model->classes; c++) {
         crc = spela_crc_bytes(crc, spela_slot(network, c, 0U),
                               spela_kept_count(network, c) * spela_slot_bytes(model));

@@ -413,7 +413,11 @@ spela_status_t spela_learn(spela_t *network, const int8_t *sample, size_t inputs
     }
 #endif
     count_up(&network->counters.samples);
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+    return spela_take_failure(network);
+#else
     return SPELA_OK;
+#endif
 }
 
 #endif /* SPELA_INFERENCE_ONLY */

@@ -358,6 +358,13 @@ static inline bool spela_follows(const spela_model_t *model) {
 }
 #endif
 
+/** Whether the memory's samples are in flash, and not in the arena. */
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+#define SPELA_KEEPS_IN_FLASH(model) ((model)->continual->flash != NULL)
+#else
+#define SPELA_KEEPS_IN_FLASH(model) false
+#endif
+
 /** Whether nothing that is computed with a model's classes can leave its memory. */
 bool spela_continual_is_valid(const spela_model_t *model);
 
@@ -390,16 +397,17 @@ void spela_follow(const spela_t *network, const spela_result_t *result);
 /** As spela_best_class, of the active classes; SPELA_UNKNOWN if there is none. */
 uint16_t spela_best_active(const spela_t *network, uint32_t other_than);
 
-/** A slot of a class in the memory, int8 or int16 [inputs, padded], and how many are filled. */
+/** A slot of a class in the memory, int8 or int16 [inputs, padded], and how many are filled. The
+ *  first is where the memory begins. */
 void *spela_slot(const spela_t *network, uint32_t label, uint32_t slot);
 uint32_t spela_kept_count(const spela_t *network, uint32_t label);
 
 /** The deviations of samples from means, [inputs, padded], and the place of the sample that is
- * drawn, if the memory keeps means. */
+ * drawn, if the memory keeps means; or that is read from flash, or about to be written there. */
 uint16_t *spela_deviations(const spela_t *network);
 int8_t *spela_drawn(const spela_t *network);
 
-/** What a slot has to rehearse; near a mean it is drawn. */
+/** What a slot has to rehearse; near a mean it is drawn. NULL if flash does not give it. */
 const int8_t *spela_recall_kept(spela_t *network, uint16_t label, uint32_t slot);
 
 /** Makes a class spare, and its slots zero. */
@@ -408,13 +416,49 @@ void spela_drop_class(const spela_t *network, uint32_t label);
 /** How many samples of all classes were seen. */
 uint64_t spela_seen_in_all(const spela_t *network);
 
-/** Draws a sample to rehearse: first its class, which is not `except`. NULL if there is none. */
+/** Draws a sample to rehearse: first its class, which is not `except`. NULL if there is none, or
+ *  flash does not give it. */
 const int8_t *spela_draw_kept(spela_t *network, uint32_t except, uint16_t *label);
 
 /** Counts the sample that was taught; the memory takes it, or not, so that it holds a fair choice
  * of the class's samples, or their mean.
  *  @param sample  not used behind a frozen network, which has the features */
 void spela_keep_sample(spela_t *network, const int8_t *sample, uint16_t label);
+
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+/** What spela_memory_flash.c does, of networks whose samples are in flash. */
+
+/** Whether the region of flash has room for the memory, and its units and blocks make sense. */
+bool spela_memory_flash_is_valid(const spela_model_t *model);
+
+/** Bytes of the arena: what is known of the ring, a sample, and where each slot's sample lies. */
+uint32_t spela_memory_flash_bytes(const spela_model_t *model);
+
+/** The place of a sample in the arena. */
+int8_t *spela_flash_sample(const spela_t *network);
+
+/** The memory as it is at the start, by the table of classes. Nothing is erased or programmed. */
+void spela_restart_memory_flash(const spela_t *network);
+
+/** A filled slot's sample, [inputs, padded], in the arena or in the model's tables; NULL: flash
+ *  does not give it. */
+const int8_t *spela_read_slot(const spela_t *network, uint32_t label, uint32_t slot);
+
+/** Writes the sample in spela_drawn to a slot.
+ *  @return false: flash did not take it, and the slot is as it was */
+bool spela_write_slot(const spela_t *network, uint32_t label, uint32_t slot);
+
+/** Empties a class's slots; what they held stays in flash. */
+void spela_clear_slots(const spela_t *network, uint32_t label);
+
+/** Erases all that is in flash and in no slot.
+ *  @return false: flash refuses, and some of it may be there still */
+bool spela_sweep_memory_flash(const spela_t *network);
+
+/** Notes that flash refused during a call, for the call to say so; and takes the note. */
+void spela_note_failure(const spela_t *network);
+spela_status_t spela_take_failure(const spela_t *network);
+#endif
 
 /** A layer's number among the exits. */
 static inline uint32_t spela_exit_number(const spela_model_t *model, uint32_t index) {

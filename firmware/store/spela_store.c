@@ -299,6 +299,43 @@ static void walk_slots(walk_t *walk, void *slots, uint32_t count) {
     }
 }
 
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+/** A sample that goes to a slot in flash; false if it cannot. */
+static bool load_slot(walk_t *walk, uint32_t label, uint32_t slot) {
+    spela_stream_take(&walk->stream, spela_drawn(walk->network),
+                      spela_slot_bytes(walk->network->model.pointer));
+    return !walk->stream.failed && spela_write_slot(walk->network, label, slot);
+}
+
+/** A sample that comes from a slot in flash; false if it cannot be read. */
+static bool give_slot(walk_t *walk, uint32_t label, uint32_t slot) {
+    const uint32_t bytes = spela_slot_bytes(walk->network->model.pointer);
+    if (walk->way == WALK_EXPORT && is_beside(&walk->window, bytes)) {
+        walk->window.at += bytes;
+        return true;
+    }
+    const int8_t *const sample = spela_read_slot(walk->network, label, slot);
+    if (sample == NULL) {
+        return false;
+    }
+    if (walk->way == WALK_SAVE) {
+        spela_stream_put(&walk->stream, sample, bytes);
+    } else {
+        show(&walk->window, (const uint8_t *)sample, bytes);
+    }
+    return true;
+}
+
+/** The samples of a class that lie in flash, one after the other through the arena. */
+static void walk_memory_flash(walk_t *walk, uint32_t label, uint32_t count) {
+    for (uint32_t slot = 0U; slot < count && !walk->stream.failed; slot++) {
+        const bool is_done =
+            walk->way == WALK_LOAD ? load_slot(walk, label, slot) : give_slot(walk, label, slot);
+        walk->stream.failed = walk->stream.failed || !is_done;
+    }
+}
+#endif
+
 /** The limit below which an exit's answer is unknown. */
 static void walk_limit(walk_t *walk, uint32_t exit) {
     int32_t *const limit = &spela_limits(walk->network)[exit];
@@ -328,11 +365,22 @@ static void walk_class(walk_t *walk, uint32_t label) {
     if (walk->way == WALK_LOAD) {
         state->seen = words[0];
         state->is_active = words[1];
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+        if (SPELA_KEEPS_IN_FLASH(walk->network->model.pointer)) {
+            spela_clear_slots(walk->network, label);
+        }
+#endif
     }
     const uint32_t count = words[0] < capacity ? words[0] : capacity;
     if (count != 0U) {
         const uint32_t bytes = count * spela_slot_bytes(walk->network->model.pointer);
         move_section(walk, (uint32_t)SECTION_SLOTS, label, bytes);
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+        if (SPELA_KEEPS_IN_FLASH(walk->network->model.pointer) && walk->way != WALK_CHECK) {
+            walk_memory_flash(walk, label, count);
+            return;
+        }
+#endif
         walk_slots(walk, spela_slot(walk->network, label, 0U), count);
     }
 }
@@ -621,6 +669,11 @@ uint32_t spela_store_export(const spela_store_t *store, const spela_t *network, 
     const window_t window = {data, offset, count <= UINT32_MAX - offset ? count : 0U, 0U};
     walk.window = window;
     walk_state(&walk);
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+    if (walk.stream.failed) {
+        return 0U;
+    }
+#endif
     return walk.window.at;
 }
 

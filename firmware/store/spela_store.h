@@ -49,7 +49,7 @@ typedef struct {
 } spela_slot_t;
 
 /** A store. What comes after `context` is its own, and zero at first. */
-typedef struct {
+typedef struct spela_store {
     spela_slot_t slots[2]; /**< which do not overlap */
     uint32_t unit_bytes;   /**< what the flash programs at once: a power of two from 4 to 256 */
     uint32_t *buffer;      /**< unit_bytes of RAM, used only during a call and during an import */
@@ -144,7 +144,8 @@ spela_store_status_t spela_store_inspect(spela_store_t *store, const spela_t *ne
  * @param store   for its companion; NULL: none
  * @param offset  of the first byte
  * @param data    [count]; bytes beyond the end are left as they are
- * @return the size of the whole, in bytes; 0 if the network is NULL or learns nothing
+ * @return the size of the whole, in bytes; 0 if the network is NULL or learns nothing, or a sample
+ *         that it keeps in flash cannot be read
  */
 uint32_t spela_store_export(const spela_store_t *store, const spela_t *network, uint32_t offset,
                             void *data, uint32_t count);

@@ -165,6 +165,9 @@ def memory_table(memory: MemoryPlan) -> Table:
     ]
     if memory.front_end:
         items.insert(-2, ("  front end", memory.front_end, ram, ""))
+    if memory.rehearsal is not None:
+        size = memory.rehearsal.region.bytes
+        items.insert(3, ("flash for samples rehearsed", size, flash, ""))
     for name, size, available, note in items:
         share = f"{100 * size / available:.1f} %"
         style = None if name.startswith(" ") else "bold"

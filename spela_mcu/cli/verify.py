@@ -207,6 +207,7 @@ def _exactness(found: Verification) -> str:
         if found.classes is not None:
             count += f", and {found.classes.steps} changes of classes that come and go,"
         if found.stress is not None:
+            count = count.removesuffix(",")
             count += f", and {found.stress.steps} learned states under stress,"
         return f"[green]bit-exact[/]: {count} compared on {where}"
     return f"[red]not bit-exact[/] on {where}\n  first difference: {found.difference}"

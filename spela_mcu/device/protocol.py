@@ -78,6 +78,7 @@ class Status(IntEnum):
     ERROR_MODEL = 5
     ERROR_READ_ONLY = 6
     ERROR_SELFTEST = 7
+    ERROR_FLASH = 8
     MALFORMED = 128
     DAMAGED = 129
     OVERLONG = 130
@@ -133,6 +134,7 @@ _MEANING = {
     Status.ERROR_MODEL: "the build cannot run the model",
     Status.ERROR_READ_ONLY: "the model was generated for inference only",
     Status.ERROR_SELFTEST: "the runtime computes something else than the model's vectors say",
+    Status.ERROR_FLASH: "flash did not keep a sample to rehearse, or did not give one back",
     Status.MALFORMED: "the frame is malformed",
     Status.DAMAGED: "the frame's CRC is wrong",
     Status.OVERLONG: "the frame is longer than any request",

@@ -180,6 +180,8 @@ class Board(BoardPart):
         boot: what the chip runs before it uses the vector table; None: nothing.
         simulators: which simulators can run it.
         store: the end of flash, if learned states are kept there; None: they are lost with power.
+        rehearsal: what comes before the store, as far as a model may have its samples there; None:
+            it may not. Of a project that has some there, the store begins with them.
         pyocd: the chip's name in pyOCD, which flashes it; None: it cannot be flashed.
     """
 
@@ -196,6 +198,7 @@ class Board(BoardPart):
     boot: Literal["rp2040"] | None = None
     simulators: Simulators
     store: StoreRegion | None = None
+    rehearsal: Region | None = None
     pyocd: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
 
     @property
@@ -220,6 +223,27 @@ class Board(BoardPart):
                 "let it end where flash does; what comes before it is for the program",
                 "store.address",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_rehearsal(self) -> Self:
+        region, store = self.rehearsal, self.store
+        if region is None:
+            return self
+        if store is None or region.end != store.address or region.address <= self.flash.address:
+            raise impossible(
+                f"the rehearsal memory (0x{region.address:08x} to 0x{region.end - 1:08x}) does not "
+                "lie right before the store",
+                "let it end where the store begins; what comes before it is for the program",
+                "rehearsal.address",
+            )
+        for key in ("address", "bytes"):
+            if getattr(region, key) % store.block_bytes:
+                raise impossible(
+                    f"must be a multiple of store.block_bytes, got 0x{getattr(region, key):x}",
+                    "begin and end the region with a block",
+                    f"rehearsal.{key}",
+                )
         return self
 
     @model_validator(mode="after")

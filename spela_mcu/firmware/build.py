@@ -192,6 +192,7 @@ class _Job:
             front_end_parts=project.front_end_parts,
             is_continual=project.is_continual,
             keeps_means=project.keeps_means,
+            has_memory_in_flash=project.has_memory_in_flash,
             has_softmax=project.has_softmax,
             inference_only=project.inference_only,
         )

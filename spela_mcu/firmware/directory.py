@@ -45,6 +45,7 @@ class ProjectDirectory:
     front_end_parts: tuple[str, ...]
     is_continual: bool
     keeps_means: bool
+    has_memory_in_flash: bool
     has_softmax: bool
     inputs: int
     classes: int
@@ -84,6 +85,7 @@ def read_project(directory: Path) -> ProjectDirectory:
         front_end_parts=manifest.model.front_end_parts,
         is_continual=manifest.model.is_continual,
         keeps_means=manifest.model.keeps_means,
+        has_memory_in_flash=manifest.model.has_memory_in_flash,
         has_softmax=manifest.model.has_softmax,
         inputs=manifest.model.inputs,
         classes=manifest.model.classes,

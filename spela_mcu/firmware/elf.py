@@ -107,6 +107,13 @@ class Elf:
                 return data[address - start : address - start + length]
         raise ValueError(f"nothing is loaded at 0x{address:08x}, {length} bytes")
 
+    def holds(self, address: int) -> bool:
+        """Whether the program has the byte there, in flash or where it runs."""
+        return any(
+            start <= address < start + len(data)
+            for start, data in (*self.load_segments, *self.run_segments)
+        )
+
     def function_at(self, address: int) -> Symbol | None:
         """The function that an address lies in."""
         index = bisect.bisect_right(self._function_addresses, address) - 1

@@ -56,6 +56,7 @@ class ModelFacts(_Part):
     front_end_bytes: Count = 0
     is_continual: bool = False
     keeps_means: bool = False
+    has_memory_in_flash: bool = False
     has_softmax: bool = False
     inputs: int = Field(ge=1, lt=2**16)
     classes: int = Field(ge=1, lt=2**16)

@@ -12,12 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from spela_mcu.cores import CORES, CORTEX_M, RISCV, CodeSize, CompilerName, FamilyName
-from spela_mcu.firmware.board import Board
+from spela_mcu.firmware.board import Board, Region
 from spela_mcu.firmware.boot import boot_bytes
 from spela_mcu.firmware.guard import guard_bytes
+from spela_mcu.firmware.rehearsal import RehearsalPlan, plan_rehearsal, with_rehearsal
 from spela_mcu.firmware.store import StorePlan, plan_store
 from spela_mcu.firmware.toolchain import CompilerChoice, Optimization
-from spela_mcu.fixed_point.arena import arena_bytes, buffer_bytes, pending_bytes
+from spela_mcu.fixed_point.arena import (
+    MemoryInFlash,
+    arena_bytes,
+    buffer_bytes,
+    memory_in_flash,
+    pending_bytes,
+)
 from spela_mcu.fixed_point.layout import rounded_up
 from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.fixed_point.structures import LAYER_BYTES, MODEL_BYTES, table_bytes
@@ -138,6 +145,16 @@ MEANS_CODE_BYTES: dict[Optimization, int] = {
 }  # fmt: skip
 """The same of means of such classes, by any compiler: measured on a Cortex-M0 and M4."""
 
+MEMORY_FLASH_CODE_BYTES: dict[Optimization, int] = {
+    "O0": 5500, "O1": 5000, "O2": 5000, "O3": 5200, "Os": 3500,
+}  # fmt: skip
+"""Added by samples that lie in flash, without the flash's driver; measured likewise."""
+
+DRIVER_CODE_BYTES: dict[Optimization, int] = {
+    "O0": 1000, "O1": 700, "O2": 700, "O3": 700, "Os": 600,
+}  # fmt: skip
+"""Of the flash's driver alone, where there is no store; measured likewise."""
+
 SOFTMAX_CODE_BYTES = 1000
 """Added by learning with the softmax loss, by any compiler on any core; measured alike."""
 
@@ -216,6 +233,7 @@ class NetworkMemory:
         front_end_bytes: RAM of the front end.
         is_continual: whether classes come and go.
         keeps_means: whether means of such classes are kept, not samples.
+        in_flash: what of the rehearsal memory lies in flash; None: nothing does.
         has_softmax: whether the loss is softmax.
     """
 
@@ -234,6 +252,7 @@ class NetworkMemory:
     front_end_bytes: int = 0
     is_continual: bool = False
     keeps_means: bool = False
+    in_flash: MemoryInFlash | None = None
     has_softmax: bool = False
 
 
@@ -246,6 +265,8 @@ class MemoryPlan:
         tables, weights, buffers, pending, front_end, stack: exact.
         application: exact, including the port's drivers.
         store: where the board keeps states; None: nowhere.
+        in_flash: what of the rehearsal memory is to lie in flash; None: nothing.
+        rehearsal: where that is, beside all else there; None: nowhere.
     """
 
     board: Board
@@ -258,6 +279,13 @@ class MemoryPlan:
     application: int
     stack: int
     store: StorePlan | None
+    in_flash: MemoryInFlash | None = None
+    rehearsal: RehearsalPlan | None = None
+
+    @property
+    def program(self) -> Region:
+        """The flash that the program may have."""
+        return with_rehearsal(self.board, self.rehearsal).program
 
     @property
     def flash(self) -> int:
@@ -273,7 +301,7 @@ class MemoryPlan:
     @property
     def flash_lacking(self) -> int:
         """Bytes of flash by which the project is too large; 0 if it fits."""
-        return max(self.flash - self.board.program.bytes, 0)
+        return max(self.flash - self.program.bytes, 0)
 
     @property
     def ram_lacking(self) -> int:
@@ -283,7 +311,12 @@ class MemoryPlan:
     @property
     def fits(self) -> bool:
         """Whether flash and RAM suffice."""
-        return not (self.flash_lacking or self.ram_lacking)
+        return not (self.flash_lacking or self.ram_lacking or self.lacks_rehearsal)
+
+    @property
+    def lacks_rehearsal(self) -> bool:
+        """Whether samples are to lie in flash, and the board has no room for them."""
+        return self.in_flash is not None and self.rehearsal is None
 
 
 def network_memory(
@@ -313,6 +346,7 @@ def network_memory(
         front_end_bytes=0 if sensing is None else sensing.ram_bytes,
         is_continual=plan.continual is not None,
         keeps_means=plan.keeps_means,
+        in_flash=memory_in_flash(plan),
         has_softmax=plan.loss == "softmax",
     )
 
@@ -343,6 +377,7 @@ def plan_memory(
     bounds = CODE_BYTES[code_size]
     kept = kept_bytes(network.classes, network.layers)
     store = None if inference_only else plan_store(board, network.state_bytes, kept)
+    rehearsal = plan_rehearsal(board, network.in_flash)
     whole = application_bytes(
         network.arena_bytes,
         network.inputs,
@@ -358,6 +393,8 @@ def plan_memory(
         + (SOFTMAX_CODE_BYTES if network.has_softmax and not inference_only else 0)
         + (INT16_CODE_BYTES[optimization] if network.has_int16_weights else 0)
         + (STORE_CODE_BYTES[optimization] if store is not None else 0)
+        + (MEMORY_FLASH_CODE_BYTES[optimization] if rehearsal is not None else 0)
+        + (DRIVER_CODE_BYTES[optimization] if rehearsal is not None and store is None else 0)
         + (GUARD_CODE_BYTES[optimization] if has_guard else 0)
         + backbone_code_bytes(network.backbone_parts, optimization)
         + sum(FRONT_END_CODE_BYTES[part][optimization] for part in network.front_end_parts)
@@ -373,7 +410,7 @@ def plan_memory(
         buffers=network.buffer_bytes,
         pending=network.pending_bytes,
         front_end=network.front_end_bytes,
-        application=whole - network.arena_bytes + driver_bytes(board, store),
+        application=whole - network.arena_bytes + driver_bytes(board, store, rehearsal),
         stack=stack_bytes(
             board,
             learns=not inference_only,
@@ -383,6 +420,8 @@ def plan_memory(
             has_front_end=bool(network.front_end_parts),
         ),
         store=store,
+        in_flash=network.in_flash,
+        rehearsal=rehearsal,
     )
 
 
@@ -428,12 +467,12 @@ def store_state_bytes(board: Board, store: StorePlan | None) -> int:
     return STORE_STATE_BYTES + 2 * board.store.unit_bytes
 
 
-def driver_bytes(board: Board, store: StorePlan | None) -> int:
-    """RAM of a project's drivers."""
-    uart = PORT_BYTES.get(board.uart.driver, 0)
-    if store is None or board.store is None:
-        return uart
-    return uart + FLASH_DRIVER_BYTES.get(board.store.driver, 0)
+def driver_bytes(board: Board, store: StorePlan | None, rehearsal: RehearsalPlan | None) -> int:
+    """RAM of a project's drivers, and of the unit that the rehearsal memory programs at once."""
+    size = PORT_BYTES.get(board.uart.driver, 0)
+    if (store is not None or rehearsal is not None) and board.store is not None:
+        size += FLASH_DRIVER_BYTES.get(board.store.driver, 0)
+    return size + (0 if rehearsal is None else rehearsal.unit_bytes)
 
 
 def application_bytes(arena_bytes: int, inputs: int, kept: int, layers: int, stores: int) -> int:

@@ -16,7 +16,7 @@ from spela_mcu.firmware.literals import c_string, literal
 from spela_mcu.firmware.quantizer import quantizer_files
 from spela_mcu.firmware.selftest import SelfTest, make_selftest
 from spela_mcu.firmware.templates import render
-from spela_mcu.fixed_point.arena import arena_bytes
+from spela_mcu.fixed_point.arena import MemoryInFlash, arena_bytes, memory_in_flash
 from spela_mcu.fixed_point.fields import POINTER, Field
 from spela_mcu.fixed_point.layer import LayerPlan
 from spela_mcu.fixed_point.layout import padded
@@ -50,6 +50,7 @@ class ModelSource:
         has_convolutions: whether some of the layers are convolutions.
         is_continual: whether classes come and go.
         keeps_means: whether means of such classes are kept, not samples.
+        memory_in_flash: what of the rehearsal memory lies in flash; None: nothing does.
         quantizer: texts of the files that turn raw values into inputs, by name.
         weights: their width, ``int8`` or ``int16``.
         batch: updates of a layer that are summed before the sum is rounded.
@@ -76,6 +77,7 @@ class ModelSource:
     front_end_bytes: int
     is_continual: bool
     keeps_means: bool
+    memory_in_flash: MemoryInFlash | None
     has_softmax: bool
     quantizer: dict[str, str]
     weights: str
@@ -278,6 +280,7 @@ def model_source(
         has_convolutions=plan.has_convolutions,
         is_continual=plan.continual is not None,
         keeps_means=plan.keeps_means,
+        memory_in_flash=memory_in_flash(plan),
         has_softmax=plan.loss == "softmax",
         inputs=plan.sample_inputs,
         classes=plan.classes,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, load_boards
 from spela_mcu.firmware.memory import MemoryPlan, network_memory, plan_memory
+from spela_mcu.firmware.rehearsal import no_room
 from spela_mcu.firmware.toolchain import CompilerChoice, Optimization
 from spela_mcu.fixed_point.layer import LayerPlan
 from spela_mcu.fixed_point.plan import FixedPointPlan
@@ -58,10 +59,12 @@ def check_fit(preflight: Preflight, board: Board) -> MemoryPlan:
     memory = preflight.memory(board)
     if memory.fits:
         return memory
+    if memory.in_flash is not None and memory.rehearsal is None:
+        raise no_room(board, memory.in_flash)
     lacking = [
         f"{kind} by {bytes_lacking} bytes (needs {need}, has {region.bytes})"
         for kind, bytes_lacking, need, region in (
-            ("flash", memory.flash_lacking, memory.flash, board.program),
+            ("flash", memory.flash_lacking, memory.flash, memory.program),
             ("RAM", memory.ram_lacking, memory.ram, board.ram),
         )
         if bytes_lacking
@@ -83,6 +86,13 @@ def _remedies(preflight: Preflight, board: Board) -> list[str]:
         unguarded = dataclasses.replace(preflight, guard_samples=0)
         if unguarded.memory(board).fits:
             remedies.append("leave the guard out (guard.samples: 0), or give it fewer samples")
+    moved = _other_memory(preflight)
+    there = None if moved is None else moved.memory(board)
+    if there is not None and there.fits:
+        where = "RAM" if there.in_flash is None else "flash"
+        remedies.append(
+            f"keep the samples to rehearse in {where} (learning.rehearsal.memory: {where.lower()})"
+        )
     batch = _largest_batch(preflight, board)
     if batch is not None:
         kept, whole = preflight.plan.batch, preflight.memory(board).pending
@@ -106,6 +116,16 @@ def _remedies(preflight: Preflight, board: Board) -> list[str]:
     if boards:
         remedies.append(f"choose a larger board: {', '.join(boards)}")
     return remedies
+
+
+def _other_memory(preflight: Preflight) -> Preflight | None:
+    """The same with its samples in flash, if they are in RAM, or the reverse."""
+    continual = preflight.plan.continual
+    if continual is None or continual.capacity == 0 or continual.keeps_means:
+        return None
+    moved = dataclasses.replace(continual, in_flash=not continual.in_flash)
+    plan = dataclasses.replace(preflight.plan, continual=moved)
+    return dataclasses.replace(preflight, plan=plan)
 
 
 def _largest_batch(preflight: Preflight, board: Board) -> int | None:

@@ -27,6 +27,7 @@ from spela_mcu.firmware.memory import (
     store_state_bytes,
 )
 from spela_mcu.firmware.model import ModelSource
+from spela_mcu.firmware.rehearsal import RehearsalPlan, no_room, plan_rehearsal, with_rehearsal
 from spela_mcu.firmware.runtime import runtime_directories
 from spela_mcu.firmware.store import StorePlan, plan_store
 from spela_mcu.firmware.templates import render
@@ -38,6 +39,7 @@ from spela_mcu.resources import resource_directory
 
 SAMPLES = "samples.csv"
 GUARD_SAMPLES = "application/guard_samples.c"
+MEMORY_FLASH = "application/memory_flash.c"
 
 _RENDERED = {
     "README.md": "README.md.j2",
@@ -64,7 +66,7 @@ class FirmwareProject(Form):
     """A generated project: the library as a package of CMake, and an application for a board.
 
     Attributes:
-        board: the board it runs on.
+        board: the board it runs on; see `with_rehearsal`.
         optimization: the compiler's default optimisation level.
     """
 
@@ -82,6 +84,8 @@ class _View:
     application_sources: tuple[str, ...]
     has_samples: bool
     guard: GuardSamples | None
+    store: StorePlan | None
+    rehearsal: RehearsalPlan | None
 
     @property
     def model(self) -> ModelSource:
@@ -121,13 +125,6 @@ class _View:
             model.layers,
             store_state_bytes(self.board, self.store),
         )
-
-    @property
-    def store(self) -> StorePlan | None:
-        model = self.model
-        if self.inference_only:
-            return None
-        return plan_store(self.board, model.state_bytes, kept_bytes(model.classes, model.layers))
 
     @property
     def stack_bytes(self) -> int:
@@ -201,19 +198,30 @@ def generate_project(
         inference_only: leave the learning runtime out.
         samples: samples int8 [n, inputs] and labels [n] to try the firmware on.
         guard: what the application's guard works with, if it has one and anything is learned.
+
+    Raises:
+        UserError: the board has no room for samples that are to lie in flash.
     """
     library = make_library(model, inference_only=inference_only)
     files = dict(cmake_files(library, optimization))
     files |= _application(board)
+    store = None
+    rehearsal = plan_rehearsal(board, model.memory_in_flash)
+    if model.memory_in_flash is not None and rehearsal is None:
+        raise no_room(board, model.memory_in_flash)
     if not inference_only:
         kept = kept_bytes(model.classes, model.layers)
-        has_store = plan_store(board, model.state_bytes, kept) is not None
-        files |= _flash_driver(board if has_store else None)
+        store = plan_store(board, model.state_bytes, kept)
+        has_flash = store is not None or rehearsal is not None
+        files |= _flash_driver(board if has_flash else None)
     if samples is not None:
         files[SAMPLES] = samples_text(*samples)
     rendered = dict(_RENDERED)
     if guard is not None and not inference_only:
         rendered[GUARD_SAMPLES] = "guard_samples.c.j2"
+    if rehearsal is not None:
+        rendered[MEMORY_FLASH] = "memory_flash.c.j2"
+    board = with_rehearsal(board, rehearsal)
     view = _View(
         library=library,
         board=board,
@@ -225,6 +233,8 @@ def generate_project(
         ),
         has_samples=samples is not None,
         guard=None if inference_only else guard,
+        store=store,
+        rehearsal=rehearsal,
     )
     files |= {path: render(template, project=view) for path, template in rendered.items()}
     files[view.toolchain_file] = render("toolchain.cmake.j2", project=view)
@@ -296,6 +306,7 @@ def _manifest(view: _View, files: dict[str, str]) -> str:
             front_end_bytes=model.front_end_bytes,
             is_continual=model.is_continual,
             keeps_means=model.keeps_means,
+            has_memory_in_flash=model.memory_in_flash is not None,
             has_softmax=model.has_softmax,
             inputs=model.inputs,
             classes=model.classes,

@@ -20,6 +20,7 @@ WIDTH_DEFINES: Final = {"int8": "SPELA_INT8_ONLY", "int16": "SPELA_INT16_ONLY"}
 CONVOLUTION_DEFINE: Final = "SPELA_WITH_CONVOLUTION"
 CONTINUAL_DEFINE: Final = "SPELA_WITH_CONTINUAL"
 MEANS_DEFINE: Final = "SPELA_WITH_MEANS"
+MEMORY_IN_FLASH_DEFINE: Final = "SPELA_WITH_MEMORY_IN_FLASH"
 SOFTMAX_DEFINE: Final = "SPELA_WITH_SOFTMAX"
 BACKBONE_DEFINE: Final = "SPELA_WITH_BACKBONE"
 TAPS_DEFINE: Final = "SPELA_WITH_TAPS"
@@ -77,6 +78,7 @@ def runtime_defines(
     front_end_parts: Sequence[str] = (),
     is_continual: bool = False,
     keeps_means: bool = False,
+    has_memory_in_flash: bool = False,
     has_softmax: bool = False,
     inference_only: bool,
 ) -> tuple[str, ...]:
@@ -90,6 +92,7 @@ def runtime_defines(
         front_end_parts: of the runtime, that a front end needs; without any there is none.
         is_continual: whether classes come and go.
         keeps_means: whether means of such classes are kept, not samples.
+        has_memory_in_flash: whether samples that are rehearsed lie in flash.
         has_softmax: whether the loss is softmax.
         inference_only: the learning runtime is left out.
     """
@@ -104,6 +107,8 @@ def runtime_defines(
         defines.append(CONTINUAL_DEFINE)
     if keeps_means:
         defines.append(MEANS_DEFINE)
+    if has_memory_in_flash:
+        defines.append(MEMORY_IN_FLASH_DEFINE)
     if has_softmax and not inference_only:
         defines.append(SOFTMAX_DEFINE)
     if backbone_parts:

@@ -19,6 +19,8 @@ MAPS_STATE_BYTES = 32
 PROGRESS_BYTES = 8
 CLASS_BYTES = 8
 LIMIT_BYTES = 4
+RING_BYTES, CRC_BYTES, PLACE_BYTES = 16, 4, 2
+"""Of a memory in flash: what is known of it, and of each sample there."""
 ALIGNMENT = 8
 
 
@@ -99,10 +101,39 @@ def continual_bytes(plan: FixedPointPlan) -> int:
     """Bytes of the table of classes, and of what is rehearsed: spela_continual_bytes in C."""
     if plan.continual is None:
         return 0
-    memory = plan.continual.kept_bytes(plan.classes, plan.inputs)
-    memory += padded(plan.inputs) if plan.keeps_means else 0  # the one drawn
+    flash = memory_in_flash(plan)
+    if flash is not None:
+        memory = flash.arena_bytes
+    else:
+        memory = plan.continual.kept_bytes(plan.classes, plan.inputs)
+        memory += padded(plan.inputs) if plan.keeps_means else 0  # the one drawn
     limits = 0 if plan.continual.unknown is None else LIMIT_BYTES * len(plan.layers)
     return plan.classes * CLASS_BYTES + _taken(limits) + _taken(memory)
+
+
+@dataclass(frozen=True)
+class MemoryInFlash:
+    """What of a memory lies in flash.
+
+    Attributes:
+        slots: samples that it keeps, of all classes.
+        record_bytes: of a sample, padded, with its CRC.
+    """
+
+    slots: int
+    record_bytes: int
+
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of the arena: spela_memory_flash_bytes in C."""
+        return RING_BYTES + self.record_bytes + PLACE_BYTES * self.slots
+
+
+def memory_in_flash(plan: FixedPointPlan) -> MemoryInFlash | None:
+    """What of a plan's memory lies in flash; None: nothing does."""
+    if plan.continual is None or not plan.continual.in_flash:
+        return None
+    return MemoryInFlash(plan.classes * plan.continual.capacity, padded(plan.inputs) + CRC_BYTES)
 
 
 def arena_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:

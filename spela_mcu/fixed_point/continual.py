@@ -85,6 +85,7 @@ class ContinualPlan:
         keeps: what the memory keeps of a class.
         memory: at the start; None: it is empty.
         unknown: limits below which an answer is unknown; None: there are none that follow.
+        in_flash: whether the memory's samples lie in flash, which changes no bit.
     """
 
     known: int
@@ -93,6 +94,7 @@ class ContinualPlan:
     keeps: Literal["samples", "means"] = "samples"
     memory: Memory | None = None
     unknown: UnknownPlan | None = None
+    in_flash: bool = False
 
     @property
     def keeps_means(self) -> bool:

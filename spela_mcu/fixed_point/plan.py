@@ -373,7 +373,8 @@ def _continual(spec: ModelSpec, classes: int, inputs: int, exits: int) -> Contin
                 key="learning.rehearsal",
                 mend=f"set bytes to {room} or more, or learn without rehearsal",
             )
-    return ContinualPlan(classes, capacity, rehearsal.ratio, unknown=unknown)
+    in_flash = rehearsal.memory == "flash"
+    return ContinualPlan(classes, capacity, rehearsal.ratio, unknown=unknown, in_flash=in_flash)
 
 
 def _unknown(spec: ModelSpec, exits: int) -> UnknownPlan | None:

@@ -100,12 +100,13 @@ CONTINUAL_FIELDS = (
     Field("limits", POINTER),
     Field("rise", "uint32"),
 )
-"""spela_continual_t."""
+"""spela_continual_t, without its pointer to flash, which no digest depends on."""
 
 LAYER_BYTES = structure(LAYER_FIELDS).itemsize
 MODEL_BYTES = structure(MODEL_FIELDS).itemsize
 WINDOW_BYTES = structure(WINDOW_FIELDS).itemsize
 CONTINUAL_BYTES = structure(CONTINUAL_FIELDS).itemsize
+FLASH_POINTER_BYTES = structure((Field("flash", POINTER),)).itemsize
 
 
 def table_bytes(plan: FixedPointPlan, *, weights_in_flash: bool) -> int:
@@ -120,7 +121,7 @@ def table_bytes(plan: FixedPointPlan, *, weights_in_flash: bool) -> int:
     structures = MODEL_BYTES + len(plan.matrices) * LAYER_BYTES + windows
     continual = 0
     if plan.continual is not None:
-        continual = CONTINUAL_BYTES
+        continual = CONTINUAL_BYTES + FLASH_POINTER_BYTES * plan.continual.in_flash
         if weights_in_flash and plan.continual.capacity:
             known = plan.continual.known
             continual += 4 * known + plan.continual.kept_bytes(known, plan.inputs)

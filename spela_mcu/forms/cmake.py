@@ -70,4 +70,6 @@ def _needs(library: Library) -> tuple[str, ...]:
     needs += [TAPS] if TAPS in model.backbone_parts else []
     needs += ["convolution"] if model.has_convolutions else []
     needs += ["continual"] if model.is_continual else []
-    return (*needs, *(("means",) if model.keeps_means else ()))
+    needs += ["means"] if model.keeps_means else []
+    needs += ["memory_in_flash"] if model.memory_in_flash is not None else []
+    return tuple(needs)

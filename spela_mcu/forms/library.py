@@ -54,6 +54,7 @@ class Library:
             front_end_parts=model.front_end_parts,
             is_continual=model.is_continual,
             keeps_means=model.keeps_means,
+            has_memory_in_flash=model.memory_in_flash is not None,
             has_softmax=model.has_softmax,
             inference_only=self.inference_only,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from spela_mcu.errors import UserError
 from spela_mcu.firmware.manifest import MANIFEST, LibraryForm, ownership_text
 from spela_mcu.firmware.model import ModelSource
 from spela_mcu.firmware.templates import render
@@ -16,6 +17,9 @@ from spela_mcu.forms.form import Form
 from spela_mcu.forms.library import make_library
 from spela_mcu.forms.micropython import micropython_files
 from spela_mcu.forms.zephyr import zephyr_files
+
+OWN_FLASH = ("cmake",)
+"""Forms whose users write the firmware around them, and say where its flash is."""
 
 
 def make_form(
@@ -36,8 +40,16 @@ def make_form(
         inference_only: leave the learning runtime out.
 
     Raises:
-        UserError: the ecosystem does not allow what the model is called.
+        UserError: the ecosystem does not allow what the model is called, or its form has no flash
+            for samples that are rehearsed.
     """
+    if model.memory_in_flash is not None and form not in OWN_FLASH:
+        raise UserError(
+            f"the form {form} has no flash for the samples that are rehearsed",
+            mend="keep them in RAM (learning.rehearsal.memory: ram), or generate --as cmake and "
+            "say where the flash is",
+            key="learning.rehearsal.memory",
+        )
     library = make_library(model, inference_only=inference_only)
     match form:
         case "cmake":

@@ -154,7 +154,7 @@ class HostNetwork(Classifier):
             initial: each layer's weights [units, inputs]; None: the C code draws them itself.
         """
         self.plan = plan
-        self._ffi, self._library = _library()
+        self._ffi, self._library = self._open()
         self._kept: list[CData] = []
         self._model = self._make_model(initial)
         size = arena_bytes(plan, inference_only=False)
@@ -163,6 +163,8 @@ class HostNetwork(Classifier):
         self._check(self._library.spela_init(handle, self._model, self._arena, size))
         self._network = handle[0]
         self._result = self._ffi.new("spela_result_t *")
+
+    _open = staticmethod(_library)
 
     @classmethod
     def of(cls, network: IntegerNetwork) -> Self:

@@ -242,6 +242,9 @@ def _memory(found: Measurements) -> Table:
     if memory.front_end:
         size = f"{memory.front_end:,}"
         rows.insert(5, ("RAM: front end", size, _of(memory.front_end, board.ram.bytes)))
+    if memory.rehearsal is not None:
+        room = memory.rehearsal.region.bytes
+        rows.insert(1, ("flash: samples rehearsed", f"{room:,}", _of(room, board.flash.bytes)))
     return Table(("", "bytes", "of the board's"), tuple(rows))
 
 

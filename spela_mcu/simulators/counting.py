@@ -37,8 +37,10 @@ def call_of(elf: Elf, symbol: str, executed: Mapping[int, int]) -> Call:
     Args:
         elf: what ran.
         symbol: the function called.
-        executed: executions of every instruction, by its address.
+        executed: executions of every instruction, by its address. A chip's ROM, which erases and
+            programs flash, is not part of the program: what runs there is not counted.
     """
+    executed = {address: times for address, times in executed.items() if elf.holds(address)}
     functions: Counter[str] = Counter()
     for address, times in executed.items():
         function = elf.function_at(address)

@@ -71,6 +71,11 @@ class Rehearsal(Section):
     ratio: int = Field(
         1, ge=0, le=16, description="samples rehearsed after each one that is taught"
     )
+    memory: Literal["ram", "flash"] = Field(
+        "ram",
+        description="where samples are kept; flash needs a board with room for them, and changes "
+        "no answer",
+    )
 
     @model_validator(mode="after")
     def _has_one_size(self) -> Self:
@@ -79,6 +84,12 @@ class Rehearsal(Section):
                 raise impossible(
                     "a memory of means has one mean of each class, whatever the size",
                     "leave samples and bytes out",
+                )
+            if self.memory == "flash":
+                raise impossible(
+                    "means change with every sample, which flash does not endure",
+                    "keep means in RAM (memory: ram), or keep samples",
+                    "memory",
                 )
         elif (self.samples is None) == (self.bytes is None):
             raise impossible(
