@@ -1,4 +1,4 @@
-"""Streams of experiences, classes that are forgotten, unknown ones, and questions for labels."""
+"""Streams of experiences, classes that are forgotten, and unknown ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from spela_mcu.data.dataset import INPUT_MAX, Dataset, Split
 from spela_mcu.fixed_point.arithmetic import ONE_Q14, Int64, activate
 from spela_mcu.fixed_point.continual import ClassState
 from spela_mcu.fixed_point.network import IntegerNetwork, exact_product, first_inputs
-from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.pipeline import Overrides
 from spela_mcu.report.rejection import held_out, roc
@@ -29,9 +28,6 @@ Float = NDArray[np.float64]
 
 PROTOTYPE_LENGTH = 0.7
 """Length of an embedding that is a mean; the others have length one."""
-
-FIRST_LABELS = 100
-"""Samples with labels before a device decides by itself for which it asks."""
 
 SHOTS_AGAIN = 5
 """Samples of a forgotten class from which it is learned anew."""
@@ -210,7 +206,7 @@ def _area(network: IntegerNetwork, unseen: Split, learned: Split, label: int) ->
     return float(np.trapezoid(unseen_below, learned_below))
 
 
-# -------------------------------------------------------------------- unknowns and questions
+# ----------------------------------------------------------------------------- unknown ones
 
 
 def unknown(task: Task) -> dict[str, float]:
@@ -218,39 +214,6 @@ def unknown(task: Task) -> dict[str, float]:
     spec, dataset = _seeded(task)
     found = held_out(spec, dataset, task.seed % dataset.classes)
     return {"area, by cosine": 100 * found.area, "area, by margin": 100 * found.margin_area}
-
-
-def labels(task: Task) -> dict[str, float]:
-    """A device that asks for labels as a stream goes by once: accuracy, and labels asked for, in %.
-
-    Options: `margin`: it asks where the last exit's margin is below this share of network.margin;
-    or `share`: it asks for this share, at random.
-    """
-    spec, dataset = _seeded(task)
-    rng = np.random.default_rng(task.seed)
-    order = rng.permutation(len(dataset.train))
-    samples, y = dataset.train.inputs[order], dataset.train.y[order]
-    network = HostNetwork(make_plan(spec, dataset.inputs, dataset.classes), None)
-    network.partial_fit(samples[:FIRST_LABELS], y[:FIRST_LABELS])
-    asked = 0
-    for sample, label in zip(samples[FIRST_LABELS:], y[FIRST_LABELS:].tolist(), strict=True):
-        if _asks(network, sample, task, rng):
-            network.learn(sample, label)
-            asked += 1
-    test = dataset.test
-    return {
-        "last exit": 100 * network.score(test.inputs, test.y),
-        "labels": 100 * asked / (len(order) - FIRST_LABELS),
-    }
-
-
-def _asks(
-    network: HostNetwork, sample: NDArray[np.int8], task: Task, rng: np.random.Generator
-) -> bool:
-    if "share" in task.options:
-        return bool(rng.random() < task.options["share"])
-    limit = task.options["margin"] * network.plan.margin
-    return network.infer(sample)[-1].margin < limit
 
 
 def _seeded(task: Task) -> tuple[ModelSpec, Dataset]:

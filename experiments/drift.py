@@ -57,7 +57,9 @@ def _rescaled(x: Pictures, rng: np.random.Generator) -> Pictures:
     return np.asarray(x * np.float32(CONTRAST), np.float32)
 
 
-DRIFTS: dict[str, Callable[[Pictures, np.random.Generator], Pictures]] = {
+Drift = Callable[[Pictures, np.random.Generator], Pictures]
+
+DRIFTS: dict[str, Drift] = {
     "rotated": _rotated,
     "noisier": _noisier,
     "rescaled": _rescaled,
@@ -78,14 +80,17 @@ def drift(task: Task) -> dict[str, float]:
     stream, test = (Split(dataset.test.x[r], dataset.test.y[r]) for r in np.split(rows, [half]))
     start = _trained(spec, dataset)
 
-    def drifted(split: Split) -> Split:
-        raw = split.x / dataset.scaling.scale + dataset.scaling.offset
-        full = 1 / dataset.scaling.scale[0]  # the value that is scaled to 1
-        pictures = changes((raw / full).reshape(-1, *dataset.input_shape), rng) * full
-        return Split(apply_scaling(pictures.reshape(len(split), -1), dataset.scaling), split.y)
-
     before = _accuracy(start, test)
-    return {"before the drift": before} | _learned(start, drifted(stream), drifted(test))
+    stream, after = (drifted(dataset, one, changes, rng) for one in (stream, test))
+    return {"before the drift": before} | _learned(start, stream, after)
+
+
+def drifted(dataset: Dataset, split: Split, change: Drift, rng: np.random.Generator) -> Split:
+    """Pictures of a data set, changed, in its scaling."""
+    raw = split.x / dataset.scaling.scale + dataset.scaling.offset
+    full = 1 / dataset.scaling.scale[0]  # the value that is scaled to 1
+    pictures = change((raw / full).reshape(-1, *dataset.input_shape), rng) * full
+    return Split(apply_scaling(pictures.reshape(len(split), -1), dataset.scaling), split.y)
 
 
 def wearer(task: Task) -> dict[str, float]:

@@ -17,11 +17,13 @@ from joblib import Parallel, delayed  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from experiments.continual import forget, labels, stream, unknown
+from experiments.continual import forget, stream, unknown
 from experiments.convolution import compare_rules
 from experiments.drift import drift, wearer
 from experiments.learning import learn
+from experiments.limits import limits
 from experiments.paper_convolution import paper_rule
+from experiments.questions import labels, rare_labels
 from experiments.rounding import rounding
 from experiments.studies import STUDIES
 from experiments.tasks import (
@@ -50,6 +52,8 @@ MEASURES: dict[str, Callable[[Task], dict[str, float]]] = {
     "forget": forget,
     "unknown": unknown,
     "labels": labels,
+    "rare_labels": rare_labels,
+    "limits": limits,
 }
 
 

@@ -522,6 +522,12 @@ STUDIES: dict[str, Study] = {
                 ("forgotten", "forgotten"), ("relearned", "the others learned anew from memory"),
                 ("retrained", "trained without it"),
             )
+        ) + tuple(
+            Row(name, {"learning.rehearsal": {"keep": "means"}}, {"how": how})
+            for how, name in (
+                ("forgotten", "forgotten, means kept"),
+                ("relearned", "the others learned anew from means"),
+            )
         ), seeds=10, measure="forget",
     ),
     "unknown": Study(
@@ -538,6 +544,32 @@ STUDIES: dict[str, Study] = {
                 *((f"{100 * s:.0f} % at random", {"share": s}) for s in (0.55, 0.35, 0.25)),
             )
         ), seeds=5, measure="labels",
+    ),
+    "rare_labels": Study(
+        "Digits, once, one class of which few were taught: which labels a device asks for",
+        STREAM_DIGITS,
+        tuple(
+            Row(name, options=options)
+            for name, options in (
+                ("none", {"share": 0.0}), ("all", {"share": 1.0}),
+                ("margin below theta", {"margin": 1.0}),
+                ("or below twice theta where the class is rare: spela_wants_label", {}),
+                ("margin below twice theta", {"margin": 2.0}),
+            )
+        ), seeds=10, measure="rare_labels",
+    ),
+    "limits": Study(
+        "Digits: limits that follow what is taught, beside frozen ones", STREAM_DIGITS,
+        tuple(
+            Row(f"{what}, by {by}",
+                {"exits.unknown_by": by, "exits.unknown_share": 0.05,
+                 "learning.rehearsal": None}, options)
+            for what, options in (
+                ("more of the same", {}), ("turned by 25 degrees", {"drift": "rotated"}),
+                ("of less contrast", {"drift": "rescaled"}),
+            )
+            for by in ("margin", "cosine")
+        ), seeds=4, measure="limits",
     ),
     "convolution_chip": Study(
         "Convolutions learned on the chip: Fashion-MNIST, ten passes, <= 128 KB", FASHION,
