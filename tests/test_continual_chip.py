@@ -129,6 +129,10 @@ def test_samples_in_flash_are_those_in_ram(board, tmp_path):
     assert found.difference is None
     assert payload.startswith(write_payload(reference.plan, read_payload(reference.plan, payload)))
     assert restored(case, read_payload(reference.plan, payload)).digest() == reference.digest()
+    with UnicornSimulator().start(build) as machine, machine.counting("spela_learn") as calls:
+        x, y = toy_samples(case, 1)
+        Device(machine).learn(x[0], int(y[0]), digest=False)  # erases a block, maybe in a ROM
+        assert calls[0].instructions > calls[0].functions["spela_flash_program"] > 0
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -1,10 +1,14 @@
 """Samples in flash: in which blocks, on which boards, and what is said where there is no room."""
 
+import re
+
 import pytest
 from pydantic import ValidationError
+from rich.console import Console
 from test_continual import INPUTS, make_spec
 from toy import toy
 
+from spela_mcu.cli.generate import memory_table, rehearsal_json
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Region, board_directory, load_board, load_boards, read_board
 from spela_mcu.firmware.manifest import Manifest
@@ -106,6 +110,24 @@ def test_what_helps_is_the_other_memory():
     assert "in RAM (learning.rehearsal.memory: ram)" in caught.value.mend
 
 
+def test_the_table_and_json_count_it():
+    board = load_board("nrf52840dk")
+    memory = check_fit(asked(samples=20, memory="flash"), board)
+    console = Console(width=120)
+    with console.capture() as shown:
+        console.print(memory_table(memory))
+    assert re.search(r"flash for samples rehearsed +262,144 +25.0 %", shown.get())
+    assert rehearsal_json(memory) == {
+        "address": 0x80000,
+        "bytes": 0x40000,
+        "block_bytes": 4096,
+        "samples": 320,
+    }
+    beside = check_fit(asked(samples=2), board)
+    assert rehearsal_json(beside) is None
+    assert beside.program.bytes - memory.program.bytes == 0x40000
+
+
 def test_means_are_not_kept_in_flash():
     with pytest.raises(ValidationError, match="flash does not endure"):
         Rehearsal(keep="means", memory="flash")
@@ -118,6 +140,7 @@ def test_a_form_without_flash_of_its_own_is_refused():
             make_form(form, model, None)
     files = make_form("cmake", model, None).files
     assert "memory_in_flash" in files["CMakeLists.txt"]
+    assert "toy_memory_flash = {" in files["README.md"]
     assert "extern const spela_memory_flash_t toy_memory_flash;" in files["model/toy_model.h"]
 
 

@@ -65,7 +65,7 @@ static uint32_t forget(application_t *device, const request_t *request) {
         return (uint32_t)SPELA_ERROR_LABEL;
     }
     const spela_status_t status = spela_forget(device->network, (uint16_t)request->argument);
-    if (status == SPELA_OK) {
+    if (status == SPELA_OK || status == SPELA_ERROR_FLASH) { /* either way it is spare */
         begin(device, request->argument, NULL);
         device->kept.baseline = NO_BASELINE; /* the guard has samples of it, maybe */
         guard_set_baseline(device);

@@ -93,6 +93,7 @@ def command(
                 "ram_bytes": memory.ram,
                 "bytes": {part: getattr(memory, part) for part in parts},
                 "store": store_json(memory),
+                "rehearsal": rehearsal_json(memory),
                 "model_digest": f"0x{project.model.digest:08X}",
                 "data": data_summary(prepared.dataset),
             }
@@ -142,6 +143,19 @@ def store_json(memory: MemoryPlan) -> dict[str, object] | None:
             "saves": costs.saves,
             "years_at_four_a_day": round(costs.years, 1),
         },
+    }
+
+
+def rehearsal_json(memory: MemoryPlan) -> dict[str, object] | None:
+    """Where samples that are rehearsed lie in flash; None: none do."""
+    plan = memory.rehearsal
+    if plan is None:
+        return None
+    return {
+        "address": plan.region.address,
+        "bytes": plan.region.bytes,
+        "block_bytes": plan.block_bytes,
+        "samples": plan.blocks * plan.records,
     }
 
 
