@@ -15,7 +15,7 @@ from spela_mcu.resources import resource_directory
 
 PROGRAMS = Path(__file__).parent / "c"
 FIRMWARE = resource_directory("firmware")
-FOLDERS = ("spela", "convolution", "continual", "store")
+FOLDERS = ("spela", "continual", "store")
 KINDS = (
     "ERASE",
     "ERASE_IGNORED",
@@ -42,7 +42,7 @@ def compile_flash_library(directory, change=None):
     """
     command = [*host_compiler(), "-std=c99", "-O1", "-fPIC", "-fsanitize=undefined"]
     command += ["-fsanitize-undefined-trap-on-error"]
-    parts = ("CONVOLUTION", "SOFTMAX", "TAPS", "CONTINUAL", "MEANS", "MEMORY_IN_FLASH")
+    parts = ("CONTINUAL", "MEMORY_IN_FLASH")
     command += [f"-DSPELA_WITH_{part}" for part in parts]
     command += [f"-I{folder}" for folder in (*(FIRMWARE / name for name in FOLDERS), PROGRAMS)]
     sources = [source for name in FOLDERS for source in (FIRMWARE / name).glob("*.c")]
@@ -82,6 +82,7 @@ def flash_network(library, plan, *, unit, block, blocks, initial=None):
 
     class FlashNetwork(HostNetwork):
         _open = staticmethod(lambda: open_library(library))
+        _placed = staticmethod(lambda plan: plan)
 
         def __init__(self):
             self.flash = self._open()[1]
@@ -123,7 +124,7 @@ def flash_network(library, plan, *, unit, block, blocks, initial=None):
         def store(self):
             size = self._library.spela_store_slot_bytes(self._network, unit)
             slot = -(-size // block) * block
-            begin = ADDRESS + SIZE - 2 * slot
+            begin = ADDRESS + SIZE // block * block - 2 * slot
             self.store_unit = self._ffi.new("uint32_t[]", unit // 4)
             slots = [(begin, slot), (begin + slot, slot)]
             return self._ffi.new(

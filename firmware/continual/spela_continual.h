@@ -102,8 +102,9 @@ spela_status_t spela_add_class(spela_t *network, uint16_t *label);
  * First each of its samples in the memory is taught, six times, as one of the other class that it
  * is most like, with four samples of other classes rehearsed after each: as long as thirty learning
  * steps and six inferences a sample; for a mean, twenty samples are drawn near it instead. Then
- * they leave the memory, whose bytes become zero, or are erased if they lie in flash. What learning the class has done to the weights
- * is so blurred, but not undone; and after spela_reset a class of the factory is back.
+ * they leave the memory, whose bytes become zero, or are erased if they lie in flash. What learning
+ * the class has done to the weights is so blurred, but not undone; and after spela_reset a class of
+ * the factory is back.
  *
  * @return SPELA_OK, SPELA_ERROR_ARGUMENT, SPELA_ERROR_LABEL if the class is not active,
  *         SPELA_ERROR_READ_ONLY; SPELA_ERROR_FLASH: the class is spare, but it was not unlearned to

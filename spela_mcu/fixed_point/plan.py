@@ -78,6 +78,12 @@ class FixedPointPlan:
         """Whether what is rehearsed are means of classes."""
         return self.continual is not None and self.continual.keeps_means
 
+    def in_ram(self) -> FixedPointPlan:
+        """The plan with all that is rehearsed in RAM, which changes no bit."""
+        if self.continual is None or not self.continual.in_flash:
+            return self
+        return replace(self, continual=replace(self.continual, in_flash=False))
+
     def fixed_classes(self) -> FixedPointPlan:
         """The plan of a network whose classes stay as they are at the start.
 

@@ -157,7 +157,7 @@ class HostNetwork(Classifier):
         self._ffi, self._library = self._open()
         self._kept: list[CData] = []
         self._model = self._make_model(initial)
-        size = arena_bytes(plan, inference_only=False)
+        size = arena_bytes(self._placed(plan), inference_only=False)
         self._arena = self._ffi.new("uint64_t[]", size // ALIGNMENT)
         handle = self._ffi.new("spela_t **")
         self._check(self._library.spela_init(handle, self._model, self._arena, size))
@@ -165,6 +165,7 @@ class HostNetwork(Classifier):
         self._result = self._ffi.new("spela_result_t *")
 
     _open = staticmethod(_library)
+    _placed = staticmethod(FixedPointPlan.in_ram)  # this machine has no flash
 
     @classmethod
     def of(cls, network: IntegerNetwork) -> Self:
