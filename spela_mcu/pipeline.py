@@ -34,6 +34,7 @@ from spela_mcu.fixed_point.means import factory_means
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan, float_embeddings, make_plan, sizing_plan
 from spela_mcu.progress import progress_bars, silent
+from spela_mcu.spec.learning import Format
 from spela_mcu.spec.load import load_spec, located
 from spela_mcu.spec.model import ModelSpec
 
@@ -53,7 +54,7 @@ class Overrides:
             affected.
     """
 
-    weights: Literal["int8", "int16"] | None = None
+    weights: Format | None = None
     start: Literal["trained", "untrained"] | None = None
     seed: int | None = None
     batch: int | None = None
@@ -250,15 +251,15 @@ def prepare(
     with _located(path):
         plan = make_plan(spec, dataset.inputs, dataset.classes, weights, dataset.taps)
     plan = replace(plan, front=front_plan(dataset), front_end=dataset.front_end)
-    if inference_only:
-        plan = plan.fixed_classes()
-    if starts_trained:
+    if starts_trained and not inference_only:
         plan = with_memory(plan, spec, dataset)
     network = (
         IntegerNetwork.untrained(plan)
         if weights is None
         else IntegerNetwork.quantized(plan, weights)
     )
+    if inference_only:
+        network = network.inferring()
     if spec.exits.calibrated:
         network = _with_exits(network, spec, dataset, progress=progress)
     return Prepared(

@@ -48,6 +48,13 @@ def packed(rows, width):
     for j, row in enumerate(rows):
         for i, value in enumerate(row):
             memory[(j // 4) * 4 * columns + (i // 4) * 16 + (j % 4) * 4 + i % 4] = value
+    if width == 1.5:
+        residuals = [value - 16 * rsr(value, 4) for value in memory]
+        upper = struct.pack(f"<{len(memory)}b", *(rsr(value, 4) for value in memory))
+        return upper + bytes(
+            low % 16 + high % 16 * 16
+            for low, high in zip(residuals[::2], residuals[1::2], strict=True)
+        )
     return struct.pack(f"<{len(memory)}{'b' if width == 1 else 'h'}", *memory)
 
 
@@ -68,15 +75,28 @@ class Layer:
     updates: int = 0
     halvings: int = 0
     pending: list = field(default_factory=list)
-    width: int = 0  # bytes of a weight; 0: as U says
+    width: float = 0  # bytes of a weight; 0: as U says
+
+    @property
+    def is_split(self):
+        """Whether an int8 part and a residual make a weight."""
+        return self.width == 1.5
 
     @property
     def low(self):
-        return -(2 ** (self.b - 1))
+        return 16 * -128 - 8 if self.is_split else -(2 ** (self.b - 1))
 
     @property
     def high(self):
-        return 2 ** (self.b - 1) - 1
+        return 16 * 127 + 7 if self.is_split else 2 ** (self.b - 1) - 1
+
+    def answering(self, w):
+        """The part of a weight that sums are made of."""
+        return rsr(w, 4) if self.is_split else w
+
+    def is_at_an_end(self, w):
+        ends = (-128, 127) if self.is_split else (self.low, self.high)
+        return self.answering(w) in ends
 
 
 @dataclass
@@ -282,7 +302,7 @@ class Network:
         if layer.updates >= 256:
             layer.updates = 0
             weights = [w for row in layer.w for w in row]
-            ends = sum(w in (layer.low, layer.high) for w in weights)
+            ends = sum(layer.is_at_an_end(w) for w in weights)
             if 64 * ends > len(weights) and layer.halvings < 15:
                 layer.w = [[(w + ((w >> 1) & 1)) >> 1 for w in row] for row in layer.w]
                 layer.halvings += 1

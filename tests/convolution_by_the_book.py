@@ -45,7 +45,8 @@ class Convolution:
 
     @property
     def pre(self):
-        return max(0, (len(self.w[0]) * 2 ** (7 + self.filters.b - 1)).bit_length() - 15)
+        bits = 8 if self.filters.is_split else self.filters.b
+        return max(0, (len(self.w[0]) * 2 ** (7 + bits - 1)).bit_length() - 15)
 
     def patch(self, x, y, column):
         """What the filters see at a position of the map before pooling."""
@@ -64,13 +65,14 @@ class Convolution:
     def map(self, x):
         """The pooled map, where each maximum comes from, and the exponent."""
         maxima, places = [], []
+        answering = [[self.filters.answering(w) for w in row] for row in self.w]
         for row in range(self.pooled[0]):
             for column in range(self.pooled[1]):
                 best, place = [-1] * len(self.w), [0] * len(self.w)
                 for dy in range(self.pool[0]):
                     for dx in range(self.pool[1]):
                         seen = self.patch(x, row * self.pool[0] + dy, column * self.pool[1] + dx)
-                        for f, weights in enumerate(self.w):
+                        for f, weights in enumerate(answering):
                             z = sum(a * b for a, b in zip(weights, seen, strict=True))
                             r = min(32767, rsr(max(0, z), self.pre))
                             if r > best[f]:

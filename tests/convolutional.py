@@ -4,6 +4,7 @@ import by_the_book
 import convolution_by_the_book
 import numpy as np
 
+from spela_mcu.fixed_point.layout import FORMAT_BITS
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.spec.model import ModelSpec
 
@@ -47,10 +48,11 @@ def book_matrix(weights, matrix, exit_=None, leak=0, width=0):
     )
 
 
-def book_convolution(layer, filters, readout, width=1):
+def book_convolution(layer, filters, readout):
     """A convolution, read from the text."""
     window = layer.convolution.window
     sides = (window.kernel, window.stride, window.pool, window.grid)
+    width = FORMAT_BITS[layer.convolution.format] / 8
     return convolution_by_the_book.Convolution(
         *window.map,
         *map(tuple, sides),
@@ -69,8 +71,7 @@ def book_network(network):
             dense.append(made)
         else:
             pair = network.initial[own - 1 : own + 1]
-            width = np.dtype(plan.weight_type).itemsize
-            convolutions.append(book_convolution(layer, *pair, width))
+            convolutions.append(book_convolution(layer, *pair))
     return convolution_by_the_book.ConvolutionalNetwork(
         dense,
         plan.loss,

@@ -42,7 +42,7 @@ class Case:
     def to_bytes(self):
         """The case as tests/c/kernels.c reads it."""
         rows, columns = self.weights.shape
-        dtype = np.int16 if self.is_int16 else np.int8
+        format = "int16" if self.is_int16 else "int8"
         shift = 8 if self.is_int16 else 16
         half = 1 << (self.weight_bits - 1)
         sums = np.zeros(padded(rows), np.int32)
@@ -74,14 +74,14 @@ class Case:
         parts = (
             np.array(head, np.uint32).tobytes(),
             self.inputs.astype(np.int8).tobytes(),
-            pack(self.weights, dtype),
+            pack(self.weights, format),
             sums.tobytes(),
             np.array(rows_to_update, np.int32).tobytes(),
-            pack(updated, dtype),
-            pack(relieved, dtype),
+            pack(updated, format),
+            pack(relieved, format),
             *(one.astype(np.int8).tobytes() for one in self.later_inputs),
             later_multipliers.tobytes(),
-            pack(applied, dtype),
+            pack(applied, format),
         )
         return b"".join(part + bytes(-len(part) % 4) for part in parts)
 

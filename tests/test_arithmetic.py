@@ -21,7 +21,8 @@ from spela_mcu.fixed_point.arithmetic import (
     inverse_norm,
     shift_right_rounded,
 )
-from spela_mcu.fixed_point.layout import pack, padded, unpack
+from spela_mcu.fixed_point.layer import weight_range
+from spela_mcu.fixed_point.layout import FORMAT_BITS, pack, padded, unpack
 from spela_mcu.fixed_point.plan import scale_embeddings, weight_bits
 
 SUMS = st.integers(-(2**30), 2**30)
@@ -98,13 +99,21 @@ def test_halving_rounds_ties_to_even(weights):
         assert half == round(Fraction(weight, 2))
 
 
-@given(st.integers(1, 21), st.integers(1, 21), st.sampled_from([np.int8, np.int16]))
-def test_unpack_inverts_pack(rows, columns, dtype):
-    matrix = np.random.default_rng(rows * 100 + columns).integers(-128, 128, (rows, columns))
-    data = pack(matrix, dtype)
-    assert len(data) == padded(rows) * padded(columns) * np.dtype(dtype).itemsize
-    assert (unpack(data, rows, columns, dtype) == matrix).all()
-    flat = np.frombuffer(data, dtype)
+@given(st.integers(1, 21), st.integers(1, 21), st.sampled_from(["int8", "int12", "int16"]))
+def test_unpack_inverts_pack(rows, columns, format):
+    low, high = weight_range(format, FORMAT_BITS[format])
+    rng = np.random.default_rng(rows * 100 + columns)
+    matrix = rng.integers(low, high, (rows, columns), endpoint=True)
+    data = pack(matrix, format)
+    elements = padded(rows) * padded(columns)
+    assert len(data) == elements * FORMAT_BITS[format] / 8
+    assert (unpack(data, rows, columns, format) == matrix).all()
+    flat = np.frombuffer(data, np.int16 if format == "int16" else np.int8).astype(np.int64)
+    if format == "int12":
+        flat = flat[:elements] * 16
+        for at in range(elements):
+            residual = data[elements + at // 2] // (1, 16)[at % 2] % 16
+            flat[at] += residual - 16 if residual > 7 else residual
     for j in range(rows):
         for i in range(columns):  # the index of docs/arithmetic.md, section 6
             at = (j // 4) * 4 * padded(columns) + (i // 4) * 16 + (j % 4) * 4 + i % 4
@@ -118,8 +127,20 @@ def test_int16_weights_leave_room_for_the_sum(inputs, bits):
     assert inputs * 2**7 * 2 ** (bits - 1) <= 2**30
 
 
-def test_int8_weights_have_eight_bits_at_every_width():
-    assert {weight_bits("int8", inputs) for inputs in (1, 784, 65535)} == {8}
+@pytest.mark.parametrize(("format", "bits"), [("int8", 8), ("int12", 12)])
+def test_weights_that_answer_in_eight_bits_have_as_many_at_every_width(format, bits):
+    assert {weight_bits(format, inputs) for inputs in (1, 784, 65535)} == {bits}
+
+
+def test_every_12_bits_are_a_weight():
+    low, high = weight_range("int12", 12)
+    assert (low, high) == (16 * -128 - 8, 16 * 127 + 7)
+    every = np.arange(low, high + 1).reshape(64, 64)
+    data = np.frombuffer(pack(every, "int12"), np.uint8)
+    upper, pairs = data[: every.size].astype(int), data[every.size :].astype(int)
+    both = 16 * upper + np.stack([pairs % 16, pairs // 16], axis=1).reshape(-1)
+    assert len(set(both.tolist())) == every.size == 2**12
+    assert upper.astype(np.uint8).tobytes() == pack((every + 8) // 16, "int8")
 
 
 @given(st.integers(2, 64), st.integers(2, 12))

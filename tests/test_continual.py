@@ -162,7 +162,7 @@ def test_spare_classes_change_nothing_that_active_ones_compute():
     """A network with spares is, but for its table, the one without their rows."""
     with_spares, samples = make_plan(make_spec(2), INPUTS, 3), stream(3, 60)
     ours = IntegerNetwork.untrained(with_spares)
-    fixed = IntegerNetwork.untrained(with_spares.fixed_classes())
+    fixed = IntegerNetwork.untrained(with_spares.inferring())
     for sample, label in zip(*samples, strict=True):
         assert ours.learn(sample, label) == fixed.learn(sample, label)
     for mine, other in zip(ours.layers, fixed.layers, strict=True):

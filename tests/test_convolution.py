@@ -33,7 +33,7 @@ from spela_mcu.host.network import compile_library, declarations
 from spela_mcu.resources import resource_directory
 
 CLASSES = 3
-DEFINES = ("SPELA_PORTABLE_KERNELS",)
+DEFINES = ("SPELA_PORTABLE_KERNELS", "SPELA_WITH_CONVOLUTION", "SPELA_WITH_INT12")
 
 WINDOWS = {
     "picture": Window.of(Shape(8, 10, 3), 5, kernel=3, stride=1, pool=2, grid=2),
@@ -51,10 +51,11 @@ def plan_of(window, rate_shift=20, bits=8):
     """The read-out of such a convolution."""
     embedding = ExitPlan(*scale_embeddings(class_embeddings("simplex", CLASSES, UNITS, 1)))
     shift = 24 - bits + ((window.pooled.positions - 1).bit_length() >> 1)
-    sizes = window.patch, window.filters, bits, 1.0, 1
+    format = {8: "int8", 12: "int12"}.get(bits, "int16")
+    sizes = window.patch, window.filters, format, bits, 1.0, 1
     filters = ConvolutionPlan(*sizes, LearnerPlan(40_000, rate_shift, shift), window)
     parts = LearnerPlan(40_000, rate_shift, 16), 0, embedding, LAYER_READOUT, filters
-    return LayerPlan(window.cell_inputs, UNITS, 8, 1.0, 2, *parts)
+    return LayerPlan(window.cell_inputs, UNITS, "int8", 8, 1.0, 2, *parts)
 
 
 def weights_of(plan, rng, kind):
@@ -107,9 +108,9 @@ class C:
         self.ffi, self.c = library()
         convolution = plan.convolution
         window = convolution.window
-        self.plan, self.type = plan, np.int8 if convolution.weight_bits == 8 else np.int16
+        self.plan, self.format = plan, convolution.format
         self.model = self.ffi.new("spela_model_t *")
-        self.model.flags = FLAG_WEIGHTS_INT16 * (self.type == np.int16)
+        self.model.flags = FLAG_WEIGHTS_INT16 * (self.format == "int16")
         self.window = self.ffi.new(
             "spela_window_t *",
             [
@@ -121,8 +122,8 @@ class C:
         self.layer.window, self.layer.kind = self.window, convolution.kind
         self.layer.inputs, self.layer.units = convolution.inputs, convolution.units
         self.layer.weight_bits = convolution.weight_bits
-        content = np.frombuffer(pack(filters, self.type), self.type)
-        self.filters = self.ffi.new(f"{content.dtype}_t[]", content.tolist())
+        content = np.frombuffer(pack(filters, self.format), np.int8)
+        self.filters = self.ffi.new("int8_t[]", content.tolist())
 
     def map(self, values):
         window = self.plan.convolution.window
@@ -156,7 +157,7 @@ class C:
     def error(self, readout, tangent):
         size = padded(readout.shape[1])
         error = self.ffi.new("int32_t[]", size)
-        weights = self.ffi.new("int8_t[]", np.frombuffer(pack(readout, np.int8), np.int8).tolist())
+        weights = self.ffi.new("int8_t[]", np.frombuffer(pack(readout, "int8"), np.int8).tolist())
         padding = [0] * (padded(len(tangent)) - len(tangent))
         u = self.ffi.new("int32_t[]", [*tangent.tolist(), *padding])
         self.c.spela_send_back(weights, padded(len(tangent)), size, u, error)
@@ -177,7 +178,7 @@ class C:
         )
         self.c.spela_learn_filters(self.model, self.layer, self.filters, update)
         content = bytes(self.ffi.buffer(self.filters))
-        return unpack(content, window.filters, window.patch, self.type), update.state
+        return unpack(content, window.filters, window.patch, self.format), update.state
 
 
 def places_in_blocks(window, positions):
@@ -224,7 +225,7 @@ def test_the_greatest_sum_fits_a_map(bits):
     filters, _ = weights_of(plan, None, "least")
     made = convolve(plan.convolution, filters, np.full(plan.convolution.window.map.size, -128))
     assert made.block.values.max() >= 64
-    most = plan.convolution.window.patch * 2 ** (7 + bits - 1)
+    most = plan.convolution.window.patch * 2 ** (7 + plan.convolution.answering_bits - 1)
     assert (most >> plan.convolution.sum_shift) < 2**15 <= most >> plan.convolution.sum_shift - 1
 
 
@@ -234,7 +235,7 @@ LARGE = Window.of(Shape(40, 44, 1), 2, kernel=3, stride=1, pool=1, grid=2)
 
 @pytest.mark.parametrize("window", [*WINDOWS.values(), LARGE], ids=[*WINDOWS, "large"])
 @pytest.mark.parametrize(("rate_shift", "inputs"), [(-12, "sparse"), (-14, "any"), (-20, "least")])
-@pytest.mark.parametrize("bits", [8, 14])
+@pytest.mark.parametrize("bits", [8, 12, 14])
 def test_learning_is_equal(window, rate_shift, inputs, bits):
     rng = np.random.default_rng(1)
     plan = plan_of(window, rate_shift, bits)

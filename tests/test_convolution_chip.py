@@ -12,6 +12,7 @@ from spela_mcu.device.answers import Rate, Thresholds
 from spela_mcu.device.device import Device
 from spela_mcu.device.protocol import DeviceError, Status
 from spela_mcu.device.twin import Twin
+from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import load_board
 from spela_mcu.firmware.build import build_project
 from spela_mcu.firmware.directory import write_project
@@ -20,9 +21,11 @@ from spela_mcu.firmware.model import model_source
 from spela_mcu.firmware.project import generate_project
 from spela_mcu.firmware.stack import worst_case_stack
 from spela_mcu.firmware.toolchain import find_compiler
+from spela_mcu.fixed_point.layer import LAYER_CONVOLUTION
 from spela_mcu.fixed_point.layout import pack
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.simulators.choice import simulator_named
+from spela_mcu.store.payload import read_payload
 
 
 def source_of(network):
@@ -61,12 +64,12 @@ def check_memory(plan, build):
     [
         pytest.param(*case, marks=pytest.mark.needs_simulator(case[1]), id="-".join(case))
         for case in (
-            ("microbit", "unicorn", "signal", "int8"),
+            ("microbit", "unicorn", "signal", "int12"),
             ("mps2-an385", "unicorn", "picture", "int8"),
-            ("mps2-an386", "unicorn", "picture", "int8"),
+            ("mps2-an386", "unicorn", "picture", "int12"),
             ("mps2-an386", "unicorn", "signal", "int16"),
-            ("mps3-an547", "qemu", "picture", "int8"),
-            ("riscv-virt", "unicorn", "picture", "int8"),
+            ("mps3-an547", "qemu", "picture", "int12"),
+            ("riscv-virt", "unicorn", "picture", "int12"),
         )
     ],
 )
@@ -84,7 +87,7 @@ def test_equal_on_simulated_chips(board, simulator, name, weights, tmp_path):
             assert device.learn(sample, label).digest == network.digest()
         for index, state in enumerate(network.layers):
             matrix = network.plan.matrices[index]
-            assert device.weights(index) == pack(state.weights, network.plan.type_of(matrix))
+            assert device.weights(index) == pack(state.weights, matrix.format)
         for sample in samples[:3]:
             for found, wanted in zip(device.infer(sample), network.infer(sample), strict=True):
                 assert (found.label, found.cosine, found.margin) == (
@@ -142,7 +145,7 @@ def saturating(name, weights):
 
 
 @pytest.mark.needs_simulator("unicorn")
-@pytest.mark.parametrize(("name", "weights"), [("signal", "int16"), ("picture", "int8")])
+@pytest.mark.parametrize(("name", "weights"), [("signal", "int16"), ("picture", "int12")])
 def test_states_settings_and_figures(name, weights, tmp_path):
     network, (samples, labels) = saturating(name, weights)
     build = build_of(network, "mps2-an386", tmp_path / "project")
@@ -160,8 +163,13 @@ def test_states_settings_and_figures(name, weights, tmp_path):
         found = [one.saturated for one in figures.layers]
         assert found == [network.saturated(index) for index in matrices]
         assert any(found)
-        if weights == "int16":
-            assert any(one.halvings for one in figures.layers)
+        kinds = [matrix.kind for matrix in network.plan.matrices]
+        of_filters = [
+            one
+            for one, kind in zip(figures.layers, kinds, strict=True)
+            if kind == LAYER_CONVOLUTION
+        ]
+        assert any(one.halvings for one in of_filters)
 
         device.save()
         device.learn(samples[0], 0)
@@ -173,12 +181,28 @@ def test_states_settings_and_figures(name, weights, tmp_path):
         copy.learn(samples[1], 2)
         device.restore(copy)
         assert device.counters().digest == copy.digest()
+        if weights == "int12":
+            refuses_residuals_of_padding(copy, device)
+            assert device.counters().digest == copy.digest()
 
         for index in matrices:
             rate = Rate(40_000 + index, 20 + index)
             assert device.rate(index, rate) == twin.rate(index, rate) == rate
             limits = Thresholds(100 * index, 50 - index)
             assert device.thresholds(index, limits) == twin.thresholds(index, limits) == limits
+
+
+def refuses_residuals_of_padding(network, device):
+    """What the first filters, 6 rows in room for 8, may not have in their last residual."""
+    payload = bytearray(device.export_payload())
+    filters = network.packed_weights(0)
+    last = payload.index(filters) + len(filters) - 1
+    payload[last] ^= 0x80
+    with pytest.raises(UserError, match="weights in layer 0 that no network can have"):
+        read_payload(network.plan, bytes(payload))
+    with pytest.raises(DeviceError) as raised:
+        device.import_payload(bytes(payload), source_of(network).digest)
+    assert raised.value.status == Status.STORE_CORRUPT
 
 
 # A slip in each stage of a convolution: file, right, wrong.
@@ -194,6 +218,7 @@ FAULTS = {
         "#define SPELA_ERROR_BITS 16U",
         "#define SPELA_ERROR_BITS 15U",
     ),
+    "residuals": ("int12.h", "~(SPELA_RESIDUAL_MASK << shift)", "~SPELA_RESIDUAL_MASK"),
 }
 
 
@@ -201,7 +226,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_self_test(fault, tmp_path):
     shape, layers = NETWORKS["picture"]
-    network = IntegerNetwork.untrained(plan_of(shape, layers))
+    network = IntegerNetwork.untrained(plan_of(shape, layers, fixed_point={"weights": "int12"}))
     directory = tmp_path / "project"
     build_of(network, "mps2-an386", directory)
     asked = ASKED.replace("toy_model", "small_model")

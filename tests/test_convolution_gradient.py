@@ -50,19 +50,23 @@ def float_slopes(layer, weights, sample, label, alive, loss):
     return [one.numpy() for one in torch.autograd.grad(value, (filters, readout))]
 
 
+@pytest.mark.parametrize("weights", ["int8", "int12"])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_the_step_is_the_gradient(loss):
+def test_the_step_is_the_gradient(loss, weights):
     """Within what int8 maps, cells and projections resolve, one part in twenty of its length."""
-    plan = plan_of(SHAPE, [LAYER], network={"loss": loss, "margin": MARGIN}, learning=LEARNING)
+    network = {"loss": loss, "margin": MARGIN}
+    formats = {"weights": weights}
+    plan = plan_of(SHAPE, [LAYER], network=network, learning=LEARNING, fixed_point=formats)
     layer, network = plan.layers[0], IntegerNetwork.untrained(plan)
     filters, readout = (state.weights for state in network.layers)
+    answering = layer.convolution.answering(filters)
     samples, labels = stream(SHAPE, 8)
     for sample, label in zip(samples.astype(np.int64), labels, strict=True):
         map = convolve(layer.convolution, filters, sample)
         reading = read_out(layer, readout, map)
         towards = direction(plan, layer, reading.output, int(label))
         alive = map.block.values > 0
-        slopes = float_slopes(layer, (filters, readout), sample, int(label), alive, loss)
+        slopes = float_slopes(layer, (answering, readout), sample, int(label), alive, loss)
         if towards is None:
             assert loss == "softmax" or all(not one.any() for one in slopes)
             continue
@@ -80,6 +84,8 @@ def test_the_step_is_the_gradient(loss):
             np.outer(found.readout, reading.cells.values),
         )
         for matrix, step, slope in zip(plan.matrices, steps, slopes, strict=True):
-            expected = -LEARNING["learning_rate"] * matrix.weight_scale**2 * slope
+            # the slope along a weight of 12 bits is that along what answers, which is its 16th
+            below = 2 ** (matrix.weight_bits - matrix.answering_bits)
+            expected = -LEARNING["learning_rate"] * matrix.weight_scale**2 / below * slope
             error = step / 2.0**matrix.learner.update_shift - expected
             assert np.linalg.norm(error) < 0.05 * np.linalg.norm(expected)

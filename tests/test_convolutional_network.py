@@ -1,11 +1,14 @@
 """Networks with convolutions: numpy against a reading of the text."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from convolutional import CLASSES, book_network, plan_of, stream
 
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.host.network import HostNetwork
+from spela_mcu.spec.learning import Format
 from spela_mcu.spec.network import LOSSES
 
 NETWORKS = {
@@ -32,7 +35,7 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("weights", ["int8", "int16"])
+@pytest.mark.parametrize("weights", get_args(Format))
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize(("shape", "layers"), NETWORKS.values(), ids=NETWORKS)
 def test_equal_to_the_text(shape, layers, loss, weights):
@@ -56,7 +59,7 @@ def test_equal_to_the_text(shape, layers, loss, weights):
     assert chip.predict_exits(samples).T.tolist() == labels
 
 
-@pytest.mark.parametrize("weights", ["int8", "int16"])
+@pytest.mark.parametrize("weights", get_args(Format))
 @pytest.mark.parametrize("name", ["picture", "signal"])
 def test_equal_when_weights_saturate_and_halve(name, weights):
     shape, layers = NETWORKS[name]

@@ -144,7 +144,7 @@ def payloads(case):
     unknown = Section(9, 0, b"class table")
     skipped = Section(9 | OPTIONAL, 0, b"class table")
     padded = np.array(network.layers[0].weights)
-    content = bytearray(pack(padded, plan.weight_type))
+    content = bytearray(pack(padded, plan.weights))
     content[-1] = 1
     yield "an optional section first", OK, joined(skipped, *good)
     yield "optional sections last", OK, joined(*good, skipped, skipped)

@@ -97,7 +97,7 @@ def test_the_digest_is_of_these_bytes():
     """Held fast: a digest that changes makes devices in the field strangers to their model."""
     exit_ = ExitPlan(np.array([[3, -4], [5, 6]]), 7, exit_margin=-1, reject_cosine=9)
     learner = LearnerPlan(0x8001, -2, update_shift=16)
-    layer = LayerPlan(1, 2, 8, 1.0, 0x01020304, learner, 3, exit_)
+    layer = LayerPlan(1, 2, "int8", 8, 1.0, 0x01020304, learner, 3, exit_)
     plan = FixedPointPlan(
         (layer,), 2, "int8", "nearest", "margin", 0x1234, 5, 6, 0x0A0B0C0D, batch=3
     )
@@ -133,7 +133,7 @@ def test_the_generated_source_states_every_field(weights, drawn):
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (5, 3), (4, 8), (9, 17)])
 def test_a_place_in_memory_is_an_element(rows, columns):
     matrix = np.arange(rows * columns).reshape(rows, columns) + 1
-    packed = np.frombuffer(pack(matrix, np.int16), "<i2")
+    packed = np.frombuffer(pack(matrix, "int16"), "<i2")
     for at, value in enumerate(packed.tolist()):
         if value:
             assert matrix[place(at, columns)] == value

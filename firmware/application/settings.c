@@ -146,10 +146,12 @@ void figures_count(application_t *device, const request_t *request, const spela_
 static uint32_t saturated(const application_t *device, uint32_t index,
                           const spela_layer_view_t *view) {
     const spela_layer_t *const layer = &device->layers[index];
-    const int32_t half = INT32_C(1) << (layer->weight_bits - 1U);
     const bool is_int16 = (device->model.flags & (uint32_t)SPELA_FLAG_WEIGHTS_INT16) != 0U &&
                           layer->kind != (uint8_t)SPELA_LAYER_READOUT;
-    const uint32_t count = (uint32_t)view->weight_bytes / (is_int16 ? 2U : 1U);
+    /* of filters of 12 bits, what lies behind their int8 part is not counted */
+    const int32_t half = is_int16 ? INT32_C(1) << (layer->weight_bits - 1U) : INT32_C(128);
+    const uint32_t count =
+        ((layer->units + 3U) & ~UINT32_C(3)) * ((layer->inputs + 3U) & ~UINT32_C(3));
     uint32_t found = 0U;
     for (uint32_t i = 0U; i < count; i++) {
         const int32_t weight =

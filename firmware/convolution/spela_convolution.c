@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** A convolution, forward and learning, in portable C but for the kernels of dense layers. */
 #include "spela_convolution.h"
+#ifdef SPELA_WITH_INT12
+#include "spela_int12.h"
+#endif
 
 /** The part of a patch's rows that lies in the map. */
 typedef struct {
@@ -126,7 +129,7 @@ void spela_convolve(const spela_model_t *model, const spela_layer_t *layer, cons
     (void)model;
     const spela_window_t *const window = layer->window;
     const uint32_t filters = layer->units;
-    const uint32_t sum_shift = spela_sum_shift(layer);
+    const uint32_t sum_shift = spela_sum_shift(model, layer);
     const spela_shape_t shape = spela_weight_shape(layer);
     const uint32_t rows = spela_pooled_rows(window);
     const uint32_t columns = spela_pooled_columns(window);
@@ -282,6 +285,10 @@ void spela_learn_filters(const spela_model_t *model, const spela_layer_t *layer,
     const spela_shape_t shape = spela_weight_shape(layer);
     const uint32_t update_shift = spela_filter_shift(layer);
     const int32_t greatest = (int32_t)(UINT32_C(1) << (shape.weight_bits - 1U)) - 1;
+#ifdef SPELA_WITH_INT12
+    const bool is_int12 = SPELA_HAS_INT12(model, layer);
+    uint8_t *const residuals = spela_residuals(weights, &shape);
+#endif
     uint32_t state = update->state;
     for (uint32_t i = 0U; i < shape.columns; i++) {
         state = state * update->multiplier + update->increment;
@@ -301,6 +308,12 @@ void spela_learn_filters(const spela_model_t *model, const spela_layer_t *layer,
             if (SPELA_IS_INT16(model)) {
                 int16_t *const weight = (int16_t *)weights + at;
                 *weight = (int16_t)spela_clip(*weight + step, -greatest - 1, greatest);
+#ifdef SPELA_WITH_INT12
+            } else if (is_int12) {
+                const int32_t moved = spela_int12(weights, residuals, at) + step;
+                spela_set_int12(weights, residuals, at,
+                                spela_clip(moved, SPELA_INT12_MIN, SPELA_INT12_MAX));
+#endif
             } else {
                 int8_t *const weight = (int8_t *)weights + at;
                 *weight = (int8_t)spela_clip(*weight + step, -greatest - 1, greatest);

@@ -89,9 +89,9 @@ static inline uint32_t spela_cell_values(const spela_layer_t *layer) {
 }
 
 /** Brings the greatest possible sum of a filter below 2^15. */
-static inline uint32_t spela_sum_shift(const spela_layer_t *layer) {
-    const uint32_t bits =
-        spela_bits((uint32_t)layer->inputs << (7U + layer->weight_bits - 1U)); /* <= 2^30 */
+static inline uint32_t spela_sum_shift(const spela_model_t *model, const spela_layer_t *layer) {
+    const uint32_t bits = spela_bits((uint32_t)layer->inputs
+                                     << (7U + spela_sum_bits(model, layer) - 1U)); /* <= 2^30 */
     return bits > 15U ? bits - 15U : 0U;
 }
 

@@ -49,8 +49,8 @@ static void find_filter_factors(spela_t *network, uint32_t index, uint32_t outpu
     }
     bits = spela_bits(bits);
     const uint32_t narrowed = bits > SPELA_ERROR_BITS ? bits - SPELA_ERROR_BITS : 0U;
-    const uint32_t scale =
-        output_shift + maps->cell_shift + maps->map_shift + spela_sum_shift(layer);
+    const uint32_t scale = output_shift + maps->cell_shift + maps->map_shift +
+                           spela_sum_shift(network->model.pointer, layer);
     const int32_t rate = find_rate(network->model.pointer, layer, direction);
     const uint32_t shift = multiplier_shift(network, index, (int32_t)scale - (int32_t)narrowed,
                                             direction->inverse.exponent);

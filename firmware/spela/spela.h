@@ -95,13 +95,15 @@ typedef struct {
 
 /** One layer: generated, constant. Tables are packed as the arithmetic says. */
 typedef struct {
-    const void *weights;          /**< int8 or int16 initial weights; NULL: drawn from the seed */
+    const void *weights;          /**< packed initial weights; NULL: drawn from the seed */
     const spela_window_t *window; /**< of a convolution; otherwise NULL */
     uint32_t seed;                /**< generator state from which initial weights are drawn */
     uint16_t inputs;              /**< of the first layer, the constant of a bias included */
     uint16_t units;
     uint8_t kind;        /**< a spela_layer_kind_t */
-    uint8_t weight_bits; /**< weights lie in [-2^(bits-1), 2^(bits-1) - 1] */
+    uint8_t weight_bits; /**< 8, or with SPELA_FLAG_WEIGHTS_INT16 8 to 16: weights lie in
+                              [-2^(bits-1), 2^(bits-1) - 1]. Without it, filters may learn in 12 and
+                              answer in the upper 8: that needs SPELA_WITH_INT12 */
     uint8_t leak_shift;  /**< 0: relu; s: negative sums are divided by 2^s (leaky relu) */
     spela_exit_t exit;
     spela_learner_t learner;
@@ -182,7 +184,7 @@ typedef struct {
 
 /** One layer as it stands: pointers stay valid as long as the arena does. */
 typedef struct {
-    const void *weights;      /**< packed weights, int8 or int16 */
+    const void *weights;      /**< packed weights */
     size_t weight_bytes;      /**< their size, padding included */
     const int8_t *activation; /**< [units] output for the last sample that reached this layer; NULL
                                    for a convolution */

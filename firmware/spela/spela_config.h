@@ -10,15 +10,16 @@
  *   SPELA_SINGLE_UPDATES   sums of updates, for models without a batch
  *   SPELA_INFERENCE_ONLY   learning
  *
- * These are for what only some models have: the softmax loss; convolutions that learn; frozen
- * networks in front of the layers, which can do without some kinds of operators
- * (SPELA_NO_CONVOLUTION, SPELA_NO_DEPTHWISE, SPELA_NO_POOL, SPELA_NO_ELEMENTWISE, SPELA_NO_PAD);
- * exits within these; front ends of sensors, which can do without some kinds of rows
- * (SPELA_NO_STATISTICS, SPELA_NO_SPECTRUM); classes that come and go, means of such classes in
- * place of samples, and samples that are kept in flash.
+ * These are for what only some models have: the softmax loss; convolutions that learn; such whose
+ * filters learn in 12 bits; frozen networks in front of the layers, which can do without some kinds
+ * of operators (SPELA_NO_CONVOLUTION, SPELA_NO_DEPTHWISE, SPELA_NO_POOL, SPELA_NO_ELEMENTWISE,
+ * SPELA_NO_PAD); exits within these; front ends of sensors, which can do without some kinds of rows
+ * (SPELA_NO_STATISTICS, SPELA_NO_SPECTRUM); classes that come and go, means of such classes in place
+ * of samples, and samples that are kept in flash.
  *
  *   SPELA_WITH_SOFTMAX
  *   SPELA_WITH_CONVOLUTION
+ *   SPELA_WITH_INT12
  *   SPELA_WITH_BACKBONE
  *   SPELA_WITH_TAPS
  *   SPELA_WITH_FRONT_END

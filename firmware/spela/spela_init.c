@@ -3,6 +3,9 @@
 #include "spela.h"
 
 #include "spela_network.h"
+#ifdef SPELA_WITH_INT12
+#include "spela_int12.h"
+#endif
 
 /* The arena has one layout on every machine; the generator computes with these sizes. */
 /* cppcheck-suppress shiftNegativeLHS ; that is what is asserted */
@@ -130,7 +133,7 @@ static bool kind_is_valid(const spela_model_t *model, uint32_t index, uint32_t i
  *  section 1. */
 static bool layer_is_valid(const spela_model_t *model, uint32_t index, uint32_t inputs) {
     const spela_layer_t *const layer = &model->layers[index];
-    const uint32_t bits = layer->weight_bits;
+    const uint32_t bits = spela_sum_bits(model, layer);
     /* inputs << bits <= 2^24 means |sum| <= inputs * 2^7 * 2^(bits-1) <= 2^30 */
     return layer->inputs >= 1U && layer->units >= 2U && layer->units <= SPELA_UNITS_MAX &&
            layer->leak_shift <= SPELA_LEAK_SHIFT_MAX && bits >= 8U &&
@@ -208,6 +211,10 @@ static void draw_weights(const spela_model_t *model, const spela_layer_t *layer,
             const uint32_t at = first + spela_element(column);
             if (SPELA_HAS_INT16(model, layer)) {
                 ((int16_t *)weights)[at] = (int16_t)weight;
+#ifdef SPELA_WITH_INT12
+            } else if (SPELA_HAS_INT12(model, layer)) { /* whose range begins lower */
+                spela_set_int12(weights, spela_residuals(weights, &shape), at, weight - 8);
+#endif
             } else {
                 ((int8_t *)weights)[at] = (int8_t)weight;
             }

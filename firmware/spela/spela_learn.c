@@ -23,6 +23,9 @@ static void count_up(uint32_t *counter) {
 #ifdef SPELA_WITH_SOFTMAX
 #include "spela_learn_softmax.h"
 #endif
+#ifdef SPELA_WITH_INT12
+#include "spela_int12.h"
+#endif
 
 /** Finds the direction; false when the layer has nothing to learn from this sample. */
 static bool find_direction(const spela_t *network, uint32_t index, spela_inverse_norm_t inverse,
@@ -200,6 +203,21 @@ static void move_dither(spela_t *network, uint32_t state) {
     }
 }
 
+/** Halves a layer's weights if more than `limit` stand at an end of their range. */
+static bool relieve(const spela_model_t *model, const spela_layer_t *layer, void *weights,
+                    uint32_t limit) {
+    (void)model;
+    const spela_shape_t shape = spela_weight_shape(layer);
+#ifdef SPELA_WITH_INT12
+    if (SPELA_HAS_INT12(model, layer)) {
+        return spela_relieve_int12(weights, &shape, limit);
+    }
+#endif
+    return SPELA_IS_READOUT(layer) /* whose weights are always int8 */
+               ? spela_relieve_int8(weights, &shape, limit)
+               : SPELA_KERNEL(model, spela_relieve, weights, &shape, limit);
+}
+
 /** Looks, once in so many updates, for weights at an end of their range. */
 static void scan_layer(spela_t *network, uint32_t index) {
     const spela_model_t *const model = network->model.pointer;
@@ -209,14 +227,11 @@ static void scan_layer(spela_t *network, uint32_t index) {
         layer_state->updates = 0U;
         /* The layer's scale is free: once too many weights saturate, all are halved, and so is, by
          * multiplier_shift, the scale of its later updates. Sizes are below 2^28. */
-        const spela_shape_t shape = spela_weight_shape(layer);
         const uint32_t limit = (uint32_t)layer->units * layer->inputs / SPELA_SATURATED_SHARE;
         void *const weights = spela_at(network, layer_state->weights_offset);
         if ((layer_state->halvings < SPELA_HALVINGS_MAX ||
              spela_has_flag(model, (uint32_t)SPELA_FLAG_WEIGHT_DECAY)) &&
-            (SPELA_IS_READOUT(layer) /* whose weights are always int8 */
-                 ? spela_relieve_int8(weights, &shape, limit)
-                 : SPELA_KERNEL(model, spela_relieve, weights, &shape, limit))) {
+            relieve(model, layer, weights, limit)) {
             count_up(&layer_state->halvings);
             count_up(&network->counters.halvings);
         }

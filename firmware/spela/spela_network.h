@@ -125,6 +125,15 @@ static inline bool spela_reads_inputs(const spela_model_t *model, uint32_t index
 /** Whether a layer's weights are int16: those of read-outs are always int8. */
 #define SPELA_HAS_INT16(model, layer) (SPELA_IS_INT16(model) && !SPELA_IS_READOUT(layer))
 
+/** Whether filters learn in 12 bits, of which the upper eight answer. A build without
+ * SPELA_WITH_INT12 refuses models that have such, in spela_init. */
+#ifdef SPELA_WITH_INT12
+#define SPELA_HAS_INT12(model, layer)                                                              \
+    ((layer)->weight_bits == 12U && SPELA_IS_CONVOLUTION(layer) && !SPELA_IS_INT16(model))
+#else
+#define SPELA_HAS_INT12(model, layer) false
+#endif
+
 /** Whether classes come and go. A build without the runtime for that (firmware/continual) is
  * refused by the linker. */
 #ifdef SPELA_WITH_CONTINUAL
@@ -159,6 +168,12 @@ static inline spela_shape_t spela_weight_shape(const spela_layer_t *layer) {
     const spela_shape_t shape = {spela_padded(layer->units), spela_padded(layer->inputs),
                                  layer->weight_bits};
     return shape;
+}
+
+/** Bits of a layer's weights in its sums. */
+static inline uint32_t spela_sum_bits(const spela_model_t *model, const spela_layer_t *layer) {
+    (void)model;
+    return SPELA_HAS_INT12(model, layer) ? 8U : layer->weight_bits;
 }
 
 /** Class c's packed embedding; element j lies spela_element(j) further on. */
@@ -209,8 +224,11 @@ static inline uint32_t spela_stride(const spela_model_t *model) {
 /** Bytes of a layer's weights, padding included. */
 static inline uint32_t spela_weight_bytes(const spela_model_t *model, const spela_layer_t *layer) {
     (void)model;
-    return spela_padded(layer->units) * spela_padded(layer->inputs) *
-           (SPELA_HAS_INT16(model, layer) ? 2U : 1U);
+    const uint32_t count = spela_padded(layer->units) * spela_padded(layer->inputs);
+    if (SPELA_HAS_INT12(model, layer)) {
+        return count + count / 2U;
+    }
+    return count * (SPELA_HAS_INT16(model, layer) ? 2U : 1U);
 }
 
 /** A layer's pending updates lie behind its weights: their multipliers int16 [units,

@@ -234,12 +234,38 @@ static void check_weights(walk_t *walk, const spela_layer_t *layer) {
     }
 }
 
+#ifdef SPELA_WITH_INT12
+/** Takes residuals of filters: any are possible, but those of padding are zero. */
+static void check_residuals(walk_t *walk, const spela_layer_t *layer) {
+    const spela_shape_t shape = spela_weight_shape(layer);
+    for (uint32_t row = 0U; row < shape.rows && !walk->stream.failed; row += 4U) {
+        for (uint32_t column = 0U; column < shape.columns; column += 4U) {
+            for (uint32_t k = 0U; k < 8U; k++) { /* of a block of 4 by 4, two in a byte */
+                uint8_t pair = 0U;
+                spela_stream_take(&walk->stream, &pair, 1U);
+                const uint32_t left = column + 2U * (k % 2U);
+                uint32_t padding = left + 1U >= layer->inputs ? 0xF0U : 0U;
+                padding = row + k / 2U >= layer->units || left >= layer->inputs ? 0xFFU : padding;
+                if ((pair & padding) != 0U) {
+                    refuse(walk, SPELA_STORE_CORRUPT);
+                }
+            }
+        }
+    }
+}
+#endif
+
 static void walk_weights(walk_t *walk, const spela_layer_t *layer, uint32_t index) {
     const spela_t *const network = walk->network;
     const uint32_t bytes = spela_weight_bytes(network->model.pointer, layer);
     move_section(walk, (uint32_t)SECTION_WEIGHTS, index, bytes);
     if (walk->way == WALK_CHECK) {
         check_weights(walk, layer);
+#ifdef SPELA_WITH_INT12
+        if (SPELA_HAS_INT12(network->model.pointer, layer)) {
+            check_residuals(walk, layer);
+        }
+#endif
     } else {
         move(walk, spela_at(network, network->layers[index].weights_offset), bytes);
     }

@@ -229,7 +229,7 @@ def packed_weights(operator: WeightedOperator) -> bytes:
         rows[:, :, :width] = operator.weights.transpose(2, 0, 1)
         return rows.tobytes()
     matrix = operator.weights.reshape(operator.output.channels, -1)
-    return pack(matrix.astype(np.int64), np.int8)
+    return pack(matrix.astype(np.int64), "int8")
 
 
 def _laid_down(operator: LoweredOperator) -> LoweredOperator:

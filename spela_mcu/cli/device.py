@@ -51,9 +51,6 @@ from spela_mcu.store.export import read_export, write_export
 from spela_mcu.store.payload import learned_state, write_payload
 
 ROWS_SHOWN = 20
-FLAG_INT16 = 1
-"""SPELA_FLAG_WEIGHTS_INT16 of a model."""
-
 _START = {
     StoreStatus.OK: "a learned state, which it goes on with",
     StoreStatus.EMPTY: "nothing",
@@ -321,8 +318,7 @@ def _diff(
         else:
             other, what = _reference(session, chosen)
         payload = session.device.export_payload()
-    weight = np.int16 if session.info.flags & FLAG_INT16 else np.int8
-    found = difference(payload, other, weight)
+    found = difference(payload, other, session.formats)
     if as_json:
         print_json(difference_summary(found))
     else:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
 from spela_mcu.files import check_directory, locked
-from spela_mcu.spec.learning import BATCH_MAX
+from spela_mcu.spec.learning import BATCH_MAX, Format
 from spela_mcu.spec.limits import UINT32_MAX
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -58,7 +58,7 @@ def arithmetic_options(function: Decorated) -> Decorated:
         ),
         click.option(
             "--weights",
-            type=click.Choice(["int8", "int16"]),
+            type=click.Choice(get_args(Format)),
             help="Other weights than model.yaml's.",
         ),
     ):

@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from spela_mcu.device.answers import Info
     from spela_mcu.firmware.board import SimulatorName
     from spela_mcu.pipeline import Prepared
+    from spela_mcu.spec.learning import Format
 
 SIMULATED = "sim:"
 SIMULATORS: tuple[SimulatorName, ...] = ("renode", "qemu", "unicorn")
 FLASH_FILE = "flash.bin"
 """In a project's build/: what the simulated board's store holds, for all simulators."""
+
+FLAG_INT16 = 1
+"""SPELA_FLAG_WEIGHTS_INT16 of a model."""
 
 FLAG_INFERENCE_ONLY = 4
 """SPELA_FLAG_INFERENCE_ONLY of a model: it was generated without learning."""
@@ -134,6 +138,13 @@ class Session:
         if digest != self.info.digest:
             raise self._other_model(f"{self.known.model} makes", digest)
         return prepared
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """Of each layer's weights; without a model.yaml, as if there were no convolutions."""
+        if self.known.model is not None:
+            return tuple(matrix.format for matrix in self.prepared.plan.matrices)
+        return ("int16" if self.info.flags & FLAG_INT16 else "int8",) * self.info.layers
 
     def check_project(self) -> None:
         """Makes sure that the device runs the project's model.

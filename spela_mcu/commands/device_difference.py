@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.errors import UserError
+from spela_mcu.fixed_point.layout import numbers_in
+from spela_mcu.spec.learning import Format
 from spela_mcu.store.payload import (
     LAYER,
     NETWORK,
@@ -17,8 +20,6 @@ from spela_mcu.store.payload import (
     Counters,
     split_sections,
 )
-
-Weight = type[np.int8] | type[np.int16]
 
 
 @dataclass(frozen=True)
@@ -100,18 +101,18 @@ class _State:
     layers: list[_Layer]
 
 
-def difference(one: bytes, other: bytes, weight: Weight) -> Difference:
+def difference(one: bytes, other: bytes, formats: Sequence[Format]) -> Difference:
     """Compares two payloads of the same model.
 
     Args:
         one: a payload.
         other: the payload that it is compared with.
-        weight: the weights' type.
+        formats: of each layer's weights.
 
     Raises:
         UserError: one is not a payload, or they are of different models.
     """
-    states = [_state(payload, weight) for payload in (one, other)]
+    states = [_state(payload, formats) for payload in (one, other)]
     shapes = [[layer.weights.size for layer in state.layers] for state in states]
     if shapes[0] != shapes[1]:
         raise UserError(
@@ -141,10 +142,9 @@ def _layer(one: _Layer, other: _Layer) -> LayerDifference:
     )
 
 
-def _state(payload: bytes, weight: Weight) -> _State:
+def _state(payload: bytes, formats: Sequence[Format]) -> _State:
     network: tuple[int, ...] | None = None
     layers: list[_Layer] = []
-    kind = np.dtype(weight).newbyteorder("<")
     try:
         for section in split_sections(payload):
             if section.tag == NETWORK:
@@ -152,9 +152,8 @@ def _state(payload: bytes, weight: Weight) -> _State:
             elif section.tag == LAYER:
                 layers.append(_Layer(*struct.unpack("<3I", section.content)))
             elif section.tag == WEIGHTS:
-                layers[section.index].weights = np.frombuffer(section.content, kind).astype(
-                    np.int64
-                )
+                weights = numbers_in(section.content, formats[section.index])
+                layers[section.index].weights = weights
             elif section.tag == PENDING:
                 layers[section.index].updates_kept = section.content
     except (struct.error, IndexError, ValueError) as error:

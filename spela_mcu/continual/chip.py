@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spela_mcu.continual.learner import StreamOutcome, at_the_end, follow
 from spela_mcu.continual.stream import Stream
 from spela_mcu.data.dataset import Dataset, Split
+from spela_mcu.fixed_point.layout import FORMAT_BITS
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan, float_embeddings, make_plan
 from spela_mcu.host.network import HostNetwork
@@ -47,7 +48,7 @@ class ChipLearner:
 
 def learned_bytes(plan: FixedPointPlan) -> int:
     """Bytes of a network's weights and of what it keeps to rehearse."""
-    weights = sum(one.units * one.inputs * plan.type_of(one)().nbytes for one in plan.matrices)
+    weights = sum(one.macs * FORMAT_BITS[one.format] // 8 for one in plan.matrices)
     continual = plan.continual
     return weights + (0 if continual is None else continual.kept_bytes(plan.classes, plan.inputs))
 

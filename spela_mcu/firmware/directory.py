@@ -21,6 +21,7 @@ from spela_mcu.firmware.manifest import (
 )
 from spela_mcu.firmware.toolchain import Optimization
 from spela_mcu.forms.form import Form
+from spela_mcu.spec.learning import Format
 
 BUILD_DIRECTORY = "build"
 """Where builds go inside a project; kept on regeneration, as it holds none of the user's files."""
@@ -38,7 +39,7 @@ class ProjectDirectory:
     board: Board
     optimization: Optimization
     inference_only: bool
-    weights: str
+    weights: Format
     batch: int
     backbone_parts: tuple[str, ...]
     has_convolutions: bool

@@ -12,6 +12,7 @@ from spela_mcu.errors import UserError
 from spela_mcu.files import MEBIBYTE, disk_error, read_bounded
 from spela_mcu.firmware.board import Board
 from spela_mcu.firmware.toolchain import Optimization
+from spela_mcu.spec.learning import Format
 
 MANIFEST: Final = "project.json"
 GENERATOR: Final = "spela-mcu"
@@ -48,7 +49,7 @@ class ModelFacts(_Part):
     """What a project states about its model."""
 
     digest: Count
-    weights: str = Field(pattern=r"^int(8|16)$")
+    weights: Format
     batch: int = Field(ge=1, le=64)
     backbone_parts: tuple[Annotated[str, Field(pattern=r"^[a-z]+$")], ...] = ()
     has_convolutions: bool = False

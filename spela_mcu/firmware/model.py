@@ -21,7 +21,7 @@ from spela_mcu.fixed_point.fields import POINTER, Field
 from spela_mcu.fixed_point.layer import LayerPlan
 from spela_mcu.fixed_point.layout import padded
 from spela_mcu.fixed_point.network import IntegerNetwork
-from spela_mcu.fixed_point.plan import FixedPointPlan
+from spela_mcu.fixed_point.plan import FixedPointPlan, dense_format
 from spela_mcu.fixed_point.structures import (
     CONTINUAL_FIELDS,
     LAYER_FIELDS,
@@ -33,6 +33,7 @@ from spela_mcu.fixed_point.structures import (
     table_bytes,
 )
 from spela_mcu.front_end.structures import front_end_structure
+from spela_mcu.spec.learning import Format
 from spela_mcu.store.payload import payload_bytes
 
 
@@ -52,7 +53,7 @@ class ModelSource:
         keeps_means: whether means of such classes are kept, not samples.
         memory_in_flash: what of the rehearsal memory lies in flash; None: nothing does.
         quantizer: texts of the files that turn raw values into inputs, by name.
-        weights: their width, ``int8`` or ``int16``.
+        weights: their format.
         batch: updates of a layer that are summed before the sum is rounded.
         inputs: number of values of a sample.
         arena_bytes: RAM that the network needs, exactly.
@@ -80,7 +81,7 @@ class ModelSource:
     memory_in_flash: MemoryInFlash | None
     has_softmax: bool
     quantizer: dict[str, str]
-    weights: str
+    weights: Format
     batch: int
     inputs: int
     classes: int
@@ -216,10 +217,10 @@ def model_source(
         inference_only: weights stay in flash and are never learned.
         input_names: one per input; None: they are numbered.
     """
+    if inference_only:
+        network = network.inferring()
+        class_names = class_names[: network.plan.classes]
     plan = network.plan
-    if inference_only:  # then no class comes or goes
-        plan = plan.fixed_classes()
-        network, class_names = IntegerNetwork(plan, network.initial), class_names[: plan.classes]
     class_names = with_spares(class_names, plan.classes)
     weights_in_flash = inference_only or not drawn
     made = model_structure(
@@ -229,6 +230,7 @@ def model_source(
     arena = arena_bytes(plan, inference_only=inference_only)
     sensing = None if plan.front_end is None else front_end_structure(plan.front_end)
     backbone = None if plan.front is None else BackboneView.of(plan.front)
+    width = dense_format(plan.weights)
     view = ModelView(
         name=name,
         macro=name.upper(),
@@ -251,7 +253,7 @@ def model_source(
             tuple(_layer_members(index, layer)) for index, layer in enumerate(made.layers)
         ),
         continual=None if made.continual is None else ContinualView.of(plan, made.continual),
-        runtime=f"spela_runtime_for_{plan.weights}_{_use(plan, inference_only=inference_only)}",
+        runtime=f"spela_runtime_for_{width}_{_use(plan, inference_only=inference_only)}",
         members=tuple(
             (field.name, _literal(field, made.scalars[field.name]))
             for field in MODEL_FIELDS
@@ -314,11 +316,13 @@ def _use(plan: FixedPointPlan, *, inference_only: bool) -> str:
 def _table(plan: FixedPointPlan, index: int, field: str, content: bytes) -> Table:
     layer = plan.matrices[index]
     if field == "weights":
-        dtype = plan.type_of(layer)
+        dtype = "<i2" if layer.format == "int16" else "<i1"
         title = f"weights [{layer.units}][{layer.inputs}], padded, {layer.weight_bits} bits"
+        if layer.format == "int12":
+            title += ": the upper 8, then the others, two in a byte"
     else:
         assert isinstance(layer, LayerPlan)
-        dtype, shift = np.int8, layer.exit.embedding_shift
+        dtype, shift = "<i1", layer.exit.embedding_shift
         title = f"embeddings [{plan.classes}][{layer.units}], padded, Q{7 - shift}.{shift}"
     return Table(
         name=_array_name(index, field),
@@ -349,6 +353,7 @@ def _literal(field: Field, value: int) -> str:
     return f"0x{value:08X}U" if field.name == "digest" else literal(field, value)
 
 
-def _block_lines(packed: bytes, dtype: type[np.int8] | type[np.int16]) -> str:
-    blocks = np.frombuffer(packed, np.dtype(dtype).newbyteorder("<")).reshape(-1, 16)
-    return "\n".join(f"    {', '.join(map(str, block))}," for block in blocks.tolist())
+def _block_lines(packed: bytes, dtype: str) -> str:
+    numbers = np.frombuffer(packed, dtype).tolist()
+    blocks = (numbers[first : first + 16] for first in range(0, len(numbers), 16))
+    return "\n".join(f"    {', '.join(map(str, block))}," for block in blocks)

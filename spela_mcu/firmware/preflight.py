@@ -11,7 +11,9 @@ from spela_mcu.firmware.memory import MemoryPlan, network_memory, plan_memory
 from spela_mcu.firmware.rehearsal import no_room
 from spela_mcu.firmware.toolchain import CompilerChoice, Optimization
 from spela_mcu.fixed_point.layer import LayerPlan
+from spela_mcu.fixed_point.layout import FORMAT_BITS
 from spela_mcu.fixed_point.plan import FixedPointPlan
+from spela_mcu.spec.learning import Format
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Preflight:
     def memory(self, board: Board) -> MemoryPlan:
         """The memory that it needs on a board."""
         network = network_memory(
-            self.plan.fixed_classes() if self.inference_only else self.plan,
+            self.plan.inferring() if self.inference_only else self.plan,
             weights_in_flash=self.weights_in_flash or self.inference_only,
             inference_only=self.inference_only,
         )
@@ -79,9 +81,11 @@ def check_fit(preflight: Preflight, board: Board) -> MemoryPlan:
 def _remedies(preflight: Preflight, board: Board) -> list[str]:
     """Single changes that would each make the network fit."""
     remedies = []
-    int8 = dataclasses.replace(preflight, plan=dataclasses.replace(preflight.plan, weights="int8"))
-    if preflight.plan.weights == "int16" and int8.memory(board).fits:
-        remedies.append("set fixed_point.weights: int8")
+    for weights in _narrower_weights(preflight.plan):
+        narrow = dataclasses.replace(preflight, plan=preflight.plan.with_weights(weights))
+        if narrow.memory(board).fits:
+            remedies.append(f"set fixed_point.weights: {weights}")
+            break
     if preflight.guard_samples:
         unguarded = dataclasses.replace(preflight, guard_samples=0)
         if unguarded.memory(board).fits:
@@ -126,6 +130,12 @@ def _other_memory(preflight: Preflight) -> Preflight | None:
     moved = dataclasses.replace(continual, in_flash=not continual.in_flash)
     plan = dataclasses.replace(preflight.plan, continual=moved)
     return dataclasses.replace(preflight, plan=plan)
+
+
+def _narrower_weights(plan: FixedPointPlan) -> tuple[Format, ...]:
+    """Formats of fewer bits, the widest first."""
+    narrower: tuple[Format, ...] = ("int12", "int8") if plan.has_convolutions else ("int8",)
+    return tuple(one for one in narrower if FORMAT_BITS[one] < FORMAT_BITS[plan.weights])
 
 
 def _largest_batch(preflight: Preflight, board: Board) -> int | None:

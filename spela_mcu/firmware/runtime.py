@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from spela_mcu.backbone.tables import TAPS
+from spela_mcu.spec.learning import Format
 
 BACKBONE_DIRECTORY: Final = "backbone"
 CONVOLUTION_DIRECTORY: Final = "convolution"
@@ -14,8 +15,14 @@ CONTINUAL_DIRECTORY: Final = "continual"
 STORE_DIRECTORY: Final = "store"
 INFERENCE_ONLY_DEFINE: Final = "SPELA_INFERENCE_ONLY"
 SINGLE_UPDATES_DEFINE: Final = "SPELA_SINGLE_UPDATES"
-WIDTH_DEFINES: Final = {"int8": "SPELA_INT8_ONLY", "int16": "SPELA_INT16_ONLY"}
-"""Macros that leave out the kernels for weights of the other width."""
+WIDTH_DEFINES: Final[dict[Format, str]] = {
+    "int8": "SPELA_INT8_ONLY",
+    "int12": "SPELA_INT8_ONLY",
+    "int16": "SPELA_INT16_ONLY",
+}
+"""Macros that leave out the kernels for weights of the other width; int12 answers as int8 does."""
+
+INT12_DEFINE: Final = "SPELA_WITH_INT12"
 
 CONVOLUTION_DEFINE: Final = "SPELA_WITH_CONVOLUTION"
 CONTINUAL_DEFINE: Final = "SPELA_WITH_CONTINUAL"
@@ -70,7 +77,7 @@ def runtime_directories(
 
 
 def runtime_defines(
-    weights: str,
+    weights: Format,
     batch: int = 1,
     backbone_parts: Sequence[str] = (),
     *,
@@ -85,7 +92,7 @@ def runtime_defines(
     """Macros for compiling the runtime and everything that includes its headers.
 
     Args:
-        weights: the width of the model's weights, ``int8`` or ``int16``.
+        weights: the format of the model's weights.
         batch: updates of a layer that the model sums; for 1, sums are left out.
         backbone_parts: of the runtime, that a backbone needs; without any there is none.
         has_convolutions: whether some of the layers that learn are convolutions.
@@ -111,6 +118,8 @@ def runtime_defines(
         defines.append(MEMORY_IN_FLASH_DEFINE)
     if has_softmax and not inference_only:
         defines.append(SOFTMAX_DEFINE)
+    if weights == "int12" and not inference_only:
+        defines.append(INT12_DEFINE)
     if backbone_parts:
         defines.append(BACKBONE_DEFINE)
         defines += [TAPS_DEFINE] if TAPS in backbone_parts else []

@@ -54,7 +54,7 @@ def make_selftest(network: IntegerNetwork, *, inference_only: bool) -> SelfTest:
     classes = network.plan.classes
     labels, crc = [], 0
     for layer in network.plan.layers:
-        crc = zlib.crc32(pack(layer.exit.embedding, np.int8), crc)
+        crc = zlib.crc32(pack(layer.exit.embedding, "int8"), crc)
     for step in range(STEPS):
         sample = inputs[step % len(samples)]
         answers = fresh.infer(sample)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
-
 from spela_mcu.fixed_point.layer import LayerPlan
-from spela_mcu.fixed_point.layout import padded, rounded_up
+from spela_mcu.fixed_point.layout import packed_bytes, padded, rounded_up
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
 INSTANCE_BYTES = 56
@@ -30,10 +28,7 @@ def _taken(size: int) -> int:
 
 def weight_bytes(plan: FixedPointPlan) -> int:
     """Bytes of all packed weights: whole blocks, which keep the arena's alignment."""
-    return sum(
-        padded(matrix.units) * padded(matrix.inputs) * np.dtype(plan.type_of(matrix)).itemsize
-        for matrix in plan.matrices
-    )
+    return sum(packed_bytes(one.units, one.inputs, one.format) for one in plan.matrices)
 
 
 def pending_bytes(plan: FixedPointPlan, *, inference_only: bool) -> int:

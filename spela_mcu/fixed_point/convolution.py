@@ -70,12 +70,12 @@ def convolve(plan: ConvolutionPlan, weights: Int64, values: Int64) -> Map:
 
     Args:
         plan: the convolution.
-        weights: [filters, patch].
+        weights: [filters, patch]; sums are made of what answers.
         values: int64 [rows * columns * channels] in [-128, 127].
     """
     window = plan.window
     seen = patches(window, values.reshape(window.map))
-    sums = seen @ weights.T  # |sum| <= patch * 2^14 <= 2^30
+    sums = seen @ plan.answering(weights).T  # |sum| <= patch * 2^14 <= 2^30
     outputs = np.minimum(shift_right_rounded(np.maximum(sums, 0), plan.sum_shift), 32767)
     maxima, places = pool(window, outputs)
     return Map(seen, places, block(maxima))

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from spela_mcu.fixed_point.arithmetic import Int64, shift_right_rounded
+from spela_mcu.fixed_point.layout import RESIDUAL_BITS
 from spela_mcu.fixed_point.maps import Window
+from spela_mcu.spec.learning import Format
 
 LAYER_DENSE, LAYER_CONVOLUTION, LAYER_READOUT, LAYER_TAP = 0, 1, 2, 3
 """Kinds of layers, as numbered in spela.h, where a convolution's filters are a layer by itself."""
@@ -45,7 +48,8 @@ class LearnerPlan:
     Attributes:
         rate_mantissa, rate_shift: the learning rate in integer units, mantissa * 2^-shift,
             mantissa in [2^15, 2^16).
-        update_shift: fraction bits dropped from an update: 16 for int8 weights, 8 for int16.
+        update_shift: fraction bits dropped from an update: 16 for int8 weights, 8 for int16, and
+            for filters as many as their bits and their map leave room for.
     """
 
     rate_mantissa: int
@@ -53,18 +57,26 @@ class LearnerPlan:
     update_shift: int
 
 
+def weight_range(format: Format, bits: int) -> tuple[int, int]:
+    """The least weight and the greatest: of int12, those whose upper bits fit int8 when rounded."""
+    half, below = 1 << (bits - 1), 1 << RESIDUAL_BITS[format] >> 1
+    return -half - below, half - 1 - below
+
+
 @dataclass(frozen=True, eq=False)
 class MatrixPlan:
     """A matrix of weights that learns, [units, inputs].
 
     Attributes:
-        weight_bits: weights lie in [-2^(bits-1), 2^(bits-1) - 1].
+        format: how a weight lies in memory.
+        weight_bits: weights have 2^bits values, from `weight_min` to `weight_max`.
         weight_scale: integer weight = real weight * weight_scale, before any halving.
         seed: state from which untrained weights are drawn.
     """
 
     inputs: int
     units: int
+    format: Format
     weight_bits: int
     weight_scale: float
     seed: int
@@ -78,12 +90,27 @@ class MatrixPlan:
     @property
     def weight_min(self) -> int:
         """The least weight."""
-        return -(1 << (self.weight_bits - 1))
+        return weight_range(self.format, self.weight_bits)[0]
 
     @property
     def weight_max(self) -> int:
         """The greatest weight."""
-        return (1 << (self.weight_bits - 1)) - 1
+        return weight_range(self.format, self.weight_bits)[1]
+
+    @property
+    def answering_bits(self) -> int:
+        """Bits of a weight in a sum."""
+        return self.weight_bits - RESIDUAL_BITS[self.format]
+
+    def answering(self, weights: Int64) -> Int64:
+        """What sums are made of: the weights [units, inputs], or their upper bits, rounded."""
+        return shift_right_rounded(weights, RESIDUAL_BITS[self.format])
+
+    def at_ends(self, weights: Int64) -> NDArray[np.bool_]:
+        """Which weights are, in a sum, at an end of their range."""
+        end, answering = 1 << (self.answering_bits - 1), self.answering(weights)
+        found: NDArray[np.bool_] = (answering == -end) | (answering == end - 1)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +127,7 @@ class ConvolutionPlan(MatrixPlan):
     @property
     def sum_shift(self) -> int:
         """By which a filter's sum is shifted, so that the greatest possible fits `MAP_BITS`."""
-        most = self.window.patch << (7 + self.weight_bits - 1)
+        most = self.window.patch << (7 + self.answering_bits - 1)
         return max(0, most.bit_length() - MAP_BITS)
 
     @property

@@ -145,8 +145,9 @@ class ExitAnswer:
 def untrained_weights(layer: MatrixPlan) -> Int64:
     """Seeded uniform weights over the whole range, int64 [units, inputs], drawn row by row."""
     states, _ = draw(layer.seed, layer.units * layer.inputs)
-    top = states.view(np.int32) >> (32 - layer.weight_bits)
-    return top.astype(np.int64).reshape(layer.units, layer.inputs)
+    top = (states.view(np.int32) >> (32 - layer.weight_bits)).astype(np.int64)
+    top += layer.weight_min + (1 << (layer.weight_bits - 1))  # of int12, the range begins lower
+    return top.reshape(layer.units, layer.inputs)
 
 
 def quantize_weights(layer: MatrixPlan, weights: NDArray[np.float32]) -> Int64:
@@ -201,6 +202,13 @@ class IntegerNetwork(Classifier):
         return cls(
             plan,
             tuple(quantize_weights(*pair) for pair in zip(plan.matrices, weights, strict=True)),
+        )
+
+    def inferring(self) -> Self:
+        """The network at its start as one that only infers (`FixedPointPlan.inferring`)."""
+        pairs = zip(self.plan.matrices, self.initial, strict=True)
+        return type(self)(
+            self.plan.inferring(), tuple(matrix.answering(weights) for matrix, weights in pairs)
         )
 
     def reset(self) -> None:
@@ -454,8 +462,7 @@ class IntegerNetwork(Classifier):
 
     def saturated(self, index: int) -> int:
         """How many weights of a matrix are at an end of their range."""
-        layer, weights = self.plan.matrices[index], self.layers[index].weights
-        ends = (weights == layer.weight_min) | (weights == layer.weight_max)
+        ends = self.plan.matrices[index].at_ends(self.layers[index].weights)
         return int(np.count_nonzero(ends))
 
     def quantization(self) -> tuple[LayerQuantization, ...]:
@@ -559,7 +566,7 @@ class IntegerNetwork(Classifier):
 
     def packed_weights(self, index: int) -> bytes:
         """A matrix's weights as they lie in the chip's memory."""
-        return pack(self.layers[index].weights, self.plan.type_of(self.plan.matrices[index]))
+        return pack(self.layers[index].weights, self.plan.matrices[index].format)
 
     def digest(self) -> int:
         """CRC-32 of the learned state (docs/arithmetic.md, section 7)."""

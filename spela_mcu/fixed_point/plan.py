@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import frexp, log2, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,10 @@ from spela_mcu.fixed_point.layer import (
     LayerPlan,
     LearnerPlan,
     MatrixPlan,
+    weight_range,
 )
-from spela_mcu.fixed_point.layout import padded
+from spela_mcu.fixed_point.layout import RESIDUAL_BITS, padded
+from spela_mcu.spec.learning import Format
 from spela_mcu.spec.limits import MAX_INPUTS
 from spela_mcu.spec.model import ModelSpec
 from spela_mcu.spec.network import Convolution, Dense, answering_units
@@ -39,12 +41,16 @@ SUM_BITS = 30
 EMBEDDING_SHIFT_MAX = 14
 RATE_SHIFT_LIMIT = 64
 
+Matrix = TypeVar("Matrix", bound=MatrixPlan)
+
 
 @dataclass(frozen=True)
 class FixedPointPlan:
     """The whole network's decisions.
 
     Attributes:
+        weights: format of filters, and of all other matrices but read-outs, which are int8. With
+            int12, which is of filters alone, these are int8 as well.
         margin: theta, Q1.14.
         halve_rate_every: samples between two halvings of the rate; 0 for none.
         rate_halvings: how many; the rate is held for as many intervals before them.
@@ -59,7 +65,7 @@ class FixedPointPlan:
 
     layers: tuple[LayerPlan, ...]
     classes: int
-    weights: str
+    weights: Format
     rounding: str
     loss: str
     margin: int
@@ -84,11 +90,14 @@ class FixedPointPlan:
             return self
         return replace(self, continual=replace(self.continual, in_flash=False))
 
-    def fixed_classes(self) -> FixedPointPlan:
-        """The plan of a network whose classes stay as they are at the start.
+    def inferring(self) -> FixedPointPlan:
+        """The plan of a network that only infers: classes stay as they are, and no weight learns.
 
-        A spare class is never answered, and so has no part in what an active one computes.
+        Of 12 bits it has the upper eight, which is what answers. A spare class is never answered,
+        and so has no part in what an active one computes.
         """
+        if self.weights == "int12":
+            return self.with_weights("int8").inferring()
         if self.continual is None:
             return self
         known = self.continual.known
@@ -97,6 +106,17 @@ class FixedPointPlan:
             for layer in self.layers
         )
         return replace(self, layers=layers, classes=known, continual=None)
+
+    def with_weights(self, weights: Format) -> FixedPointPlan:
+        """The plan with weights of another format, but with the rates that it has."""
+        layers = []
+        for layer in self.layers:
+            if layer.convolution is None:
+                layers.append(_with_format(layer, dense_format(weights)))
+            else:
+                filters = _with_format(layer.convolution, weights)
+                layers.append(replace(layer, convolution=filters))
+        return replace(self, layers=tuple(layers), weights=weights)
 
     @property
     def taps(self) -> int:
@@ -153,16 +173,6 @@ class FixedPointPlan:
         return self.inputs if self.front is None else self.front.backbone.sample.shape.size
 
     @property
-    def weight_type(self) -> type[np.int8] | type[np.int16]:
-        """How a weight lies in memory, those of read-outs excepted."""
-        return np.int8 if self.weights == "int8" else np.int16
-
-    def type_of(self, matrix: MatrixPlan) -> type[np.int8] | type[np.int16]:
-        """How a weight of a matrix lies in memory; those of read-outs are always int8."""
-        is_readout = isinstance(matrix, LayerPlan) and matrix.convolution is not None
-        return np.int8 if is_readout else self.weight_type
-
-    @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference at the last exit, without those of a backbone."""
         return sum(layer.forward_macs for layer in self.layers) + self.layers[-1].exit_macs
@@ -178,10 +188,16 @@ def _floor_log2(value: float) -> int:
     return frexp(value)[1] - 1
 
 
-def weight_bits(weights: str, inputs: int) -> int:
+def weight_bits(format: Format, inputs: int) -> int:
     """Bits of a weight such that |sum| <= 2^30 for any int8 inputs."""
-    widest = 8 if weights == "int8" else 16
-    return min(widest, ((1 << (SUM_BITS - 7)) // inputs).bit_length())
+    if format != "int16":  # sums are of eight bits: there is room for any number of inputs
+        return 8 + RESIDUAL_BITS[format]
+    return min(16, ((1 << (SUM_BITS - 7)) // inputs).bit_length())
+
+
+def dense_format(weights: Format) -> Format:
+    """Format of dense layers in a network whose filters have another."""
+    return "int8" if weights == "int12" else weights
 
 
 def scale_embeddings(embeddings: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
@@ -193,6 +209,12 @@ def scale_embeddings(embeddings: NDArray[np.float64]) -> tuple[NDArray[np.int64]
     if (scaled**2).sum(axis=1).max() > (1.05 * 2**shift) ** 2:
         raise ValueError("embeddings must be unit vectors")
     return scaled, shift
+
+
+def _with_format(matrix: Matrix, format: Format) -> Matrix:
+    bits = weight_bits(format, matrix.inputs)
+    scale = matrix.weight_scale * 2.0 ** (bits - matrix.weight_bits)
+    return replace(matrix, format=format, weight_bits=bits, weight_scale=scale)
 
 
 def derived_seed(seed: int, purpose: int) -> int:
@@ -312,12 +334,13 @@ def _plan(
             mend="set it to false; so many inputs need none",
         )
     weights = iter(trained) if trained is not None else None
-    places, format_ = matrix_places(spec), spec.fixed_point.weights
+    places, of_filters = matrix_places(spec), spec.fixed_point.weights
+    of_dense = dense_format(of_filters)
     map = None
     for size, place, embedding in zip(taps, places, embeddings, strict=False):
         first = spec.network.layers[0]
         assert isinstance(first, Dense)  # behind a backbone there are no convolutions
-        own = _matrix(spec, format_, size, first.units, place=place, trained=weights)
+        own = _matrix(spec, of_dense, size, first.units, place=place, trained=weights)
         exit_ = ExitPlan(*scale_embeddings(embedding))
         layers.append(LayerPlan(*own, _leak_shift(first), exit_, LAYER_TAP))
         inputs -= size
@@ -330,7 +353,7 @@ def _plan(
             sizes = window.patch, window.filters
             positions = window.pooled.positions
             filters = _matrix(
-                spec, format_, *sizes, place=place - 1, trained=weights, positions=positions
+                spec, of_filters, *sizes, place=place - 1, trained=weights, positions=positions
             )
             sizes = window.cell_inputs, layer.readout
             own = _matrix(spec, "int8", *sizes, place=place, trained=weights)
@@ -338,7 +361,7 @@ def _plan(
             layers.append(LayerPlan(*own, 0, exit_, LAYER_READOUT, convolution))
             map, inputs = window.pooled, window.pooled.size
         else:
-            own = _matrix(spec, format_, inputs, layer.units, place=place, trained=weights)
+            own = _matrix(spec, of_dense, inputs, layer.units, place=place, trained=weights)
             layers.append(LayerPlan(*own, _leak_shift(layer), exit_))
             inputs = layer.units
     return FixedPointPlan(
@@ -393,42 +416,44 @@ def _unknown(spec: ModelSpec, exits: int) -> UnknownPlan | None:
 
 def _matrix(
     spec: ModelSpec,
-    weights: str,
+    format: Format,
     inputs: int,
     units: int,
     *,
     place: int,
     trained: Iterator[NDArray[np.float32]] | None,
     positions: int | None = None,
-) -> tuple[int, int, int, float, int, LearnerPlan]:
+) -> tuple[int, int, Format, int, float, int, LearnerPlan]:
     """The fields of a `MatrixPlan`.
 
     Args:
         spec: rate and seed.
-        weights: their format.
+        format: of its weights.
         inputs: of a unit.
         units: of the matrix.
         place: of the matrix among all.
         trained: the next are its weights.
         positions: over which an update of filters is summed; None: it is of another layer.
     """
-    bits = weight_bits(weights, inputs)
+    bits = weight_bits(format, inputs)
     if positions is None:
-        update_shift = 16 if weights == "int8" else 8
+        update_shift = 16 if format == "int8" else 8
     else:  # the more factors add up, the finer they must be
         update_shift = 24 - bits + ((positions - 1).bit_length() >> 1)
     if trained is None:
         scale = (1 << (bits - 1)) / sqrt(6 / inputs)
     else:
-        scale = ((1 << (bits - 1)) - 1) / max(float(np.abs(next(trained)).max()), 1e-30)
+        largest = max(float(np.abs(next(trained)).max()), 1e-30)
+        scale = weight_range(format, bits)[1] / largest
     # dw_int = rate * scale^2 * u x / |sum|: scale once for the weight, once because the
-    # sums grow with the weights; 2^update_shift is dropped after the dither is added.
+    # sums grow with the weights, but for the bits that these leave out; 2^update_shift is
+    # dropped after the dither is added.
     mantissa, shift = _integer_rate(
-        spec.learning.first_rate * (scale * scale) * 2.0**update_shift,
+        spec.learning.first_rate * (scale * scale) * 2.0 ** (update_shift - RESIDUAL_BITS[format]),
         "learning.learning_rate",
     )
     learner = LearnerPlan(mantissa, shift, update_shift)
-    return inputs, units, bits, scale, derived_seed(spec.network.seed, place), learner
+    return inputs, units, format, bits, scale, derived_seed(spec.network.seed, place), learner
 
 
 def _leak_shift(layer: Dense) -> int:

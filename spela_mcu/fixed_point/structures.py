@@ -137,7 +137,7 @@ class LayerStructure:
 
     Attributes:
         scalars: the fields that are not pointers, by name.
-        tables: what the pointers point to: packed int8 or int16; None for a null pointer.
+        tables: what the pointers point to, packed; None for a null pointer.
         window: the fields of a convolution's spela_window_t.
     """
 
@@ -215,7 +215,7 @@ def model_structure(
         inference_only: weights stay in flash and are never learned.
     """
     layers = tuple(
-        _layer_structure(plan, layer, None if weights is None else weights[index])
+        _layer_structure(layer, None if weights is None else weights[index])
         for index, layer in enumerate(plan.matrices)
     )
     scalars = {
@@ -255,16 +255,14 @@ def model_digests(plan: FixedPointPlan, initial: Sequence[NDArray[np.int64]]) ->
     return tuple(one.scalars["digest"] for one in drawn)
 
 
-def _layer_structure(
-    plan: FixedPointPlan, matrix: MatrixPlan, weights: NDArray[np.int64] | None
-) -> LayerStructure:
+def _layer_structure(matrix: MatrixPlan, weights: NDArray[np.int64] | None) -> LayerStructure:
     tables = {
-        "weights": None if weights is None else pack(weights, plan.type_of(matrix)),
+        "weights": None if weights is None else pack(weights, matrix.format),
         "exit.embeddings": None,
     }
     fields = [field.name for field in LAYER_FIELDS if field.type != POINTER]
     if isinstance(matrix, LayerPlan):
-        tables["exit.embeddings"] = pack(matrix.exit.embedding, np.int8)
+        tables["exit.embeddings"] = pack(matrix.exit.embedding, "int8")
         return LayerStructure({name: attrgetter(name)(matrix) for name in fields}, tables)
     assert isinstance(matrix, ConvolutionPlan)
     scalars = {

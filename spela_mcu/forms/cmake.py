@@ -16,6 +16,7 @@ from spela_mcu.firmware.runtime import (
 )
 from spela_mcu.firmware.templates import render
 from spela_mcu.firmware.toolchain import Optimization
+from spela_mcu.fixed_point.plan import dense_format
 from spela_mcu.forms.library import Library
 
 
@@ -62,10 +63,11 @@ def cmake_files(library: Library, optimization: Optimization = "O2") -> dict[str
 def _needs(library: Library) -> tuple[str, ...]:
     """What the model needs of the runtime, in the words of CMakeLists.txt."""
     model = library.model
-    needs = [model.weights]
+    needs: list[str] = [dense_format(model.weights)]
     if not library.inference_only:
         needs += ["learning", *(("batches",) if model.batch > 1 else ())]
         needs += ["softmax"] if model.has_softmax else []
+        needs += ["int12"] if model.weights == "int12" else []
     needs += ["backbone"] if model.backbone_parts else []
     needs += [TAPS] if TAPS in model.backbone_parts else []
     needs += ["convolution"] if model.has_convolutions else []

@@ -126,7 +126,7 @@ def _library() -> tuple[FFI, CData]:
     convolution, continual = firmware / "convolution", firmware / "continual"
     places = (runtime, convolution, continual, firmware / "host")
     sources = [source for place in places for source in sorted(place.glob("*.c"))]
-    parts = ("CONVOLUTION", "SOFTMAX", "TAPS", "CONTINUAL", "MEANS")
+    parts = ("CONVOLUTION", "INT12", "SOFTMAX", "TAPS", "CONTINUAL", "MEANS")
     defines = ("SPELA_HOST_KERNELS", *(f"SPELA_WITH_{part}" for part in parts))
     library = compile_library("spela", sources, (runtime, convolution, continual), defines)
     ffi = FFI()
@@ -314,7 +314,7 @@ class HostNetwork(Classifier):
         self._check(self._library.spela_view(self._network, index, view))
         data = bytes(self._ffi.buffer(view.weights, view.weight_bytes))
         matrix = self.plan.matrices[index]
-        return unpack(data, matrix.units, matrix.inputs, self.plan.type_of(matrix))
+        return unpack(data, matrix.units, matrix.inputs, matrix.format)
 
     def halvings(self, index: int) -> int:
         """How often the weights of one of the plan's matrices were halved."""

@@ -14,9 +14,10 @@ from spela_mcu.device.answers import Prediction
 from spela_mcu.device.device import SAME_SAMPLE, Device
 from spela_mcu.device.protocol import ProtocolError
 from spela_mcu.fixed_point.early_exit import EarlyAnswer, infer_early
-from spela_mcu.fixed_point.layout import place
+from spela_mcu.fixed_point.layout import numbers_in, place
 from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
+from spela_mcu.spec.learning import Format
 
 INTERRUPTIONS = 8
 """Times that learning is interrupted: twice by each kind of inference, and by a flush."""
@@ -247,7 +248,7 @@ def _weight_difference(
         theirs, weights = device.layer_part(index, 0, 0), device.weights(index)
         ours = reference.packed_weights(index)
         if weights != ours:
-            at, mine, other = _first_weight(ours, weights, matrix.inputs, plan.type_of(matrix))
+            at, mine, other = _first_weight(ours, weights, matrix.inputs, matrix.format)
             return Difference(phase, step, index, "weight", at, mine, other)
         for what in ("updates", "halvings"):
             mine, other = getattr(state, what), getattr(theirs, what)
@@ -257,10 +258,9 @@ def _weight_difference(
 
 
 def _first_weight(
-    ours: bytes, theirs: bytes, inputs: int, dtype: type[np.int8] | type[np.int16]
+    ours: bytes, theirs: bytes, inputs: int, format: Format
 ) -> tuple[tuple[int, int], int, int]:
-    kind = np.dtype(dtype).newbyteorder("<")
-    mine, other = np.frombuffer(ours, kind), np.frombuffer(theirs, kind)
+    mine, other = numbers_in(ours, format), numbers_in(theirs, format)
     at = int(np.flatnonzero(mine != other)[0])
     return place(at, inputs), int(mine[at]), int(other[at])
 

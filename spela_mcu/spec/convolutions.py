@@ -8,10 +8,10 @@ from spela_mcu.spec.network import Convolution
 
 
 def convolution_faults(spec: ModelSpec) -> list[UserError]:
-    """What stands beside a model's convolutions that they cannot do; empty without any."""
+    """What stands beside a model's convolutions that they cannot do, or that they alone can."""
     network = spec.network
     if not network.has_convolutions:
-        return []
+        return _faults_without(spec)
     found = []
     convolves = [isinstance(layer, Convolution) for layer in network.layers]
     if not all(convolves[: sum(convolves)]):
@@ -48,3 +48,16 @@ def convolution_faults(spec: ModelSpec) -> list[UserError]:
             )
         )
     return found
+
+
+def _faults_without(spec: ModelSpec) -> list[UserError]:
+    """What a model without convolutions has no use for."""
+    if spec.fixed_point.weights != "int12":
+        return []
+    return [
+        UserError(
+            "int12 is a format of filters, and the model has no convolutions",
+            mend="set it to int8, with learning.batch against the noise of rounding, or to int16",
+            key="fixed_point.weights",
+        )
+    ]

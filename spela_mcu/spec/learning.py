@@ -10,6 +10,9 @@ from spela_mcu.spec.limits import UINT16_MAX, UINT32_MAX
 from spela_mcu.spec.rules import impossible
 from spela_mcu.spec.section import Section
 
+Format = Literal["int8", "int12", "int16"]
+"""How weights lie in memory."""
+
 MAX_EPOCHS = 100_000
 BATCH_MAX = 64
 
@@ -48,7 +51,11 @@ class Training(Section):
 class FixedPoint(Section):
     """The number formats on the chip."""
 
-    weights: Literal["int8", "int16"] = Field("int8", description="format of the weights")
+    weights: Format = Field(
+        "int8",
+        description="format of the weights; int12: filters learn in 12 bits and answer in 8, all "
+        "else is int8 (docs/arithmetic-convolution.md)",
+    )
     rounding: Literal["stochastic", "nearest"] = Field(
         "stochastic", description="how an update is rounded to the weights' grid"
     )

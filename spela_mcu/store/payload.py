@@ -20,7 +20,7 @@ from spela_mcu.fixed_point.continual import (
     memory_content,
 )
 from spela_mcu.fixed_point.layer import MatrixPlan
-from spela_mcu.fixed_point.layout import pack, padded, unpack
+from spela_mcu.fixed_point.layout import pack, packed_bytes, padded, unpack
 from spela_mcu.fixed_point.learning import PendingUpdate
 from spela_mcu.fixed_point.network import HALVINGS_MAX, SCAN_INTERVAL, IntegerNetwork, LayerState
 from spela_mcu.fixed_point.plan import FixedPointPlan
@@ -143,9 +143,7 @@ def sections_of(plan: FixedPointPlan, state: LearnedState) -> list[Section]:
     for index, layer in enumerate(state.layers):
         counts = _LAYER.pack(layer.updates, layer.halvings, len(layer.pending))
         sections.append(Section(LAYER, index, counts))
-        sections.append(
-            Section(WEIGHTS, index, pack(layer.weights, plan.type_of(plan.matrices[index])))
-        )
+        sections.append(Section(WEIGHTS, index, pack(layer.weights, plan.matrices[index].format)))
         if layer.pending:
             updates = b"".join(update.to_bytes() for update in layer.pending)
             sections.append(Section(PENDING, index, updates))
@@ -171,9 +169,8 @@ def payload_bytes(plan: FixedPointPlan) -> int:
     """Bytes of the longest payload of a network, with as many pending updates as there can be."""
     total = _HEAD.size + _NETWORK.size
     for layer in plan.matrices:
-        width = np.dtype(plan.type_of(layer)).itemsize
         total += _HEAD.size + _LAYER.size
-        total += _HEAD.size + padded(layer.units) * padded(layer.inputs) * width
+        total += _HEAD.size + packed_bytes(layer.units, layer.inputs, layer.format)
         if plan.batch > 1:
             total += _HEAD.size + (plan.batch - 1) * _update_bytes(layer)
     if plan.continual is not None:
@@ -323,11 +320,11 @@ def _read_layer(plan: FixedPointPlan, index: int, reader: _Reader) -> LayerState
         or (halvings > HALVINGS_MAX and not plan.weight_decay)
     ):
         _refuse(f"has counts in layer {index} that no network can have")
-    width = np.dtype(plan.type_of(layer)).itemsize
-    packed = reader.section(WEIGHTS, index, padded(layer.units) * padded(layer.inputs) * width)
-    weights = unpack(packed, layer.units, layer.inputs, plan.type_of(layer))
+    sizes = layer.units, layer.inputs, layer.format
+    packed = reader.section(WEIGHTS, index, packed_bytes(*sizes))
+    weights = unpack(packed, *sizes)
     if (
-        pack(weights, plan.type_of(layer)) != packed
+        pack(weights, layer.format) != packed
         or weights.min() < layer.weight_min
         or weights.max() > layer.weight_max
     ):
