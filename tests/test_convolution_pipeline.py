@@ -5,6 +5,7 @@ import pytest
 import torch
 from convolutional import stream
 
+from spela_mcu.commands.device_difference import difference
 from spela_mcu.commands.report import measure
 from spela_mcu.commands.verify import verify
 from spela_mcu.contenders.backprop import network_of
@@ -13,6 +14,7 @@ from spela_mcu.device.device import Device
 from spela_mcu.device.twin import Twin
 from spela_mcu.errors import UserError, UserErrors
 from spela_mcu.fixed_point.early_exit import exit_macs
+from spela_mcu.fixed_point.layout import padded
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.pictures.filters import tiles
@@ -25,6 +27,7 @@ from spela_mcu.simulators.choice import simulator_named
 from spela_mcu.spec.load import load_spec
 from spela_mcu.spec.model import ModelSpec
 from spela_mcu.spec.network import Dense
+from spela_mcu.store.payload import learned_state, write_payload
 
 SHAPE = (6, 7, 2)
 TWO = "[{kind: convolution, filters: 4, grid: 2, readout: 4}, {units: 6}]"
@@ -71,6 +74,13 @@ def pictures(tmp_path):
         (TWO, "  backbone: a.tflite\n", "", "network.backbone", "no map"),
         (TWO, "", "learning: {batch: 8}\n", "learning.batch", "cannot be summed"),
         (
+            "[{units: 8}, {units: 6}]",
+            "",
+            "fixed_point: {weights: int12}\n",
+            "fixed_point.weights",
+            "has no convolutions",
+        ),
+        (
             "[{kind: convolution, filters: 4, readout: 2}]",
             "  classes: [a, b, c, d]\n",
             "",
@@ -93,6 +103,13 @@ def test_what_convolutions_cannot_be_is_told(tmp_path, layers, network, rest, ke
 def test_a_batch_on_the_command_line_is_refused(pictures):
     with pytest.raises(UserError, match="cannot be summed"):
         prepare(written(pictures), Overrides(batch=4, start="untrained"))
+
+
+def test_a_format_of_filters_on_the_command_line_is_refused_without_any(pictures):
+    dense = written(pictures, layers="[{units: 6}]")
+    with pytest.raises(UserError, match="has no convolutions") as raised:
+        prepare(dense, Overrides(weights="int12", start="untrained"))
+    assert "int8" in raised.value.mend
 
 
 def test_samples_without_positions_are_refused(tmp_path):
@@ -124,7 +141,7 @@ def test_the_shape_comes_from_the_data(pictures):
     assert not prepared.plan.bias
 
 
-@pytest.mark.parametrize("weights", ["int8", "int16"])
+@pytest.mark.parametrize("weights", ["int8", "int12"])
 def test_it_starts_trained(pictures, weights):
     prepared = prepare(
         written(pictures, rest="training: {epochs: 5}\n"), Overrides(weights=weights)
@@ -136,6 +153,27 @@ def test_it_starts_trained(pictures, weights):
     assert np.array_equal(found, host.predict_exits(test.inputs))
     assert np.mean(found == prepared.trained.predict(test.x)) > 0.9  # float against integers
     assert (found == test.y).mean() > 0.9
+    if weights == "int12":
+        only_infers(prepared, network, found)
+
+
+def only_infers(prepared, learns, answers):
+    """Without learning there are no residuals: as int8, it answers alike."""
+    made = prepared.source(inference_only=True)
+    assert (made.weights, "int12" in made.source, "12 bits" in made.source) == (
+        "int8",
+        False,
+        False,
+    )
+    assert "12 bits" in prepared.source().source
+    fixed = learns.inferring()
+    assert [one.format for one in fixed.plan.matrices] == ["int8"] * 3
+    assert np.array_equal(fixed.predict_exits(prepared.dataset.test.inputs), answers)
+    again = prepare(prepared.path, Overrides(weights="int12"), inference_only=True)
+    assert again.source(inference_only=True).digest == made.digest
+    residuals = learns.packed_weights(0)[len(fixed.packed_weights(0)) :]
+    assert learns.packed_weights(0) == fixed.packed_weights(0) + residuals
+    assert made.table_bytes == prepared.source().table_bytes - len(residuals)
 
 
 def test_early_exit_counts_what_is_computed(pictures):
@@ -171,7 +209,7 @@ def test_silence_is_told_of_filters_and_read_outs(pictures):
     assert "4 of its 4 filters" in said[0]
 
 
-@pytest.mark.parametrize("weights", ["int8", "int16"])
+@pytest.mark.parametrize("weights", ["int8", "int12"])
 @pytest.mark.parametrize("stressor", STRESSORS, ids=lambda one: one.loss)
 def test_stress_reaches_every_matrix(pictures, stressor, weights):
     prepared = prepare(written(pictures), Overrides(start="untrained", weights=weights))
@@ -222,14 +260,27 @@ def test_tiles_are_laid_out_in_rows():
     assert np.isnan(sheet[2]).all()
 
 
-def test_a_difference_names_the_layer_of_the_chip(pictures):
-    prepared = prepare(written(pictures), Overrides(start="untrained", weights="int16"))
+@pytest.mark.parametrize(("weights", "layer"), [("int16", 1), ("int12", 0)])
+def test_a_difference_names_the_layer_of_the_chip(pictures, weights, layer):
+    """The read-out's, which is int8 beside int16; or the filters', in a residual."""
+    prepared = prepare(written(pictures), Overrides(start="untrained", weights=weights))
     changed = tuple(weights.copy() for weights in prepared.initial)
-    changed[1][2, 5] ^= 1  # of the read-out, which is int8
+    changed[layer][2, 5] ^= 1
     device = Device(Twin(IntegerNetwork(prepared.plan, changed), prepared.source()))
-    found = find_state_difference(prepared.network(), device, 0)
-    assert (found.layer, found.what, found.index) == (1, "weight", (2, 5))
-    assert found.reference ^ 1 == found.device
+    network = prepared.network()
+    found = find_state_difference(network, device, 0)
+    assert (found.layer, found.what, found.index) == (layer, "weight", (2, 5))
+    assert (found.reference, found.device) == (
+        prepared.initial[layer][2, 5],
+        prepared.initial[layer][2, 5] ^ 1,
+    )
+    payload = write_payload(prepared.plan, learned_state(network))
+    formats = [matrix.format for matrix in prepared.plan.matrices]
+    differing = difference(device.export_payload(), payload, formats).layers
+    sizes = [padded(one.units) * padded(one.inputs) for one in prepared.plan.matrices]
+    assert [one.weights for one in differing] == sizes
+    assert [one.differing for one in differing] == [int(index == layer) for index in range(3)]
+    assert differing[layer].largest == 1
 
 
 def test_backpropagation_has_the_same_layers(pictures):

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import re
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from spela_mcu.firmware.board import load_board
 from spela_mcu.firmware.memory import network_memory, plan_memory
 from spela_mcu.firmware.model import model_source
 from spela_mcu.firmware.preflight import Preflight, check_fit
+from spela_mcu.fixed_point.layout import padded
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan, sizing_plan
 from spela_mcu.pipeline import prepare
+from spela_mcu.spec.learning import Format
 
 SMALL, LARGE = "stm32f4_discovery", "mps2-an386"
 
@@ -224,24 +227,28 @@ def test_plans_of_different_boards_share_nothing_but_the_model():
     assert dataclasses.replace(one, board=other.board, store=other.store) == other
 
 
-@pytest.mark.parametrize("weights", ["int8", "int16"])
+def of_filters(weights, first, second):
+    layers = [
+        {"kind": "convolution", "filters": first},
+        {"kind": "convolution", "filters": second, "grid": 2},
+        {"units": 12},
+    ]
+    plan = plan_of((12, 12, 3), layers, fixed_point={"weights": weights})
+    return Preflight(
+        plan=plan,
+        weights_in_flash=False,
+        inference_only=False,
+        compiler="auto",
+        optimization="O2",
+    )
+
+
+@pytest.mark.parametrize("weights", ["int12", "int16"])
 def test_a_refusal_says_how_many_filters_would_fit(weights):
     board = load_board("microbit")
 
     def asked(first, second):
-        layers = [
-            {"kind": "convolution", "filters": first},
-            {"kind": "convolution", "filters": second, "grid": 2},
-            {"units": 12},
-        ]
-        plan = plan_of((12, 12, 3), layers, fixed_point={"weights": weights})
-        return Preflight(
-            plan=plan,
-            weights_in_flash=False,
-            inference_only=False,
-            compiler="auto",
-            optimization="O2",
-        )
+        return of_filters(weights, first, second)
 
     with pytest.raises(UserError, match="does not fit microbit") as raised:
         check_fit(asked(8, 90), board)
@@ -249,3 +256,30 @@ def test_a_refusal_says_how_many_filters_would_fit(weights):
     check_fit(asked(8, filters), board)
     with pytest.raises(UserError):
         check_fit(asked(8, filters + 1), board)
+
+
+def test_the_widest_filters_that_fit_are_proposed():
+    """Of those with fewer bits: 12 where they fit, else 8."""
+    board = load_board("microbit")
+    proposed = {}
+    for filters in range(20, 120, 2):
+        asked = of_filters("int16", 8, filters)
+        if asked.memory(board).fits:
+            continue
+        with pytest.raises(UserError) as raised:
+            check_fit(asked, board)
+        found = re.search(r"fixed_point.weights: (\w+)", raised.value.mend)
+        proposed[filters] = found and found[1]
+        fit = {one: of_filters(one, 8, filters).memory(board).fits for one in ("int8", "int12")}
+        expected = "int12" if fit["int12"] else "int8" if fit["int8"] else None
+        assert proposed[filters] == expected
+    assert {"int12", "int8", None} == set(proposed.values())
+
+
+def test_filters_of_12_bits_take_half_as_much_again_as_of_8():
+    ram = {one: of_filters(one, 8, 24).memory(load_board(LARGE)) for one in get_args(Format)}
+    filters = 8 * padded(27) + 24 * padded(72)
+    assert ram["int12"].weights - ram["int8"].weights == filters // 2
+    dense = padded(12) * padded(of_filters("int8", 8, 24).plan.layers[-1].inputs)
+    assert ram["int16"].weights - ram["int8"].weights == filters + dense
+    assert len({(one.buffers, one.tables) for one in ram.values()}) == 1

@@ -1,11 +1,12 @@
 """What spela_init accepts: each bound of docs/arithmetic.md at its end, and one beyond."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
+from convolutional import plan_of
 
 from spela_mcu.fixed_point.layout import padded
-from spela_mcu.host.network import _library
+from spela_mcu.host.network import HostNetwork, _library
 
 INT16, NEAREST, INFERENCE_ONLY, BIAS, WEIGHT_DECAY = 1, 2, 4, 8, 16
 
@@ -241,3 +242,24 @@ def test_the_range_of_int16_weights(place, flags, bits):
 def test_whole_int16_range_of_16_bits():
     weights = {0: -32768, 35: 32767}
     assert Model(chain(6, inputs=6, bits=16, weights=weights), flags=INT16).is_accepted()
+
+
+@pytest.mark.parametrize("bits", [7, 8, 9, 11, 12, 13, 16])
+def test_bits_of_filters(bits):
+    """8, or 12 of which the upper 8 answer; no other layer has 12."""
+    layers = [{"kind": "convolution", "filters": 4, "readout": 4}, {"units": 5}]
+    plan = plan_of((6, 5, 2), layers, fixed_point={"weights": "int12" if bits == 12 else "int8"})
+    convolution, dense = plan.layers
+
+    def is_accepted(*changed):
+        try:
+            HostNetwork(replace(plan, layers=changed), None)
+        except ValueError as error:
+            assert "SPELA_ERROR_MODEL" in str(error)
+            return False
+        return True
+
+    filters = replace(convolution.convolution, weight_bits=bits)
+    assert is_accepted(replace(convolution, convolution=filters), dense) == (bits in (8, 12))
+    assert is_accepted(replace(convolution, weight_bits=bits), dense) == (bits == 8)
+    assert is_accepted(convolution, replace(dense, weight_bits=bits)) == (bits == 8)
