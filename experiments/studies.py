@@ -203,9 +203,16 @@ def _rules(
 
 _MIRRORED = {"mirror": True}
 _SHARE_MIRRORED = {"share": 0.2, **_MIRRORED}
+
+
+def _convolutions(*filters: int) -> dict[str, Any]:
+    """Such as in the model.yaml, of so many filters."""
+    return {"network.layers": [{"kind": "convolution", "filters": one} for one in filters]}
+
+
 _SMALL_CIFAR = {
     "network.loss": "softmax",
-    "network.layers": [{"kind": "convolution", "filters": filters} for filters in (16, 32, 54)],
+    **_convolutions(16, 32, 54),
     "fixed_point.weights": "int16",
     "learning.epochs": 4,
     "learning.halve_rate_every": 3_333,
@@ -580,6 +587,8 @@ STUDIES: dict[str, Study] = {
                      "fixed_point.weights": "int16"})
                 for loss in ("margin", "softmax")
             ),
+            Row("24-48-72, margin, filters int12",
+                {**_FASHION_CHIP, **_filters(24, 48, (72, 1)), "fixed_point.weights": "int12"}),
             *(
                 Row(f"24-48-96, {loss}, int8",
                     {**_FASHION_CHIP, **_filters(24, 48, (96, 1)), "network.loss": loss})
@@ -604,6 +613,9 @@ STUDIES: dict[str, Study] = {
                     ("margin", 0.2, "int8", "int8"),
                 )
             ),
+            Row("32-64-128, softmax, filters int12",
+                {**_convolutions(32, 64, 128), "network.loss": "softmax",
+                 "learning.learning_rate": 0.4, "fixed_point.weights": "int12"}, _MIRRORED),
             Row("32-64-108, softmax, float",
                 {"network.loss": "softmax", "learning.learning_rate": 0.4},
                 {"by": "float", **_MIRRORED}),

@@ -23,8 +23,8 @@ static inline uint8_t *spela_residuals(void *weights, const spela_shape_t *shape
 /** The element `at` of packed weights. */
 static inline int32_t spela_int12(const int8_t *weights, const uint8_t *residuals, uint32_t at) {
     const uint32_t shift = SPELA_RESIDUAL_BITS * (at % 2U);
-    const uint32_t residual = ((uint32_t)residuals[at / 2U] >> shift) & SPELA_RESIDUAL_MASK;
-    return weights[at] * 16 + (int32_t)(residual ^ 8U) - 8;
+    const uint32_t raised = (((uint32_t)residuals[at / 2U] >> shift) & SPELA_RESIDUAL_MASK) ^ 8U;
+    return weights[at] * 16 + (int32_t)raised - 8;
 }
 
 static inline void spela_set_int12(int8_t *weights, uint8_t *residuals, uint32_t at,
