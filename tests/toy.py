@@ -38,9 +38,8 @@ class Toy:
 
 def own_headers(text):
     """The headers that a file includes, but those that not every project has."""
-    condition = (
-        r"#if(?:def SPELA_WITH_(?:BACKBONE|CONVOLUTION|CONTINUAL)|ndef SPELA_INFERENCE_ONLY)\n"
-    )
+    parts = "BACKBONE|CONVOLUTION|INT12|CONTINUAL"
+    condition = rf"#if(?:def SPELA_WITH_(?:{parts})|ndef SPELA_INFERENCE_ONLY)\n"
     text = re.sub(rf"{condition}(?:#include .*\n)+#endif\n", "", text)
     return re.findall(r'#include "([^"]+)"', text)
 
