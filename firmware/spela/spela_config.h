@@ -14,8 +14,8 @@
  * filters learn in 12 bits; frozen networks in front of the layers, which can do without some kinds
  * of operators (SPELA_NO_CONVOLUTION, SPELA_NO_DEPTHWISE, SPELA_NO_POOL, SPELA_NO_ELEMENTWISE,
  * SPELA_NO_PAD); exits within these; front ends of sensors, which can do without some kinds of rows
- * (SPELA_NO_STATISTICS, SPELA_NO_SPECTRUM); classes that come and go, means of such classes in place
- * of samples, and samples that are kept in flash.
+ * (SPELA_NO_STATISTICS, SPELA_NO_SPECTRUM); classes that come and go, means of such classes in
+ * place of samples, and samples that are kept in flash.
  *
  *   SPELA_WITH_SOFTMAX
  *   SPELA_WITH_CONVOLUTION
