@@ -142,7 +142,7 @@ def _trained(spec: ModelSpec, dataset: Dataset) -> IntegerNetwork:
     if key not in _networks:
         _networks.clear()
         _networks[key] = train(seeded, dataset, embeddings, progress=False).network
-    weights = [layer.weight for layer in _networks[key].layers]
+    weights = _networks[key].matrices
     plan = make_plan(seeded, dataset.inputs, dataset.classes, weights)
     return IntegerNetwork.quantized(plan, weights)
 

@@ -10,7 +10,7 @@ from typing import Any
 from experiments.tasks import Task
 
 FASHION, MNIST = "experiments/models/fashion.yaml", "experiments/models/mnist.yaml"
-DIGITS, GESTURES = "examples/digits/model.yaml", "examples/gestures/model.yaml"
+DIGITS, GESTURES = "examples/digits/model.yaml", "examples/gestures/dense.yaml"
 TABLES, CIFAR = "experiments/models/tables.yaml", "experiments/models/cifar.yaml"
 STREAM_DIGITS = "experiments/models/stream_digits.yaml"
 STREAM_KEYWORDS = "experiments/models/stream_keywords.yaml"
@@ -153,6 +153,13 @@ _WINDOWS = {  # fifteen passes, of which the first half with the full rate
     **_FROM_NOTHING,
     "learning.epochs": 15,
     "learning.halve_rate_every": 4_265,
+}
+_OVER_TIME = {
+    "network.input_shape": [9, 1, 12],
+    "network.layers": [
+        {"kind": "convolution", "filters": 16, "pool": 1},
+        {"kind": "convolution", "filters": 32},
+    ],
 }
 _ROOTS = {"power": 0.5}
 _WIDE = _layers(1000, 34)
@@ -651,14 +658,9 @@ STUDIES: dict[str, Study] = {
         (
             Row("dense 64-32, margin, int8", _WINDOWS),
             *(
-                Row(f"convolutions 16-32, {loss}, {name}", {
-                    **_WINDOWS, "network.input_shape": [9, 1, 12], "network.loss": loss,
-                    "network.layers": [
-                        {"kind": "convolution", "filters": 16, "pool": 1},
-                        {"kind": "convolution", "filters": 32},
-                    ],
-                    "fixed_point.weights": weights,
-                })
+                Row(f"convolutions 16-32, {loss}, {name}",
+                    {**_WINDOWS, **_OVER_TIME, "network.loss": loss,
+                     "fixed_point.weights": weights})
                 for loss in ("margin", "softmax")
                 for name, weights in (("int8", "int8"), ("filters int16", "int16"))
             ),
@@ -692,8 +694,14 @@ STUDIES: dict[str, Study] = {
     ),
     "wearer": Study(
         "A new wearer: gestures, trained on the nine others in float, going on in int8", GESTURES,
-        tuple(Row(f"rate {r}", {"learning.learning_rate": r}) for r in (0.01, 0.03, 0.1)),
-        seeds=10, measure="wearer",
+        (
+            *(Row(f"rate {r}", {"learning.learning_rate": r}) for r in (0.01, 0.03, 0.1)),
+            *(
+                Row(f"convolutions 16-32, rate {r}",
+                    {**_OVER_TIME, "network.margin": 0.2, "learning.learning_rate": r})
+                for r in (0.01, 0.03, 0.1)
+            ),
+        ), seeds=10, measure="wearer",
     ),
 }  # fmt: skip
 """By the name that the command takes; the cheap ones take seconds per run."""

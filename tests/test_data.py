@@ -23,7 +23,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
         ("digits", (8, 8), 10, (1295, 143, 359)),
         ("mnist", (28, 28), 10, (3600, 400, 1000)),
         ("fashion", (28, 28), 10, (54000, 6000, 10000)),
-        ("gestures", (9, 12), 7, (3412, 305, 960)),
+        ("gestures", (9, 1, 12), 7, (3412, 305, 960)),
     ],
 )
 def test_example(name, shape, classes, sizes):
