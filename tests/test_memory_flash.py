@@ -37,7 +37,11 @@ FAULTS = {
     "a CRC is not looked at": ("place[words - 1U] == record_crc(network)", "true"),
     "a copy is not looked at": ("!pass_record(network, record, record, &copied)", "false"),
     "what was programmed is not read back": ("if (difference != 0U)", "if (false)"),
-    "the head begins where it was": ("ring->number = header[0];", "ring->number = 0U;"),
+    "the head begins where it was": ("ring->number = number;", "ring->number = 0U;"),
+    "a record that may be torn is taken": (
+        "return is_begun(network, record + 1U);",
+        "return true;",
+    ),
     "what is forgotten stays": (
         "!clear_block(network) || !begin_block(network)",
         "!clear_block(network)",
@@ -136,6 +140,45 @@ def test_what_the_factory_gave_is_not_copied_and_all_blocks_wear_alike(library):
     assert (numbers[:, 0] == ~numbers[:, 1]).all()
     assert sorted(numbers[:, 0].tolist()) == list(range(1, 10))
     assert network.flash.ring_misuses() == 0
+
+
+@pytest.mark.parametrize("ring", RINGS)
+def test_a_start_writes_only_what_is_not_surely_there(library, ring):
+    network = flash_network(library, plan_of(), **RINGS[ring])
+    samples, labels = stream(5, 40, seed=11)
+    for sample, label in zip(samples, labels, strict=True):
+        network.learn(sample, label)
+    assert network.save(network.store()) == STORE_OK
+    digest = network.digest()
+    written = [start_again(network, digest) for _ in range(5)]
+    assert written[-1] == 0, written  # and so each start after it
+
+
+def start_again(network, digest):
+    """How many records a start and a load write."""
+    kept, erased = network.operations("PROGRAM"), network.operations("ERASE")
+    network.restart()
+    assert network.load(network.store()) == STORE_OK
+    assert network.digest() == digest
+    assert network.flash.ring_misuses() == 0
+    return network.operations("PROGRAM") - kept + network.operations("ERASE") - erased
+
+
+def test_what_may_be_torn_is_written_anew(library):
+    network = flash_network(library, plan_of(), **ROOMY)
+    samples, _ = stream(1, 3)
+    for sample in samples[:2]:
+        network.learn(sample, 0)
+    assert network.save(network.store()) == STORE_OK  # which seals the second
+    network.learn(samples[2], 0)
+    digest = network.digest()
+    assert network.save(network.store()) == STORE_OK
+    unsealed = network.content()
+    assert start_again(network, digest) == 0
+    seal = 8 + 4 * 20
+    assert unsealed[seal : seal + 4] == b"\0\0\0\0"
+    network.flash.ring_erase_unit(seal)  # as if the power had failed after the last record
+    assert start_again(network, digest) > 0
 
 
 @pytest.mark.parametrize("ring", RINGS)
@@ -313,6 +356,7 @@ def test_a_planted_fault_is_found(fault, tmp_path):
     with pytest.raises((AssertionError, FlashError, ValueError)):
         test_it_is_the_memory_in_ram_bit_by_bit(library, "tight", 1)
         test_nothing_of_a_forgotten_class_is_left(library, "tight")
+        test_what_may_be_torn_is_written_anew(library)
         test_what_the_factory_gave_is_not_copied_and_all_blocks_wear_alike(library)
         for kind in ("PROGRAM_IGNORED", "READ_WRONG"):
             test_each_operation_that_fails_is_told_and_teaches_nothing_wrong(library, kind)

@@ -6,7 +6,8 @@
  * sample, padded, and its CRC. Where the record of a slot lies stands in RAM alone, so that nothing
  * refers to what a power cut has torn. When the head is full, the block behind it is erased and
  * becomes the head; and what slots still have in the next one is moved there at once. So the block
- * behind the head is always one that nothing refers to.
+ * behind the head is always one that nothing refers to. A load refers to what lies in the ring
+ * already, as far as it was surely written to its end.
  *
  * Each unit is programmed once after an erase, in full, and read back.
  */
@@ -31,8 +32,9 @@ typedef struct {
     uint32_t number; /**< of the head: each block that is erased has the next one */
     uint16_t head;   /**< which block that is */
     uint16_t used;   /**< records in it, those included that flash did not take */
-    uint32_t has_failed;
-    uint32_t padding;
+    uint16_t has_failed;
+    uint16_t is_sealed; /* something was programmed behind its last record */
+    uint32_t found;     /* the record that a load found last */
 } ring_t;
 
 /* ------------------------------------------------------------------------- the arena */
@@ -184,6 +186,7 @@ static uint32_t take_record(const spela_t *network) {
     ring_t *const ring = ring_of(network);
     const uint32_t record = ring->head * records_of_block(network->model.pointer) + ring->used;
     ring->used++;
+    ring->is_sealed = 0U;
     return record;
 }
 
@@ -260,6 +263,7 @@ static bool begin_block(const spela_t *network) {
     ring->number++;
     ring->head = (uint16_t)block;
     ring->used = 0U;
+    ring->is_sealed = 1U; /* it has none */
     return true;
 }
 
@@ -306,26 +310,108 @@ bool spela_sweep_memory_flash(const spela_t *network) {
     return true;
 }
 
+/** A block's number; false if it has none that is whole. */
+static bool read_number(const spela_memory_flash_t *flash, uint32_t block, uint32_t *number) {
+    uint32_t header[HEADER_WORDS] = {0U, 0U};
+    if (!spela_flash_read(flash->store, block_address(flash, block), header, sizeof header)) {
+        return false;
+    }
+    *number = header[0];
+    return header[0] == ~header[1];
+}
+
 /** Goes on behind the block that was erased last, before a reset or a power cut as well, so that
  *  all blocks wear alike. */
 static void find_head(const spela_t *network) {
     const spela_model_t *const model = network->model.pointer;
     const spela_memory_flash_t *const flash = flash_of(model);
-    const ring_t last = {0U, (uint16_t)(flash->blocks - 1U), (uint16_t)records_of_block(model), 0U,
-                         0U};
+    const ring_t last = {.head = (uint16_t)(flash->blocks - 1U),
+                         .used = (uint16_t)records_of_block(model),
+                         .is_sealed = 1U};
     ring_t *const ring = ring_of(network);
     bool is_found = false;
     *ring = last; /* it counts as full: the first sample that is kept begins a block */
     for (uint32_t block = 0U; block < flash->blocks; block++) {
-        uint32_t header[HEADER_WORDS] = {0U, 0U};
-        if (spela_flash_read(flash->store, block_address(flash, block), header, sizeof header) &&
-            header[0] == ~header[1] &&
-            (!is_found || header[0] - ring->number - 1U < UINT32_C(0x7FFFFFFF))) {
+        uint32_t number = 0U;
+        if (read_number(flash, block, &number) &&
+            (!is_found || number - ring->number - 1U < UINT32_C(0x7FFFFFFF))) {
             is_found = true;
-            ring->number = header[0];
+            ring->number = number;
             ring->head = (uint16_t)block;
         }
     }
+}
+
+/** Whether programming a record was begun, as far as can be seen. */
+static bool is_begun(const spela_t *network, uint32_t record) {
+    const spela_model_t *const model = network->model.pointer;
+    const spela_store_t *const store = flash_of(model)->store;
+    if (!spela_flash_read(store, record_address(model, record), store->buffer, store->unit_bytes)) {
+        return true; /* it was torn */
+    }
+    uint32_t common = ERASED;
+    for (uint32_t i = 0U; i < store->unit_bytes / 4U; i++) {
+        common &= store->buffer[i];
+    }
+    return common != ERASED;
+}
+
+/** Whether a record was surely written to its end: what was begun after it shows that it was, the
+ *  next record or, behind the last of a block, the next block's number. */
+static bool is_done(const spela_t *network, uint32_t record) {
+    const spela_model_t *const model = network->model.pointer;
+    const spela_memory_flash_t *const flash = flash_of(model);
+    const uint32_t count = records_of_block(model);
+    const uint32_t block = record / count;
+    uint32_t number = 0U;
+    uint32_t next = 0U;
+    if (record % count + 1U < count) {
+        return is_begun(network, record + 1U);
+    }
+    return read_number(flash, block, &number) &&
+           read_number(flash, (block + 1U) % flash->blocks, &next) && next == number + 1U;
+}
+
+/** Whether a record is the one in RAM, whose CRC is set. */
+static bool is_record_in_ram(const spela_t *network, uint32_t record) {
+    const spela_model_t *const model = network->model.pointer;
+    const uint32_t *const wanted = record_in_ram(network);
+    const uint32_t address = record_address(model, record);
+    for (uint32_t left = record_words(model); left != 0U; left--) { /* its CRC first */
+        uint32_t word = 0U;
+        if (!spela_flash_read(flash_of(model)->store, address + 4U * (left - 1U), &word,
+                              sizeof word) ||
+            word != wanted[left - 1U]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/**
+ * Looks for the record in RAM in the ring, where it may lie since before a reset or a power cut,
+ * and has a slot refer to it.
+ *
+ * An operation that was begun after another shows that the other was done to its end. So a record
+ * is taken only if the next one in its block was begun; and none of the block behind the head,
+ * whose erase may have been cut.
+ */
+static bool find_record(const spela_t *network, uint16_t *place) {
+    const spela_model_t *const model = network->model.pointer;
+    const uint32_t count = records_of_block(model);
+    const uint32_t all = count * flash_of(model)->blocks;
+    ring_t *const ring = ring_of(network);
+    record_in_ram(network)[record_words(model) - 1U] = record_crc(network);
+    for (uint32_t i = 1U; i <= all; i++) { /* a load before this wrote them in the same order */
+        const uint32_t record = (ring->found + i) % all;
+        if (is_record_in_ram(network, record) && record / count != behind_head(network) &&
+            is_done(network, record)) {
+            ring->found = record;
+            *place = (uint16_t)record;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* -------------------------------------------------------------------------- the slots */
@@ -362,6 +448,10 @@ const int8_t *spela_read_slot(const spela_t *network, uint32_t label, uint32_t s
 }
 
 bool spela_write_slot(const spela_t *network, uint32_t label, uint32_t slot) {
+    return make_room(network) && append(network, place_of(network, label, slot));
+}
+
+bool spela_load_slot(const spela_t *network, uint32_t label, uint32_t slot) {
     const spela_model_t *const model = network->model.pointer;
     uint16_t *const place = place_of(network, label, slot);
     if (has_factory_sample(model, label, slot)) {
@@ -371,17 +461,28 @@ bool spela_write_slot(const spela_t *network, uint32_t label, uint32_t slot) {
         while (same < spela_slot_bytes(model) && sample[same] == factory[same]) {
             same++;
         }
-        if (same == spela_slot_bytes(model)) { /* a state that was saved has it still */
+        if (same == spela_slot_bytes(model)) {
             *place = (uint16_t)PLACE_FACTORY;
             return true;
         }
     }
-    return make_room(network) && append(network, place);
+    return find_record(network, place) || spela_write_slot(network, label, slot);
 }
 
 void spela_clear_slots(const spela_t *network, uint32_t label) {
     for (uint32_t slot = 0U; slot < network->model.pointer->continual->capacity; slot++) {
         *place_of(network, label, slot) = (uint16_t)PLACE_NONE;
+    }
+}
+
+void spela_seal_memory_flash(const spela_t *network) {
+    const spela_model_t *const model = network->model.pointer;
+    ring_t *const ring = ring_of(network);
+    if (ring->is_sealed == 0U && ring->used < records_of_block(model)) {
+        const uint32_t seal = 0U;
+        /* If flash refuses, the last record is written anew one day. */
+        (void)write_words(flash_of(model), record_address(model, take_record(network)), &seal, 1U);
+        ring->is_sealed = 1U;
     }
 }
 

@@ -466,6 +466,12 @@ const int8_t *spela_read_slot(const spela_t *network, uint32_t label, uint32_t s
  *  @return false: flash did not take it, and the slot is as it was */
 bool spela_write_slot(const spela_t *network, uint32_t label, uint32_t slot);
 
+/** The same of a state that is loaded: what lies in flash already is not written again. */
+bool spela_load_slot(const spela_t *network, uint32_t label, uint32_t slot);
+
+/** Sees to it that a later start knows the last record as one that was written to its end. */
+void spela_seal_memory_flash(const spela_t *network);
+
 /** Empties a class's slots; what they held stays in flash. */
 void spela_clear_slots(const spela_t *network, uint32_t label);
 

@@ -330,7 +330,7 @@ static void walk_slots(walk_t *walk, void *slots, uint32_t count) {
 static bool load_slot(walk_t *walk, uint32_t label, uint32_t slot) {
     spela_stream_take(&walk->stream, spela_drawn(walk->network),
                       spela_slot_bytes(walk->network->model.pointer));
-    return !walk->stream.failed && spela_write_slot(walk->network, label, slot);
+    return !walk->stream.failed && spela_load_slot(walk->network, label, slot);
 }
 
 /** A sample that comes from a slot in flash; false if it cannot be read. */
@@ -434,6 +434,12 @@ static void walk_state(walk_t *walk) {
     for (uint32_t c = 0U; SPELA_IS_CONTINUAL(model) && c < model->classes; c++) {
         walk_class(walk, c);
     }
+#ifdef SPELA_WITH_MEMORY_IN_FLASH
+    if (SPELA_IS_CONTINUAL(model) && SPELA_KEEPS_IN_FLASH(model) &&
+        (walk->way == WALK_SAVE || walk->way == WALK_LOAD)) {
+        spela_seal_memory_flash(walk->network);
+    }
+#endif
 #endif
     if (!is_outward(walk)) {
         take_rest(walk);

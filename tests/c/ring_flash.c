@@ -37,6 +37,10 @@ uint32_t ring_misuses(void) {
     return misuses;
 }
 
+void ring_erase_unit(uint32_t offset) {
+    memset(&content[offset], ERASED, 4U);
+}
+
 uint32_t ring_operations(uint32_t kind) {
     return operations[kind];
 }

@@ -29,6 +29,9 @@ void ring_fail(uint32_t kind, uint32_t after);
 /* Operations that no flash would forgive. */
 uint32_t ring_misuses(void);
 
+/* Erases one word, as no flash can. */
+void ring_erase_unit(uint32_t offset);
+
 uint32_t ring_operations(uint32_t kind);
 const uint8_t *ring_content(void);
 
