@@ -18,7 +18,7 @@ from spela_mcu.contenders.contender import Contender, Cost, Outcome
 from spela_mcu.contenders.cost import cost_of_learning
 from spela_mcu.contenders.results import ResultDirectory
 from spela_mcu.contenders.spela import (
-    learned_in_int8,
+    learned_from_scratch,
     quantized_network,
     trained_in_float,
 )
@@ -84,7 +84,9 @@ def test_int8_from_scratch_is_what_the_numpy_reference_learns(tmp_path):
     for samples, labels in learning_parts(spec, dataset):
         reference.partial_fit(samples, labels)
     right = reference.predict_exits(quantize_inputs(dataset.test.x)) == dataset.test.y
-    assert learned_in_int8(spec, dataset, None).accuracy == tuple(right.mean(axis=1).tolist())
+    assert learned_from_scratch("int8", spec, dataset, None).accuracy == tuple(
+        right.mean(axis=1).tolist()
+    )
 
 
 def test_the_command_compares_all_and_reports_as_json(tmp_path, monkeypatch):

@@ -310,9 +310,9 @@ void spela_learn_filters(const spela_model_t *model, const spela_layer_t *layer,
                 *weight = (int16_t)spela_clip(*weight + step, -greatest - 1, greatest);
 #ifdef SPELA_WITH_INT12
             } else if (is_int12) {
-                const int32_t moved = spela_int12(weights, residuals, at) + step;
-                spela_set_int12(weights, residuals, at,
-                                spela_clip(moved, SPELA_INT12_MIN, SPELA_INT12_MAX));
+                const int32_t moved = spela_raised(weights, residuals, at) + step;
+                spela_set_raised(weights, residuals, at,
+                                 spela_clip(moved, SPELA_RAISED_MIN, SPELA_RAISED_MAX));
 #endif
             } else {
                 int8_t *const weight = (int8_t *)weights + at;

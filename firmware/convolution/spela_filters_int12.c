@@ -18,9 +18,10 @@ bool spela_relieve_int12(int8_t *weights, const spela_shape_t *shape, uint32_t l
         return false;
     }
     for (uint32_t i = 0U; i < size; i++) {
-        const int32_t weight = spela_int12(weights, residuals, i);
+        const int32_t weight = spela_raised(weights, residuals, i) - SPELA_RAISED_BY;
         const int32_t odd = spela_shift_right(weight, 1U) & 1;
-        spela_set_int12(weights, residuals, i, spela_shift_right(weight + odd, 1U));
+        const int32_t half = spela_shift_right(weight + odd, 1U);
+        spela_set_raised(weights, residuals, i, half + SPELA_RAISED_BY);
     }
     return true;
 }

@@ -212,8 +212,8 @@ static void draw_weights(const spela_model_t *model, const spela_layer_t *layer,
             if (SPELA_HAS_INT16(model, layer)) {
                 ((int16_t *)weights)[at] = (int16_t)weight;
 #ifdef SPELA_WITH_INT12
-            } else if (SPELA_HAS_INT12(model, layer)) { /* whose range begins lower */
-                spela_set_int12(weights, spela_residuals(weights, &shape), at, weight - 8);
+            } else if (SPELA_HAS_INT12(model, layer)) {
+                spela_set_raised(weights, spela_residuals(weights, &shape), at, weight);
 #endif
             } else {
                 ((int8_t *)weights)[at] = (int8_t)weight;

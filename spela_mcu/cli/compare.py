@@ -81,7 +81,8 @@ def command(
     """Compare SPELA on MODEL (a model.yaml) with the alternatives.
 
     All learn the same training part and answer the same test part: SPELA in float with its three
-    losses, quantised after training, and learned from scratch in the chip's int8 and int16;
+    losses, quantised after training, and learned from scratch in the chip's int8 and int16, with
+    convolutions also in int12;
     backpropagation of the same layers; and TensorFlow Lite Micro, if tensorflow and tflite-micro
     are installed. An interrupted comparison resumes where it stopped.
 

@@ -305,7 +305,7 @@ def _diff(
 
     From EXPORT, a file, or from the reference of -m. The reference is the network as it left the
     factory; with --split or --learned, after it has learned these samples in Python. Exits with 0
-    if they are equal, with 1 if not.
+    if they are equal, with 1 if not. The format of a convolution's weights is known from -m.
     """
     chosen = Chosen(learned, split, samples)
     if export is not None and chosen:

@@ -17,8 +17,7 @@ from spela_mcu.contenders.contender import Contender, Cost, Outcome
 from spela_mcu.contenders.cost import cost_of_inference, cost_of_learning
 from spela_mcu.contenders.results import ResultDirectory
 from spela_mcu.contenders.spela import (
-    learned_in_int8,
-    learned_in_int16,
+    learned_from_scratch,
     quantized_after_training,
     trained_with_loss,
 )
@@ -32,6 +31,7 @@ from spela_mcu.pipeline import Overrides, check_memory, completed, target_board
 from spela_mcu.progress import Progress, silent
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.reference.run import training_digest
+from spela_mcu.spec.learning import Format
 from spela_mcu.spec.model import ModelSpec
 from spela_mcu.spec.network import LOSSES
 
@@ -43,10 +43,17 @@ def contenders(spec: ModelSpec) -> tuple[Contender, ...]:
         for loss in LOSSES
     ]
     ours = f"spela_float_{spec.network.loss}"
+    integers = [
+        Contender(
+            f"spela_{weights}",
+            f"SPELA {weights} from scratch",
+            partial(learned_from_scratch, weights),
+        )
+        for weights in _formats(spec)
+    ]
     return (
         *floats,
-        Contender("spela_int8", "SPELA int8 from scratch", learned_in_int8),
-        Contender("spela_int16", "SPELA int16 from scratch", learned_in_int16),
+        *integers,
         Contender(
             "spela_quantized", "SPELA float, then int8", quantized_after_training, after=ours
         ),
@@ -60,6 +67,11 @@ def contenders(spec: ModelSpec) -> tuple[Contender, ...]:
             needs=NEEDS,
         ),
     )
+
+
+def _formats(spec: ModelSpec) -> tuple[Format, ...]:
+    """Formats in which the model's layers can learn."""
+    return ("int8", "int12", "int16") if spec.network.has_convolutions else ("int8", "int16")
 
 
 @dataclass(frozen=True)
@@ -238,8 +250,12 @@ def _costs(
     trained = outcomes[f"spela_float_{spec.network.loss}", 0].network
     assert trained is not None
     measure: dict[str, Callable[[], Cost]] = {
-        "spela_int8": lambda: cost_of_learning(spec, dataset, board, "int8", directory / "int8"),
-        "spela_int16": lambda: cost_of_learning(spec, dataset, board, "int16", directory / "int16"),
+        **{
+            f"spela_{weights}": partial(
+                cost_of_learning, spec, dataset, board, weights, directory / weights
+            )
+            for weights in _formats(spec)
+        },
         "spela_quantized": lambda: cost_of_inference(
             Overrides(seed=0).apply(spec), dataset, board, trained, directory / "inference"
         ),

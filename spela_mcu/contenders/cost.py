@@ -22,6 +22,7 @@ from spela_mcu.pipeline import front_plan, learning_stream
 from spela_mcu.reference.network import FloatNetwork
 from spela_mcu.simulators.base import Call, Machine
 from spela_mcu.simulators.choice import counting_simulator
+from spela_mcu.spec.learning import Format
 from spela_mcu.spec.model import ModelSpec
 
 WHOLE = "the whole firmware, application and stack included"
@@ -32,7 +33,7 @@ NOT_COUNTED = "no simulator installed that counts by function knows the board"
 
 
 def cost_of_learning(
-    spec: ModelSpec, dataset: Dataset, board: Board, weights: str, directory: Path
+    spec: ModelSpec, dataset: Dataset, board: Board, weights: Format, directory: Path
 ) -> Cost:
     """Cost of a firmware that starts untrained and learns; see `cost_of`."""
     spec = learns_from_scratch(spec, dataset)

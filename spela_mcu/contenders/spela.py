@@ -11,6 +11,7 @@ from spela_mcu.fixed_point.plan import float_embeddings, make_plan
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.pipeline import Overrides, front_plan, learning_parts
 from spela_mcu.reference.network import FloatNetwork
+from spela_mcu.spec.learning import Format
 from spela_mcu.spec.model import ModelSpec
 
 
@@ -64,18 +65,11 @@ def quantized_after_training(
     return Outcome(_accuracy(HostNetwork.of(quantized_network(spec, dataset, trained)), dataset))
 
 
-def learned_in_int8(spec: ModelSpec, dataset: Dataset, _: FloatNetwork | None) -> Outcome:
-    """Learned from random int8 weights, sample by sample, in the chip's arithmetic."""
-    return _learned_from_scratch(Overrides(weights="int8").apply(spec), dataset)
-
-
-def learned_in_int16(spec: ModelSpec, dataset: Dataset, _: FloatNetwork | None) -> Outcome:
-    """The same with int16 weights."""
-    return _learned_from_scratch(Overrides(weights="int16").apply(spec), dataset)
-
-
-def _learned_from_scratch(spec: ModelSpec, dataset: Dataset) -> Outcome:
-    spec = learns_from_scratch(spec, dataset)
+def learned_from_scratch(
+    weights: Format, spec: ModelSpec, dataset: Dataset, _: FloatNetwork | None
+) -> Outcome:
+    """Learned from random weights of a format, sample by sample, in the chip's arithmetic."""
+    spec = learns_from_scratch(Overrides(weights=weights).apply(spec), dataset)
     network = HostNetwork(make_plan(spec, dataset.inputs, dataset.classes, taps=dataset.taps), None)
     for samples, labels in learning_parts(spec, dataset):
         network.partial_fit(samples, labels)
