@@ -25,7 +25,7 @@ SOURCES = tuple(
 )
 
 # What only some models have is looked at too.
-_PARTS = ("SOFTMAX", "CONVOLUTION", "INT12", "CONTINUAL", "MEANS", "FRONT_END")
+_PARTS = ("SOFTMAX", "CONVOLUTION", "INT12", "CONTINUAL", "MEANS", "MEMORY_IN_FLASH", "FRONT_END")
 
 # cppcheck does not read the compiler's headers, but these macros are in every constant.
 _CONSTANTS = {

@@ -399,11 +399,11 @@ static bool is_record_in_ram(const spela_t *network, uint32_t record) {
 static bool find_record(const spela_t *network, uint16_t *place) {
     const spela_model_t *const model = network->model.pointer;
     const uint32_t count = records_of_block(model);
-    const uint32_t all = count * flash_of(model)->blocks;
+    const uint32_t records = count * flash_of(model)->blocks;
     ring_t *const ring = ring_of(network);
     record_in_ram(network)[record_words(model) - 1U] = record_crc(network);
-    for (uint32_t i = 1U; i <= all; i++) { /* a load before this wrote them in the same order */
-        const uint32_t record = (ring->found + i) % all;
+    for (uint32_t i = 1U; i <= records; i++) { /* a load before this wrote them in the same order */
+        const uint32_t record = (ring->found + i) % records;
         if (is_record_in_ram(network, record) && record / count != behind_head(network) &&
             is_done(network, record)) {
             ring->found = record;
