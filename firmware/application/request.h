@@ -37,13 +37,39 @@ static inline const int8_t *sample_of(const request_t *request) {
 void answer_start(application_t *device, const request_t *request, uint32_t status);
 void answer_status(application_t *device, const request_t *request, uint32_t status);
 
-/** Writes label, cosine and margin. */
-void write_result(application_t *device, const spela_result_t *result);
-
 /* The body of an answer that is kept: at most KEPT_BODY_BYTES in all. */
 void keep_u16(application_t *device, uint32_t value);
 void keep_u32(application_t *device, uint32_t value);
 void keep_bytes(application_t *device, const uint8_t *bytes, uint32_t count);
+
+/* network.c */
+
+/** Writes label, cosine and margin. */
+void write_result(application_t *device, const spela_result_t *result);
+
+void answer_info(application_t *device, const request_t *request);
+void answer_infer(application_t *device, const request_t *request);
+void answer_infer_last(application_t *device, const request_t *request);
+void answer_infer_early(application_t *device, const request_t *request);
+void answer_state(application_t *device, const request_t *request);
+void answer_counters(application_t *device, const request_t *request);
+
+/** If there is a frozen network. */
+void answer_features(application_t *device, const request_t *request);
+
+/** LEARN; returns the status. */
+uint32_t network_learn(application_t *device, const request_t *request);
+
+/* front_end.c, if there is one. */
+
+void answer_sample(application_t *device, const request_t *request);
+
+/** PUSH: takes readings as an interrupt would, and does after each what the main loop would.
+ *  Returns the status. */
+uint32_t front_end_push(application_t *device, const request_t *request);
+
+/** Puts the front end's sample in the place of one of no values; returns whether there is one. */
+bool front_end_find_sample(request_t *request);
 
 /* settings.c: what is kept beside the network's own state. */
 
