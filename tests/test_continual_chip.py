@@ -133,6 +133,10 @@ def test_samples_in_flash_are_those_in_ram(board, tmp_path):
         x, y = toy_samples(case, 1)
         Device(machine).learn(x[0], int(y[0]), digest=False)  # erases a block, maybe in a ROM
         assert calls[0].instructions > calls[0].functions["spela_flash_program"] > 0
+        Device(machine).save()
+        state, flash = Device(machine).export_payload(), machine.read_store()
+    with UnicornSimulator().start(build, flash) as machine:  # after a power cut
+        assert Device(machine).export_payload() == state
 
 
 @pytest.mark.parametrize("fault", FAULTS)
