@@ -242,9 +242,11 @@ def test_verify_proves_it(pictures, loss):
 @pytest.mark.needs_simulator("unicorn")
 def test_a_report_shows_filters_and_maps(pictures):
     rest = "learning: {start: untrained, epochs: 1}\n"
-    prepared = prepare(written(pictures, rest=rest))
+    prepared = prepare(written(pictures, rest=rest), Overrides(weights="int12"))
     found = measure(prepared, pictures, device_steps=10)
     (filters,) = found.filters
+    at_end = np.isin((filters.weights + 8) // 16, (-128, 127))
+    assert found.weights[0].at_end == at_end.mean() > 0
     assert filters.weights.shape == (4, 3, 3, 2)
     assert filters.map.shape == (3, 3, 4)
     assert filters.map.max() > 0

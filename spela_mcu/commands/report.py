@@ -20,6 +20,7 @@ from spela_mcu.fixed_point.early_exit import (
     with_early_exits,
     with_rejection,
 )
+from spela_mcu.fixed_point.layer import MatrixPlan
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.host.network import HostNetwork
@@ -198,7 +199,7 @@ def measure(
         early_plan=early_plan,
         early=answer_early(early_plan, test),
         weights=tuple(
-            _weights(one, other, layer.weight_min, layer.weight_max)
+            _weights(layer, one, other)
             for one, other, layer in zip(before, after, matrices, strict=True)
         ),
         filters=_filters(IntegerNetwork(prepared.plan, tuple(after)), dataset.test),
@@ -276,8 +277,8 @@ def _learning_curve(
     return tuple(points)
 
 
-def _weights(before: Int64, after: Int64, low: int, high: int) -> Weights:
-    edges = np.linspace(low, high + 1, 65).round().astype(np.int64)
+def _weights(matrix: MatrixPlan, before: Int64, after: Int64) -> Weights:
+    edges = np.linspace(matrix.weight_min, matrix.weight_max + 1, 65).round().astype(np.int64)
     shares = [np.histogram(one, edges)[0] / one.size for one in (before, after)]
-    ends = np.count_nonzero((after == low) | (after == high))
+    ends = np.count_nonzero(matrix.at_ends(after))
     return Weights(edges, shares[0], shares[1], ends / after.size)
