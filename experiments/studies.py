@@ -622,7 +622,7 @@ STUDIES: dict[str, Study] = {
             ),
             Row("32-64-128, softmax, filters int12",
                 {**_convolutions(32, 64, 128), "network.loss": "softmax",
-                 "learning.learning_rate": 0.4, "fixed_point.weights": "int12"}, _MIRRORED),
+                 "learning.learning_rate": 0.2, "fixed_point.weights": "int12"}, _MIRRORED),
             Row("32-64-108, softmax, float",
                 {"network.loss": "softmax", "learning.learning_rate": 0.4},
                 {"by": "float", **_MIRRORED}),

@@ -429,7 +429,7 @@ def test_paths_that_cannot_be(project, tmp_path):
 
 def test_a_board_without_a_store_says_so(tmp_path):
     base = CASE.project
-    bare = base.board.model_copy(update={"store": None})
+    bare = base.board.model_copy(update={"store": None, "rehearsal": None})
     write_project(generate_project(base.model, bare), tmp_path / "p")
     error = run(SIMULATED, "save", "-p", tmp_path / "p").error
     assert error.reason == "the device refused SAVE: the board keeps no such state in flash"

@@ -189,7 +189,7 @@ def test_what_was_learned_is_erased_only_when_asked_for(build, monkeypatch):
     assert not any(store.holds(address) for address in chip.memory)
     flash(build, erase_learned=True)
     assert erased == ["0x8080000-0x8100000"]
-    board = build.project.board.model_copy(update={"store": None})
+    board = build.project.board.model_copy(update={"store": None, "rehearsal": None})
     bare = dataclasses.replace(build, project=dataclasses.replace(build.project, board=board))
     with pytest.raises(UserError, match="keeps nothing"):
         flash(bare, erase_learned=True)

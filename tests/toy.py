@@ -133,7 +133,7 @@ def toy(
     )
     described = load_board(board)
     if not store:
-        described = described.model_copy(update={"store": None})
+        described = described.model_copy(update={"store": None, "rehearsal": None})
     project = generate_project(model, described, inference_only=inference_only, guard=guard)
     return Toy(spec, inputs, classes, project, thresholds)
 
