@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -74,6 +76,13 @@ class BackpropLearner:
         fit(self._network, spec, stream.start)
         self._keep(train)
 
+    def at(self, rate: float) -> BackpropLearner:
+        """A copy, which goes on at another rate."""
+        copy = deepcopy(self)
+        for group in copy._optimizer.param_groups:
+            group["lr"] = rate
+        return copy
+
     def learn(self, samples: Split) -> None:
         """A step for each sample, with as many of the memory as SPELA rehearses; then these."""
         self._network.add(np.unique(samples.y))
@@ -119,16 +128,12 @@ def backpropagated(spec: ModelSpec, stream: Stream, steps: int) -> StreamOutcome
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the same bits every time
     try:
-        outcomes = [_at_rate(spec, stream, steps, rate) for rate in RATES]
+        with torch.random.fork_rng():
+            torch.manual_seed(spec.network.seed)
+            untrained = BackpropLearner(spec, stream, steps, RATES[0])
+            started = BackpropLearner(spec, stream, steps, RATES[0])
+            started.start(spec, stream)
+        outcomes = [follow(stream, started.at(rate), untrained) for rate in RATES]
     finally:
         torch.set_num_threads(threads)
     return max(outcomes, key=lambda outcome: outcome.matrix.final)
-
-
-def _at_rate(spec: ModelSpec, stream: Stream, steps: int, rate: float) -> StreamOutcome:
-    with torch.random.fork_rng():
-        torch.manual_seed(spec.network.seed)
-        untrained = BackpropLearner(spec, stream, steps, rate)
-        learner = BackpropLearner(spec, stream, steps, rate)
-        learner.start(spec, stream)
-        return follow(stream, learner, untrained)
