@@ -34,6 +34,22 @@ class Region(BoardPart):
         """Whether the address lies in the region."""
         return self.address <= address < self.end
 
+    def check_blocks(self, block_bytes: int, name: str, of: str = "") -> None:
+        """Refuses a region that is not of whole blocks.
+
+        Args:
+            block_bytes: what the flash erases at once.
+            name: the key that says so.
+            of: comes before the region's own keys in the error.
+        """
+        for key in ("address", "bytes"):
+            if getattr(self, key) % block_bytes:
+                raise impossible(
+                    f"must be a multiple of {name}, got 0x{getattr(self, key):x}",
+                    "begin and end the region with a block",
+                    f"{of}{key}",
+                )
+
     @model_validator(mode="after")
     def _ends(self) -> Self:
         if self.end > 2**32:
@@ -75,13 +91,7 @@ class StoreRegion(Region):
                 "give what the flash programs at once",
                 "unit_bytes",
             )
-        for key in ("address", "bytes"):
-            if getattr(self, key) % self.block_bytes:
-                raise impossible(
-                    f"must be a multiple of block_bytes, got 0x{getattr(self, key):x}",
-                    "begin and end the region with a block",
-                    key,
-                )
+        self.check_blocks(self.block_bytes, "block_bytes")
         if self.block_bytes % self.unit_bytes:
             raise impossible(
                 f"must be a multiple of unit_bytes, got {self.block_bytes}",
@@ -237,13 +247,7 @@ class Board(BoardPart):
                 "let it end where the store begins; what comes before it is for the program",
                 "rehearsal.address",
             )
-        for key in ("address", "bytes"):
-            if getattr(region, key) % store.block_bytes:
-                raise impossible(
-                    f"must be a multiple of store.block_bytes, got 0x{getattr(region, key):x}",
-                    "begin and end the region with a block",
-                    f"rehearsal.{key}",
-                )
+        region.check_blocks(store.block_bytes, "store.block_bytes", "rehearsal.")
         return self
 
     @model_validator(mode="after")
