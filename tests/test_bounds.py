@@ -21,7 +21,7 @@ from spela_mcu.firmware.uart import BoardPart
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.host.network import HostNetwork
-from spela_mcu.spec.data import FLOAT32_MAX, TestedData
+from spela_mcu.spec.data import FLOAT32_MAX, DividedData
 from spela_mcu.spec.fields import sections
 from spela_mcu.spec.learning import GUARD_SAMPLES_MAX
 from spela_mcu.spec.limits import MAX_CLASSES, MAX_INPUTS, UINT32_MAX
@@ -103,7 +103,7 @@ def numbers():
     """(dotted section, key, the two ends, one beyond each) of every number in model.yaml."""
     for name, section in sections().items():
         for key, field in section.model_fields.items():
-            if key == "test_fraction" and issubclass(section, TestedData):
+            if key == "test_fraction" and issubclass(section, DividedData):
                 continue  # refused outright: such data bring their own test part
             short = "data" if name.startswith("data (") else name.partition(" (")[0]
             for dotted in (f"{name}.{key}", f"{short}.{key}"):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from spela_mcu.data.raw import RawData, RawPart
-from spela_mcu.spec.data import TestedData
+from spela_mcu.spec.data import DividedData
 
 
 def limited(
-    data: TestedData, samples: RawPart, test: RawPart, class_names: tuple[str, ...] | None = None
+    data: DividedData, samples: RawPart, test: RawPart, class_names: tuple[str, ...] | None = None
 ) -> RawData:
     """Draws as many samples of each part as the model uses, with its seed, in their order."""
     rng = np.random.default_rng(data.seed)

@@ -85,7 +85,7 @@ class MlxtendData(DataSection):
     dataset: Literal["mnist"] = Field("mnist", description="name of the data set")
 
 
-class TestedData(DataSection):
+class DividedData(DataSection):
     """What the sources share that bring their own test part."""
 
     path: Path = Field(strict=False, description="directory that holds the set's files")
@@ -103,13 +103,13 @@ class TestedData(DataSection):
     )
 
 
-class IdxData(TestedData):
+class IdxData(DividedData):
     """The four files of a set in MNIST's IDX format, gzipped or not."""
 
     source: Literal["idx"]
 
 
-class CifarData(TestedData):
+class CifarData(DividedData):
     """CIFAR-10 or CIFAR-100 in their binary version (.bin files), 32 x 32 x 3."""
 
     source: Literal["cifar"]
@@ -118,7 +118,7 @@ class CifarData(TestedData):
     )
 
 
-class SvhnData(TestedData):
+class SvhnData(DividedData):
     """Street view house numbers, cropped: train_32x32.mat and test_32x32.mat, 32 x 32 x 3."""
 
     source: Literal["svhn"]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from spela_mcu.errors import UserError, UserErrors
 from spela_mcu.spec.convolutions import convolution_faults
-from spela_mcu.spec.data import Data, PythonData, TestedData
+from spela_mcu.spec.data import Data, DividedData, PythonData
 from spela_mcu.spec.document import Document, key_path, read_document
 from spela_mcu.spec.faults import user_error
 from spela_mcu.spec.limits import MAX_CLASSES, UINT32_MAX
@@ -199,7 +199,7 @@ def _unused_keys(spec: ModelSpec) -> list[UserError]:
             )
         )
     faults += _front_end_faults(spec)
-    if "test_fraction" in spec.data.model_fields_set and isinstance(spec.data, TestedData):
+    if "test_fraction" in spec.data.model_fields_set and isinstance(spec.data, DividedData):
         faults.append(
             UserError(
                 f"{spec.data.source} data bring their own test part",
