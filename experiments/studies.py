@@ -238,6 +238,12 @@ def _filters(*layers: int | tuple[int, int]) -> dict[str, Any]:
     }
 
 
+_DIGITS_CHIP = {
+    **_filters(16, 32, (64, 1)),
+    "network.margin": 0.2, "learning.epochs": 10, "learning.halve_rate_every": 6_667,
+}  # fmt: skip
+
+
 _BATCHES = (1, 2, 4, 8)
 
 
@@ -458,6 +464,7 @@ STUDIES: dict[str, Study] = {
         (
             Row("2,500 pictures, 3 and 3 passes",
                 options={"epochs": [3, 3], "share": 0.05, "tested": 0.2}),
+            Row("all pictures, 3 and 2 passes", options={"epochs": [3, 2]}),
             Row("all pictures, 15 and 10 passes", options={"epochs": [15, 10]}),
         ), seeds=1, measure="paper_convolution",
     ),
@@ -605,6 +612,15 @@ STUDIES: dict[str, Study] = {
                 {**_FASHION_CHIP, **_filters(24, 48, (96, 1))}, {"by": "float"}),
             Row("dense 140-34, margin, int8", {**_FASHION_CHIP, **_layers(140, 34)}),
         ), seeds=3,
+    ),
+    "convolution_digits": Study(
+        "Convolutions: 8,000 digits of MNIST, 16-32-64, the last not pooled, ten passes", MNIST,
+        (
+            Row("margin, int8", _DIGITS_CHIP),
+            Row("margin, filters int12", {**_DIGITS_CHIP, "fixed_point.weights": "int12"}),
+            Row("margin, float", _DIGITS_CHIP, {"by": "float"}),
+            Row("softmax, int8", {**_DIGITS_CHIP, "network.loss": "softmax"}),
+        ), seeds=3, reference="margin, float",
     ),
     "convolution_cifar": Study(
         "Convolutions learned on the chip: CIFAR-10, twelve passes, <= 256 KB", CIFAR,
