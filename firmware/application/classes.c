@@ -21,20 +21,6 @@ void answer_classes(application_t *device, const request_t *request) {
     frame_write_end(&device->writer);
 }
 
-void answer_ask(application_t *device, const request_t *request) {
-    spela_result_t result;
-    const spela_status_t status =
-        spela_infer_early(device->network, sample_of(request), request->data_bytes, &result);
-    answer_start(device, request, (uint32_t)status);
-    if (status == SPELA_OK) {
-        figures_count(device, request, &result);
-        write_result(device, &result);
-        frame_write_u16(&device->writer, result.exit);
-        frame_write_u16(&device->writer, (uint16_t)spela_wants_label(device->network, &result));
-    }
-    frame_write_end(&device->writer);
-}
-
 /** Gives a class a name, or none, and lets its figures begin. */
 static void begin(application_t *device, uint32_t label, const request_t *named) {
     static const class_figures_t none = {0, 0U, 0U, 0U, 0};

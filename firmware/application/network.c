@@ -4,6 +4,9 @@
 #ifdef SPELA_WITH_BACKBONE
 #include "spela_front.h"
 #endif
+#ifdef SPELA_WITH_CONTINUAL
+#include "spela_continual.h"
+#endif
 
 /** SPELA_STORE_EMPTY, where there is no store. */
 #define NOTHING_FOUND 1U
@@ -33,7 +36,8 @@ void answer_info(application_t *device, const request_t *request) {
     frame_write_end(writer);
 }
 
-void write_result(application_t *device, const spela_result_t *result) {
+/** Writes label, cosine and margin. */
+static void write_result(application_t *device, const spela_result_t *result) {
     frame_write_u16(&device->writer, result->label);
     frame_write_u16(&device->writer, (uint16_t)result->cosine);
     frame_write_u16(&device->writer, (uint16_t)result->margin);
@@ -69,27 +73,25 @@ void answer_infer(application_t *device, const request_t *request) {
     frame_write_end(&device->writer);
 }
 
-void answer_infer_last(application_t *device, const request_t *request) {
+void answer_result(application_t *device, const request_t *request) {
+    const bool is_last = request->command == (uint8_t)COMMAND_INFER_LAST;
+    const int8_t *const sample = sample_of(request);
     spela_result_t result;
     const spela_status_t status =
-        spela_infer(device->network, sample_of(request), request->data_bytes, &result);
+        is_last ? spela_infer(device->network, sample, request->data_bytes, &result)
+                : spela_infer_early(device->network, sample, request->data_bytes, &result);
     answer_start(device, request, (uint32_t)status);
     if (status == SPELA_OK) {
         figures_count(device, request, &result);
         write_result(device, &result);
-    }
-    frame_write_end(&device->writer);
-}
-
-void answer_infer_early(application_t *device, const request_t *request) {
-    spela_result_t result;
-    const spela_status_t status =
-        spela_infer_early(device->network, sample_of(request), request->data_bytes, &result);
-    answer_start(device, request, (uint32_t)status);
-    if (status == SPELA_OK) {
-        figures_count(device, request, &result);
-        write_result(device, &result);
-        frame_write_u16(&device->writer, result.exit);
+        if (!is_last) {
+            frame_write_u16(&device->writer, result.exit);
+        }
+#ifdef SPELA_WITH_CONTINUAL
+        if (request->command == (uint8_t)COMMAND_ASK) {
+            frame_write_u16(&device->writer, (uint16_t)spela_wants_label(device->network, &result));
+        }
+#endif
     }
     frame_write_end(&device->writer);
 }

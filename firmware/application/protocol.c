@@ -165,10 +165,11 @@ static void dispatch(application_t *device, const request_t *request) {
         answer_infer(device, request);
         break;
     case COMMAND_INFER_LAST:
-        answer_infer_last(device, request);
-        break;
     case COMMAND_INFER_EARLY:
-        answer_infer_early(device, request);
+#ifdef SPELA_WITH_CONTINUAL
+    case COMMAND_ASK:
+#endif
+        answer_result(device, request);
         break;
 #ifdef SPELA_WITH_BACKBONE
     case COMMAND_FEATURES:
@@ -203,9 +204,6 @@ static void dispatch(application_t *device, const request_t *request) {
 #ifdef SPELA_WITH_CONTINUAL
     case COMMAND_CLASSES:
         answer_classes(device, request);
-        break;
-    case COMMAND_ASK:
-        answer_ask(device, request);
         break;
 #else
     case COMMAND_FORGET:

@@ -44,13 +44,12 @@ void keep_bytes(application_t *device, const uint8_t *bytes, uint32_t count);
 
 /* network.c */
 
-/** Writes label, cosine and margin. */
-void write_result(application_t *device, const spela_result_t *result);
-
 void answer_info(application_t *device, const request_t *request);
 void answer_infer(application_t *device, const request_t *request);
-void answer_infer_last(application_t *device, const request_t *request);
-void answer_infer_early(application_t *device, const request_t *request);
+
+/** INFER_LAST, INFER_EARLY and, if classes come and go, ASK: what one inference says. */
+void answer_result(application_t *device, const request_t *request);
+
 void answer_state(application_t *device, const request_t *request);
 void answer_counters(application_t *device, const request_t *request);
 
@@ -107,7 +106,6 @@ uint32_t state_load(application_t *device, uint32_t store);
 /* classes.c, if classes come and go. */
 
 void answer_classes(application_t *device, const request_t *request);
-void answer_ask(application_t *device, const request_t *request);
 
 /** ADD_CLASS, FORGET, REHEARSE; returns the status. */
 uint32_t classes_change(application_t *device, const request_t *request);

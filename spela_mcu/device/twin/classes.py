@@ -7,20 +7,11 @@ import struct
 from spela_mcu.device.answers import NAME_BYTES, ClassFigures
 from spela_mcu.device.protocol import REHEARSED_MAX, Status
 from spela_mcu.device.twin.application import Application, RefusedError, Request
-from spela_mcu.fixed_point.early_exit import infer_early
 
 
 def classes(device: Application, asked: Request) -> bytes:
     """CLASSES."""
     return b"".join(struct.pack("<II", one.seen, one.is_active) for one in device.network.classes)
-
-
-def ask(device: Application, asked: Request) -> bytes:
-    """ASK."""
-    said = infer_early(device.network, device.sample(asked))
-    device.count_answer(asked, said.label, said.margin)
-    wants = device.network.wants_label(said.label, said.margin)
-    return struct.pack("<HhhHH", said.label, said.cosine, said.margin, said.exit, wants)
 
 
 def add(device: Application, asked: Request) -> bytes:

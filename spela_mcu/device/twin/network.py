@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import astuple
 
-from spela_mcu.device.protocol import LEARN_FLAG_DIGEST, PROTOCOL_VERSION, Status
+from spela_mcu.device.protocol import LEARN_FLAG_DIGEST, PROTOCOL_VERSION, Command, Status
 from spela_mcu.device.twin import guard, state
 from spela_mcu.device.twin.application import Application, RefusedError, Request
 from spela_mcu.fixed_point.early_exit import infer_early
@@ -48,10 +48,13 @@ def infer_last(device: Application, asked: Request) -> bytes:
 
 
 def infer_with_exits(device: Application, asked: Request) -> bytes:
-    """INFER_EARLY."""
+    """INFER_EARLY and, if classes come and go, ASK."""
     said = infer_early(device.network, device.sample(asked))
     device.count_answer(asked, said.label, said.margin)
-    return struct.pack("<HhhH", said.label, said.cosine, said.margin, said.exit)
+    body = struct.pack("<HhhH", said.label, said.cosine, said.margin, said.exit)
+    if asked.command == Command.ASK:
+        body += struct.pack("<H", device.network.wants_label(said.label, said.margin))
+    return body
 
 
 def learn(device: Application, asked: Request) -> bytes:

@@ -62,7 +62,7 @@ COMMANDS_OF_CLASSES: dict[Command, Answerer] = {
     Command.ADD_CLASS: classes.add,
     Command.CLASSES: classes.classes,
     Command.REHEARSE: classes.rehearse,
-    Command.ASK: classes.ask,
+    Command.ASK: network.infer_with_exits,
 }
 """Of a device whose classes come and go."""
 
