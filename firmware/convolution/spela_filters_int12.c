@@ -8,20 +8,12 @@
 bool spela_relieve_int12(int8_t *weights, const spela_shape_t *shape, uint32_t limit) {
     const uint32_t size = shape->rows * shape->columns;
     uint8_t *const residuals = spela_residuals(weights, shape);
-    uint32_t saturated = 0U;
-    for (uint32_t i = 0U; i < size; i++) {
-        if (weights[i] == INT8_MAX || weights[i] == INT8_MIN) {
-            saturated++;
-        }
-    }
-    if (saturated <= limit) {
+    if (spela_saturated_int8((const uint32_t *)(const void *)weights, size / 4U) <= limit) {
         return false;
     }
     for (uint32_t i = 0U; i < size; i++) {
         const int32_t weight = spela_raised(weights, residuals, i) - SPELA_RAISED_BY;
-        const int32_t odd = spela_shift_right(weight, 1U) & 1;
-        const int32_t half = spela_shift_right(weight + odd, 1U);
-        spela_set_raised(weights, residuals, i, half + SPELA_RAISED_BY);
+        spela_set_raised(weights, residuals, i, spela_halve(weight) + SPELA_RAISED_BY);
     }
     return true;
 }

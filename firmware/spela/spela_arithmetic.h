@@ -32,6 +32,11 @@ static inline int32_t spela_shift_right_rounded(int32_t value, uint32_t shift) {
     return spela_shift_right(value + (int32_t)((UINT32_C(1) << shift) >> 1), shift);
 }
 
+/** value / 2 to the nearest integer, ties to even. value < 2^31 - 1. */
+static inline int32_t spela_halve(int32_t value) {
+    return spela_shift_right(value + (spela_shift_right(value, 1U) & 1), 1U);
+}
+
 static inline int32_t spela_clip(int32_t value, int32_t low, int32_t high) {
     return value < low ? low : value > high ? high : value;
 }

@@ -160,6 +160,21 @@ void spela_keep(const int16_t *wide, uint32_t columns, uint32_t stride, int8_t *
 void spela_apply_int8(int8_t *weights, const spela_shape_t *shape, spela_batch_t *batch);
 void spela_apply_int16(int16_t *weights, const spela_shape_t *shape, spela_batch_t *batch);
 
+/** How many of an int8 matrix's weights, four in a word, stand at an end of their range. */
+static inline uint32_t spela_saturated_int8(const uint32_t *fours, uint32_t size) {
+    const uint32_t ones = UINT32_C(0x01010101);
+    uint32_t saturated = 0U;
+    for (uint32_t i = 0U; i < size; i++) {
+        const uint32_t negative = fours[i] >> 7 & ones;
+        /* with the bits of negative ones inverted, both ends are 127 */
+        const uint32_t ends = ((fours[i] ^ ((negative << 8) - negative)) + ones) & ones << 7;
+        if (ends != 0U) {
+            saturated += (ends >> 7) * ones >> 24;
+        }
+    }
+    return saturated;
+}
+
 /** Halves every weight, ties to even, if more than `limit` stand at an end of their range; says
  *  whether it did. */
 bool spela_relieve_int8(int8_t *weights, const spela_shape_t *shape, uint32_t limit);

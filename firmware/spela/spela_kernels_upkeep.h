@@ -7,22 +7,14 @@ bool spela_relieve_int8(int8_t *weights, const spela_shape_t *shape, uint32_t li
     uint32_t *const fours = (uint32_t *)(void *)weights;
     const uint32_t size = shape->rows * shape->columns / 4U;
     const uint32_t ones = UINT32_C(0x01010101);
-    uint32_t saturated = 0U;
-    for (uint32_t i = 0U; i < size; i++) {
-        const uint32_t negative = fours[i] >> 7 & ones;
-        /* with the bits of negative ones inverted, both ends are 127 */
-        const uint32_t ends = ((fours[i] ^ ((negative << 8) - negative)) + ones) & ones << 7;
-        if (ends != 0U) {
-            saturated += (ends >> 7) * ones >> 24;
-        }
-    }
-    for (uint32_t i = saturated > limit ? 0U : size; i < size; i++) {
+    const bool is_due = spela_saturated_int8(fours, size) > limit;
+    for (uint32_t i = is_due ? 0U : size; i < size; i++) {
         const uint32_t raised = fours[i] ^ ones << 7; /* by 128: 0 to 255 */
         const uint32_t halves = raised >> 1 & ones * 127U;
         const uint32_t odd = raised & halves & ones;
         fours[i] = (halves + odd + (ones << 6)) ^ ones << 7; /* raised by 64, and by 128 again */
     }
-    return saturated > limit;
+    return is_due;
 }
 
 #ifndef SPELA_INT8_ONLY
@@ -39,9 +31,7 @@ bool spela_relieve_int16(int16_t *weights, const spela_shape_t *shape, uint32_t 
         return false;
     }
     for (uint32_t i = 0U; i < size; i++) {
-        const int32_t weight = weights[i];
-        const int32_t odd = spela_shift_right(weight, 1U) & 1;
-        weights[i] = (int16_t)spela_shift_right(weight + odd, 1U);
+        weights[i] = (int16_t)spela_halve(weights[i]);
     }
     return true;
 }
