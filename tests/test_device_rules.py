@@ -123,15 +123,15 @@ FAULTS = {
         *("if (~stream.crc != crc) {", "if (~stream.crc == ~crc + 1U) {"),
     ),
     "padding may be anything": (
-        *("import", "store/spela_store.c"),
+        *("import", "store/spela_payload.c"),
         *("(is_padding && weight != 0)", "(is_padding && weight == -half)"),
     ),
     "what follows may be anything": (
-        *("import", "store/spela_store.c"),
+        *("import", "store/spela_payload.c"),
         *("        if ((head[0] & SECTION_OPTIONAL) == 0U) {\n", "        if (head[0] == 0U) {\n"),
     ),
     "the end of the last section may be missing": (
-        *("import", "store/spela_store.c"),
+        *("import", "store/spela_payload.c"),
         *("return SPELA_STORE_CORRUPT; /* it ends", "return SPELA_STORE_OK; /* it ends"),
     ),
 }

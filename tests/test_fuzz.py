@@ -63,8 +63,13 @@ def application_sources(project):
     names = [f"application/{path.name}" for path in project.glob("application/*.c")]
     names.remove("application/main.c")
     if "spela_store.h" in (project / "application" / "application.h").read_text():
-        names += ["store/spela_store.c", "store/spela_slots.c"]
+        names += store_sources(project)
     return names
+
+
+def store_sources(project):
+    """The store without its drivers."""
+    return [f"store/{path.name}" for path in sorted(project.glob("store/spela_*.c"))]
 
 
 def fuzzer(target, project, directory, change=None):
@@ -76,7 +81,7 @@ def fuzzer(target, project, directory, change=None):
     rest = {
         "fuzz_frame": ["application/frame.c"],
         "fuzz_application": application_sources(project),
-        "fuzz_store": ["store/spela_store.c", "store/spela_slots.c"],
+        "fuzz_store": store_sources(project),
     }[target]
     sources = [FUZZ / f"{target}.c"]
     for name in rest:
@@ -140,8 +145,8 @@ FAULTS = {
     "a state is loaded before it is checked": (
         "fuzz_store",
         "store/spela_store.c",
-        "\n    status = read_state(store, network, WALK_CHECK,",
-        "\n    status = read_state(store, network, WALK_LOAD,",
+        "\n    status = spela_payload_check(store, network,",
+        "\n    status = spela_payload_load(store, network,",
     ),
 }
 

@@ -211,7 +211,8 @@ def test_a_check_that_is_missing_is_seen(fault, tmp_path):
     case = CASES["int16"]
     model = tmp_path / "model"
     model.mkdir()
-    change = ("spela_store.c", *FAULTS[fault])
+    file = "spela_store.c" if fault == "version" else "spela_payload.c"
+    change = (file, *FAULTS[fault])
     program = build("store_image", write_model(case, model), tmp_path, level="O0", change=change)
     device = Device(case, program, tmp_path / "flash.bin")
     wrong = []

@@ -113,7 +113,7 @@ def test_no_cut_loses_classes_and_their_memory(tmp_path):
 
 
 def test_a_table_that_is_not_loaded_is_a_loss(tmp_path):
-    change = ("spela_store.c", "state->seen = words[0];", "")
+    change = ("spela_payload.c", "state->seen = words[0];", "")
     assert cut_while_classes_are_saved(tmp_path, change)[0] == 1
 
 
@@ -183,19 +183,19 @@ FAULTS = {
         "store->saves",
     ),
     "the dither's state is not kept": (
-        "spela_store.c",
+        "spela_payload.c",
         "network->dither_state = words[0];",
         "",
     ),
     "pending updates are not kept": (
-        "spela_store.c",
+        "spela_payload.c",
         "state->pending = (uint16_t)words[2];",
         "state->pending = 0U;",
     ),
     "the last unit is not filled up": (
         "spela_store.c",
-        "spela_stream_end(&walk.stream);\n",
-        "",
+        "network, &stream);\n    }\n    spela_stream_end(&stream);\n",
+        "network, &stream);\n    }\n",
     ),
 }
 
@@ -237,7 +237,7 @@ MISSED = {
         "not every flip is noticed|not refused",
     ),
     "the CRC of what is loaded": (
-        "spela_store.c",
+        "spela_payload.c",
         "walk.stream.failed || ~walk.stream.crc != payload->crc",
         "walk.stream.failed || (~walk.stream.crc != payload->crc && way != WALK_LOAD)",
         "half a state is loaded",
