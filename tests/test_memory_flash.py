@@ -32,17 +32,20 @@ RINGS = {
 ROOMY = {"unit": 4, "block": 128, "blocks": 9}
 """Flash may refuse some records, and there is still room."""
 
+RING, FIND = "spela_memory_ring.c", "spela_memory_ring_find.c"
 FAULTS = {
-    "a sample is not moved": ("!move_record(network, &places[i])", "false"),
-    "a CRC is not looked at": ("place[words - 1U] == record_crc(network)", "true"),
-    "a copy is not looked at": ("!pass_record(network, record, record, &copied)", "false"),
-    "what was programmed is not read back": ("if (difference != 0U)", "if (false)"),
-    "the head begins where it was": ("ring->number = number;", "ring->number = 0U;"),
+    "a sample is not moved": (RING, "!move_record(network, &places[i])", "false"),
+    "a CRC is not looked at": (RING, "place[words - 1U] == spela_record_crc(network)", "true"),
+    "a copy is not looked at": (RING, "!pass_record(network, record, record, &copied)", "false"),
+    "what was programmed is not read back": (RING, "if (difference != 0U)", "if (false)"),
+    "the head begins where it was": (FIND, "ring->number = number;", "ring->number = 0U;"),
     "a record that may be torn is taken": (
+        FIND,
         "return is_begun(network, record + 1U);",
         "return true;",
     ),
     "what is forgotten stays": (
+        RING,
         "!clear_block(network) || !begin_block(network)",
         "!clear_block(network)",
     ),
@@ -352,7 +355,7 @@ def test_a_ring_that_cannot_be_is_refused(library, ring):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found(fault, tmp_path):
-    library = compile_flash_library(tmp_path, ("spela_memory_flash.c", *FAULTS[fault]))
+    library = compile_flash_library(tmp_path, FAULTS[fault])
     with pytest.raises((AssertionError, FlashError, ValueError)):
         test_it_is_the_memory_in_ram_bit_by_bit(library, "tight", 1)
         test_nothing_of_a_forgotten_class_is_left(library, "tight")

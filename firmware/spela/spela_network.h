@@ -444,7 +444,7 @@ const int8_t *spela_draw_kept(spela_t *network, uint32_t except, uint16_t *label
 void spela_keep_sample(spela_t *network, const int8_t *sample, uint16_t label);
 
 #ifdef SPELA_WITH_MEMORY_IN_FLASH
-/** What spela_memory_flash.c does, of networks whose samples are in flash. */
+/** What spela_memory_flash.c and spela_memory_ring.c do, of networks whose samples are in flash. */
 
 /** Whether the region of flash has room for the memory, and its units and blocks make sense. */
 bool spela_memory_flash_is_valid(const spela_model_t *model);
