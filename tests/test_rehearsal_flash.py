@@ -161,7 +161,6 @@ def test_a_project_keeps_its_ring_apart():
     ("address", "size", "what"),
     [
         (0x70000, 0x40000, "right before"),
-        (0x80800, 0x3F800, "multiple of store.block"),
         (0, 0xC0000, "right before"),
     ],
 )
@@ -175,6 +174,41 @@ def test_a_region_that_cannot_be_is_told(tmp_path, address, size, what):
     with pytest.raises(UserError, match=what) as caught:
         read_board(file)
     assert caught.value.key.startswith("rehearsal.")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "key", "what"),
+    [
+        (
+            "rehearsal: {address: 0x00080000, bytes: 0x40000}",
+            "rehearsal: {address: 0x00080800, bytes: 0x3F800}",
+            "rehearsal.address",
+            "must be a multiple of store.block_bytes, got 0x80800",
+        ),
+        (
+            "address: 0x000C0000, bytes: 0x40000",
+            "address: 0x000C0800, bytes: 0x3F800",
+            "store.address",
+            "must be a multiple of block_bytes, got 0xc0800",
+        ),
+        (
+            "address: 0x000C0000, bytes: 0x40000",
+            "address: 0x000C0000, bytes: 0x3F800",
+            "store.bytes",
+            "must be a multiple of block_bytes, got 0x3f800",
+        ),
+    ],
+    ids=["rehearsal", "store's address", "store's bytes"],
+)
+def test_a_region_that_is_not_of_whole_blocks_is_told(tmp_path, right, wrong, key, what):
+    text = (board_directory() / "nrf52840dk.yaml").read_text()
+    assert right in text
+    file = tmp_path / "nrf52840dk.yaml"
+    file.write_text(text.replace(right, wrong))
+    with pytest.raises(UserError) as caught:
+        read_board(file)
+    assert (caught.value.key, caught.value.reason) == (key, what)
+    assert caught.value.mend == "begin and end the region with a block"
 
 
 def test_a_board_without_a_store_has_no_region():
