@@ -27,7 +27,8 @@ from benchmarks.report import Benchmark, Report, Table, report_options
 from spela_mcu.device.device import SAME_SAMPLE, Device, Transport
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.board import Board, load_board
-from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
+from spela_mcu.fixed_point.exit_answer import ExitAnswer
+from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.front_end.plan import FrontEndPlan
 from spela_mcu.front_end.raw import limits
 from spela_mcu.front_end.rows import samples

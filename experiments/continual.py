@@ -16,9 +16,9 @@ from spela_mcu.continual.learner import StreamOutcome, follow
 from spela_mcu.continual.stream import Shape, Stream, make_stream
 from spela_mcu.continual.yardsticks import class_means, neighbours_in_same_bytes
 from spela_mcu.data.dataset import INPUT_MAX, Dataset, Split
-from spela_mcu.fixed_point.arithmetic import ONE_Q14, Int64, activate
+from spela_mcu.fixed_point.arithmetic import ONE_Q14, Int64, activate, exact_product
 from spela_mcu.fixed_point.continual import ClassState
-from spela_mcu.fixed_point.network import IntegerNetwork, exact_product, first_inputs
+from spela_mcu.fixed_point.network import IntegerNetwork, first_inputs
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.pipeline import Overrides
 from spela_mcu.report.rejection import held_out, roc

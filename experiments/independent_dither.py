@@ -8,14 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from spela_mcu.fixed_point.arithmetic import Int64, halve
+from spela_mcu.fixed_point.arithmetic import Int64
 from spela_mcu.fixed_point.learning import Output, multipliers
-from spela_mcu.fixed_point.network import (
-    HALVINGS_MAX,
-    SATURATED_SHARE,
-    SCAN_INTERVAL,
-    IntegerNetwork,
-)
+from spela_mcu.fixed_point.network import IntegerNetwork
 
 
 class IndependentDitherNetwork(IntegerNetwork):
@@ -44,11 +39,4 @@ class IndependentDitherNetwork(IntegerNetwork):
         steps += self.generator.integers(0, 1 << bits, steps.shape, np.uint32)
         moved = state.weights[where] + (steps >> bits)
         state.weights[where] = np.clip(moved, layer.weight_min, layer.weight_max)
-        state.updates += 1
-        if state.updates == SCAN_INTERVAL:
-            state.updates = 0
-            if self.saturated(index) * SATURATED_SHARE > state.weights.size and (
-                state.halvings < HALVINGS_MAX
-            ):
-                state.weights = halve(state.weights)
-                state.halvings += 1
+        state.scan(self.plan.matrices[index], 1, decays=False)

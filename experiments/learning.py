@@ -17,9 +17,9 @@ from spela_mcu.data.dataset import Dataset, Split, quantize_inputs
 from spela_mcu.data.load import load_dataset
 from spela_mcu.data.scaling import apply_scaling, measure_scaling
 from spela_mcu.embedding import drawn_embeddings
-from spela_mcu.fixed_point.arithmetic import activate
+from spela_mcu.fixed_point.arithmetic import activate, exact_product
 from spela_mcu.fixed_point.layer import ExitPlan
-from spela_mcu.fixed_point.network import IntegerNetwork, exact_product, first_inputs
+from spela_mcu.fixed_point.network import IntegerNetwork, first_inputs
 from spela_mcu.fixed_point.plan import FixedPointPlan, float_embeddings, make_plan, scale_embeddings
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.pipeline import completed, learning_stream

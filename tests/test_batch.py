@@ -10,9 +10,10 @@ from test_integer_network import LOSSES, assert_same_answers, make_spec, stream
 
 from spela_mcu.fixed_point.arena import arena_bytes, pending_bytes
 from spela_mcu.fixed_point.arithmetic import draw
+from spela_mcu.fixed_point.layer_state import SCAN_INTERVAL
 from spela_mcu.fixed_point.layout import padded
 from spela_mcu.fixed_point.learning import PendingUpdate, apply
-from spela_mcu.fixed_point.network import SCAN_INTERVAL, IntegerNetwork
+from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.host.network import HostNetwork
 

@@ -8,13 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spela_mcu.fixed_point.arithmetic import shift_right_rounded
+from spela_mcu.fixed_point.layer_state import HALVINGS_MAX, SCAN_INTERVAL
 from spela_mcu.fixed_point.learning import multipliers
-from spela_mcu.fixed_point.network import (
-    HALVINGS_MAX,
-    SCAN_INTERVAL,
-    IntegerNetwork,
-    untrained_weights,
-)
+from spela_mcu.fixed_point.network import IntegerNetwork, untrained_weights
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.spec.model import ModelSpec

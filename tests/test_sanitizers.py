@@ -19,7 +19,8 @@ from spela_mcu.device.protocol import DeviceError, Status
 from spela_mcu.firmware.board import load_board
 from spela_mcu.firmware.model import model_source
 from spela_mcu.firmware.project import generate_project
-from spela_mcu.fixed_point.network import HALVINGS_MAX, SCAN_INTERVAL, IntegerNetwork
+from spela_mcu.fixed_point.layer_state import HALVINGS_MAX, SCAN_INTERVAL
+from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import make_plan
 from spela_mcu.proof.equality import Probes, compare_inference, find_state_difference
 from spela_mcu.spec.model import ModelSpec

@@ -19,7 +19,7 @@ from spela_mcu.device.protocol import (
 from spela_mcu.device.samples import Samples
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
-from spela_mcu.fixed_point.network import ExitAnswer
+from spela_mcu.fixed_point.exit_answer import ExitAnswer
 from spela_mcu.simulators.base import Machine
 from spela_mcu.simulators.renode import RenodeMachine
 

@@ -20,7 +20,7 @@ from spela_mcu.firmware.directory import ProjectDirectory, read_project
 from spela_mcu.firmware.project import SAMPLES
 from spela_mcu.firmware.toolchain import CompilerChoice
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
-from spela_mcu.fixed_point.network import ExitAnswer
+from spela_mcu.fixed_point.exit_answer import ExitAnswer
 from spela_mcu.progress import progress_bars
 from spela_mcu.simulators.choice import SimulatorChoice, find_simulator
 

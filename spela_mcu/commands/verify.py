@@ -12,7 +12,7 @@ from spela_mcu.data.dataset import Lesson
 from spela_mcu.device.device import Device
 from spela_mcu.device.recalling import RecallingDevice
 from spela_mcu.firmware.build import Build
-from spela_mcu.fixed_point.network import LayerQuantization
+from spela_mcu.fixed_point.quantization import LayerQuantization
 from spela_mcu.pipeline import Prepared
 from spela_mcu.progress import Progress, silent
 from spela_mcu.proof.accuracy import (

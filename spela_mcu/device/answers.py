@@ -11,7 +11,7 @@ import numpy as np
 from spela_mcu.device.protocol import PROTOCOL_VERSION, ProtocolError
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
 from spela_mcu.fixed_point.early_exit import EarlyAnswer
-from spela_mcu.fixed_point.network import ExitAnswer
+from spela_mcu.fixed_point.exit_answer import ExitAnswer
 
 NOT_LOOKED, WENT_BACK = 0xFFFF, 0x8000
 NAME_BYTES = 12

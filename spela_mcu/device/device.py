@@ -64,7 +64,8 @@ from spela_mcu.device.protocol import (
 )
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.early_exit import EarlyAnswer
-from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
+from spela_mcu.fixed_point.exit_answer import ExitAnswer
+from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.structures import model_digests
 from spela_mcu.store.payload import learned_state, read_payload, restore, write_payload
 

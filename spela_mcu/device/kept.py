@@ -12,8 +12,8 @@ from typing import Self
 from spela_mcu.device.answers import NAME_BYTES, ClassFigures, Rate, Thresholds
 from spela_mcu.errors import UserError
 from spela_mcu.fixed_point.early_exit import UNKNOWN
+from spela_mcu.fixed_point.layer_state import COUNTER_MAX
 from spela_mcu.fixed_point.layout import rounded_up
-from spela_mcu.fixed_point.network import COUNTER_MAX
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
 NO_BASELINE = 0xFFFF

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from spela_mcu.device.answers import Learned
 from spela_mcu.device.device import SAME_SAMPLE, Device, Transport
 from spela_mcu.fixed_point.early_exit import EarlyAnswer
-from spela_mcu.fixed_point.network import ExitAnswer
+from spela_mcu.fixed_point.exit_answer import ExitAnswer
 
 
 class RecallingDevice(Device):

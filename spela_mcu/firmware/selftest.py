@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from spela_mcu.fixed_point.arithmetic import draw
 from spela_mcu.fixed_point.early_exit import infer_early
+from spela_mcu.fixed_point.exit_answer import ExitAnswer
 from spela_mcu.fixed_point.layout import pack
-from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
+from spela_mcu.fixed_point.network import IntegerNetwork
 
 STEPS = 8
 """Every sample comes twice: the second time, the network has learned."""

@@ -103,3 +103,8 @@ def activate(sums: Int64, leak_shift: int) -> Activation:
 def halve(weights: Int64) -> Int64:
     """`weights` / 2, ties to even."""
     return (weights + ((weights >> 1) & 1)) >> 1
+
+
+def exact_product(left: Int64, right: Int64) -> Int64:
+    """`left` @ `right` through float64: exact, since every partial sum is below 2^53."""
+    return (left.astype(np.float64) @ right.astype(np.float64)).astype(np.int64)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spela_mcu.data.arguments import class_label, class_labels, int8_sample, int8_samples
+from spela_mcu.fixed_point.exit_answer import ExitAnswer
 from spela_mcu.fixed_point.plan import FixedPointPlan
-
-if TYPE_CHECKING:
-    from spela_mcu.fixed_point.network import ExitAnswer
 
 
 class Classifier(ABC):

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spela_mcu.fixed_point.arithmetic import Int64
-from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork, first_sure
+from spela_mcu.fixed_point.exit_answer import ExitAnswer, first_sure
+from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
 UNKNOWN = 0xFFFF

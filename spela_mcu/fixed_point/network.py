@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -12,14 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spela_mcu.data.arguments import class_label, int8_sample
 from spela_mcu.data.dataset import INPUT_MAX
-from spela_mcu.fixed_point.arithmetic import (
-    Int64,
-    activate,
-    cosine,
-    draw,
-    halve,
-    inverse_norm,
-)
+from spela_mcu.fixed_point.arithmetic import Int64, activate, draw, exact_product
 from spela_mcu.fixed_point.classifier import Classifier
 from spela_mcu.fixed_point.continual import (
     FORGET_DRAWN,
@@ -42,7 +34,9 @@ from spela_mcu.fixed_point.convolution_learning import (
     factors,
     filter_sums,
 )
-from spela_mcu.fixed_point.layer import ConvolutionPlan, LayerPlan, MatrixPlan
+from spela_mcu.fixed_point.exit_answer import ExitAnswer, exit_answer, first_sure
+from spela_mcu.fixed_point.layer import ConvolutionPlan, MatrixPlan
+from spela_mcu.fixed_point.layer_state import COUNTER_MAX, LayerState
 from spela_mcu.fixed_point.layout import pack
 from spela_mcu.fixed_point.learning import (
     NO_CLASS,
@@ -58,88 +52,7 @@ from spela_mcu.fixed_point.learning import (
 )
 from spela_mcu.fixed_point.means import draw_near, follow
 from spela_mcu.fixed_point.plan import FixedPointPlan
-
-SCAN_INTERVAL = 256
-"""A layer is scanned for saturated weights after this many of its updates."""
-
-SATURATED_SHARE = 64
-"""Its weights are halved if more than one in this many is at an end of the range."""
-
-HALVINGS_MAX = 15
-COUNTER_MAX = (1 << 32) - 1
-
-
-@dataclass
-class LayerState:
-    """What learning changes in a layer.
-
-    Attributes:
-        weights: int64 [units, inputs].
-        updates: updates applied since the last scan for saturated weights.
-        halvings: number of times the weights were halved.
-        pending: updates that are not applied yet, fewer than the plan's batch.
-    """
-
-    weights: Int64
-    updates: int = 0
-    halvings: int = 0
-    pending: list[PendingUpdate] = field(default_factory=list)
-
-
-@dataclass
-class QuantizationCounts:
-    """Counts of the integer format's effects on a layer's learning, since the start."""
-
-    layer_updates: int = 0
-    applications: int = 0
-    flushed: int = 0
-    updates_made: int = 0
-    updates_rounded_to_zero: int = 0
-    updates_saturated: int = 0
-    multipliers_clipped: int = 0
-    silent: int = 0
-
-
-@dataclass(frozen=True)
-class LayerQuantization:
-    """The integer format's effect on one layer, for reports.
-
-    Attributes:
-        updates: times the layer learned.
-        applications: times that pending updates were summed, rounded and applied.
-        flushed: of these, before there were as many as the batch.
-        rounded_to_zero: share of single weights' updates, summed, that rounding made zero.
-        saturated: share of them that reached the end of the weights' range.
-        multipliers_clipped: update multipliers that did not fit 16 bits.
-        halvings: times the layer's weights were halved.
-        weights_at_end: share of the weights that are at an end of the range now.
-        silent: samples at which the layer had no activation, and so could not learn.
-    """
-
-    updates: int
-    applications: int
-    flushed: int
-    rounded_to_zero: float
-    saturated: float
-    multipliers_clipped: int
-    halvings: int
-    weights_at_end: float
-    silent: int
-
-
-@dataclass(frozen=True, eq=False)
-class ExitAnswer:
-    """One exit's answer to a sample; cosine and margin are Q1.14.
-
-    Attributes:
-        scores: int64 [classes], embedding * activation.
-        margin: cosine minus that of the next best class, at most 32767.
-    """
-
-    label: int
-    cosine: int
-    margin: int
-    scores: Int64
+from spela_mcu.fixed_point.quantization import LayerQuantization, QuantizationCounts
 
 
 def untrained_weights(layer: MatrixPlan) -> Int64:
@@ -444,26 +357,12 @@ class IntegerNetwork(Classifier):
         self._applied(index, done, count)
 
     def _applied(self, index: int, done: UpdateCount, count: int) -> None:
-        """Counts updates that were applied, and looks for saturated weights."""
-        counts, state = self.counts[index], self.layers[index]
-        counts.applications += 1
-        counts.flushed += count < self.plan.batch
-        counts.updates_made += done.made
-        counts.updates_rounded_to_zero += done.to_zero
-        counts.updates_saturated += done.saturated
-        state.updates += count
-        if state.updates >= SCAN_INTERVAL:
-            state.updates = 0
-            if self.saturated(index) * SATURATED_SHARE > state.weights.size and (
-                self.plan.weight_decay or state.halvings < HALVINGS_MAX
-            ):
-                state.weights = halve(state.weights)
-                state.halvings = min(state.halvings + 1, COUNTER_MAX)
+        self.counts[index].count_applied(done, count, self.plan.batch)
+        self.layers[index].scan(self.plan.matrices[index], count, decays=self.plan.weight_decay)
 
     def saturated(self, index: int) -> int:
         """How many weights of a matrix are at an end of their range."""
-        ends = self.plan.matrices[index].at_ends(self.layers[index].weights)
-        return int(np.count_nonzero(ends))
+        return self.layers[index].saturated(self.plan.matrices[index])
 
     def quantization(self) -> tuple[LayerQuantization, ...]:
         """The integer format's effect on each matrix's learning, since the start."""
@@ -588,45 +487,7 @@ class IntegerNetwork(Classifier):
         return crc
 
 
-def first_sure(plan: FixedPointPlan, answers: Sequence[ExitAnswer]) -> tuple[int, ExitAnswer]:
-    """The first exit whose margin reaches its layer's, or the last; and its answer."""
-    last = len(answers) - 1
-    for index, (layer, answer) in enumerate(zip(plan.layers, answers, strict=True)):
-        margin = layer.exit.exit_margin
-        if index == last or (margin != 0 and answer.margin >= margin):
-            return index, answer
-    raise AssertionError("the last exit answers")
-
-
 def first_inputs(plan: FixedPointPlan, samples: NDArray[np.int8]) -> Int64:
     """The first layer's inputs for samples [..., inputs]: the constant of a bias comes last."""
     beside = [(0, 0)] * (samples.ndim - 1) + [(0, int(plan.bias))]
     return np.pad(samples.astype(np.int64), beside, constant_values=INPUT_MAX)
-
-
-def exact_product(left: Int64, right: Int64) -> Int64:
-    """`left` @ `right` through float64: exact, since every partial sum is below 2^53."""
-    return (left.astype(np.float64) @ right.astype(np.float64)).astype(np.int64)
-
-
-def exit_answer(
-    layer: LayerPlan, output: Output, active: NDArray[np.bool_] | None = None
-) -> ExitAnswer:
-    """An exit's answer; without any activation it is the first class, with a cosine of 0.
-
-    Args:
-        layer: its exit.
-        output: its activation and scores.
-        active: the classes that can be answered, [classes]; None: all.
-    """
-    activation, scores = output.activation, output.scores
-    label = best_class(scores, active=active)
-    second = best_class(scores, other_than=label, active=active)
-    if label == NO_CLASS or activation.squared_norm == 0:
-        return ExitAnswer(label, 0, 0, scores)
-    inverse = inverse_norm(activation.squared_norm)
-    similarity = cosine(int(scores[label]), inverse, layer.exit.embedding_shift)
-    if second == NO_CLASS:  # there is nothing to compare with
-        return ExitAnswer(label, similarity, 0, scores)
-    runner_up = cosine(int(scores[second]), inverse, layer.exit.embedding_shift)
-    return ExitAnswer(label, similarity, min(similarity - runner_up, 32767), scores)

@@ -28,8 +28,9 @@ from spela_mcu.files import NO_SPACE, cache_directory, disk_error
 from spela_mcu.fixed_point.arena import ALIGNMENT, arena_bytes
 from spela_mcu.fixed_point.classifier import Classifier
 from spela_mcu.fixed_point.early_exit import EarlyAnswer
+from spela_mcu.fixed_point.exit_answer import ExitAnswer
 from spela_mcu.fixed_point.layout import unpack
-from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
+from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.fixed_point.structures import ContinualStructure, model_structure
 from spela_mcu.resources import resource_directory

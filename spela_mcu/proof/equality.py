@@ -14,8 +14,9 @@ from spela_mcu.device.answers import Prediction
 from spela_mcu.device.device import SAME_SAMPLE, Device
 from spela_mcu.device.protocol import ProtocolError
 from spela_mcu.fixed_point.early_exit import EarlyAnswer, infer_early
+from spela_mcu.fixed_point.exit_answer import ExitAnswer
 from spela_mcu.fixed_point.layout import numbers_in, place
-from spela_mcu.fixed_point.network import ExitAnswer, IntegerNetwork
+from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
 from spela_mcu.spec.learning import Format
 

@@ -8,9 +8,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spela_mcu.fixed_point.arithmetic import Int64, activate
+from spela_mcu.fixed_point.arithmetic import Int64, activate, exact_product
 from spela_mcu.fixed_point.layer import LAYER_CONVOLUTION, LAYER_DENSE, LAYER_READOUT, LAYER_TAP
-from spela_mcu.fixed_point.network import IntegerNetwork, exact_product, first_inputs
+from spela_mcu.fixed_point.network import IntegerNetwork, first_inputs
 
 _DENSE = "units", "More units, or activation: leaky_relu with negative_slope: 0.125, mend it"
 _WORDS = {

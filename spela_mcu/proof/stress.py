@@ -20,8 +20,9 @@ from spela_mcu.device.device import Device
 from spela_mcu.firmware.build import Build
 from spela_mcu.fixed_point.early_exit import all_answers
 from spela_mcu.fixed_point.layer import LayerPlan
-from spela_mcu.fixed_point.network import IntegerNetwork, LayerQuantization
+from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
+from spela_mcu.fixed_point.quantization import LayerQuantization
 from spela_mcu.pipeline import Overrides, Prepared
 from spela_mcu.progress import Progress, silent
 from spela_mcu.proof.equality import (

@@ -20,9 +20,10 @@ from spela_mcu.fixed_point.continual import (
     memory_content,
 )
 from spela_mcu.fixed_point.layer import MatrixPlan
+from spela_mcu.fixed_point.layer_state import HALVINGS_MAX, SCAN_INTERVAL, LayerState
 from spela_mcu.fixed_point.layout import pack, packed_bytes, padded, unpack
 from spela_mcu.fixed_point.learning import PendingUpdate
-from spela_mcu.fixed_point.network import HALVINGS_MAX, SCAN_INTERVAL, IntegerNetwork, LayerState
+from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.fixed_point.plan import FixedPointPlan
 
 NETWORK, LAYER, WEIGHTS, PENDING = 1, 2, 3, 4

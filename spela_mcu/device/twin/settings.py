@@ -9,7 +9,7 @@ from spela_mcu.device.answers import NAME_BYTES, parse_rate, parse_thresholds
 from spela_mcu.device.protocol import Status
 from spela_mcu.device.twin.application import Application, RefusedError, Request
 from spela_mcu.fixed_point.arithmetic import ONE_Q14
-from spela_mcu.fixed_point.network import COUNTER_MAX
+from spela_mcu.fixed_point.layer_state import COUNTER_MAX
 
 
 def name(device: Application, asked: Request) -> bytes:

@@ -11,7 +11,7 @@ from spela_mcu.device.protocol import Command, Status
 from spela_mcu.device.twin.application import Application, Import, RefusedError, Request, State
 from spela_mcu.errors import UserError
 from spela_mcu.firmware.store import STATES
-from spela_mcu.fixed_point.network import COUNTER_MAX
+from spela_mcu.fixed_point.layer_state import COUNTER_MAX
 from spela_mcu.store.payload import OtherFormatError, read_payload
 
 
