@@ -19,8 +19,6 @@
 extern "C" {
 #endif
 
-#define SPELA_AXES_MAX 16U
-
 /** Which features a row holds. */
 typedef enum {
     SPELA_ROW_SIGNALS = 0,    /**< one reading, as it is */

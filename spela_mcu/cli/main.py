@@ -14,7 +14,6 @@ from spela_mcu import __version__
 from spela_mcu.errors import UserError
 from spela_mcu.quiet import silence_tensorflow
 
-EXIT_USER_ERROR: Final = 2
 EXIT_INTERRUPTED: Final = 130
 EXIT_BROKEN_PIPE: Final = 1
 

@@ -19,10 +19,6 @@ LEARN_FLAG_DIGEST = 1
 NUMBERS = 1 << 16
 """A request's number is below this, and wraps around."""
 
-OF_STORE = 144
-"""A status from here on is this and a spela_store_status_t."""
-
-
 REHEARSED_MAX = 64
 """The most samples that one request has a device rehearse."""
 
@@ -68,7 +64,10 @@ class Command(IntEnum):
 
 
 class Status(IntEnum):
-    """The second byte of every answer: spela_status_t below 128, the protocol's own from 128."""
+    """The second byte of every answer.
+
+    spela_status_t below 128, the protocol's own from there, and from 144 a spela_store_status_t.
+    """
 
     OK = 0
     ERROR_ARGUMENT = 1

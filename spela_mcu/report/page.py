@@ -32,7 +32,6 @@ class Table:
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    caption: str = ""
 
 
 def report_page(

@@ -44,13 +44,7 @@ class QemuSimulator(Simulator):
         return qemu_version(qemu_program(self._family))
 
     def _start(self, build: Build, flash: bytes) -> QemuMachine:
-        machine = QemuMachine(build, flash)
-        try:
-            machine.boot()
-        except BaseException:
-            machine.close()
-            raise
-        return machine
+        return QemuMachine(build, flash).booted()
 
 
 class QemuMachine(StreamMachine):

@@ -64,13 +64,7 @@ class RenodeSimulator(Simulator):
     def _start(self, build: Build, flash: bytes) -> RenodeMachine:
         program = shutil.which("renode")
         assert program is not None  # see Simulator.check
-        machine = RenodeMachine(build, shared_renode(program), flash)
-        try:
-            machine.boot()
-        except BaseException:
-            machine.close()
-            raise
-        return machine
+        return RenodeMachine(build, shared_renode(program), flash).booted()
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Self
 
 from spela_mcu.device.fault import RiscVTrap, read_fault
 from spela_mcu.device.protocol import (
@@ -42,6 +43,15 @@ class StreamMachine(Machine):
             SimulationError: it does not.
         """
         self.exchange(encode_frame(request(Command.INFO)), BOOT_TIMEOUT_S)
+
+    def booted(self) -> Self:
+        """The machine, which has booted; one that cannot is closed."""
+        try:
+            self.boot()
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     def exchange(self, request: bytes, timeout_s: float = EXCHANGE_TIMEOUT_S) -> bytes:
         """See `Machine`."""
