@@ -8,6 +8,42 @@
 
 #define UNIT_MAX 256U
 
+/* --------------------------------------------------------------------------- geometry */
+
+/** Bytes in whole units. */
+static uint32_t in_units(const spela_memory_flash_t *flash, uint32_t bytes) {
+    const uint32_t unit = flash->store->unit_bytes;
+    return (bytes + unit - 1U) / unit * unit;
+}
+
+static uint32_t header_bytes(const spela_memory_flash_t *flash) {
+    return in_units(flash, 4U * SPELA_BLOCK_HEADER_WORDS);
+}
+
+static uint32_t record_bytes(const spela_model_t *model) {
+    return in_units(spela_ring_flash(model), 4U * spela_record_words(model));
+}
+
+uint32_t spela_block_records(const spela_model_t *model) {
+    const spela_memory_flash_t *const flash = spela_ring_flash(model);
+    return (flash->block_bytes - header_bytes(flash)) / record_bytes(model);
+}
+
+uint32_t spela_block_address(const spela_memory_flash_t *flash, uint32_t block) {
+    return flash->address + block * flash->block_bytes;
+}
+
+uint32_t spela_record_address(const spela_model_t *model, uint32_t record) {
+    const spela_memory_flash_t *const flash = spela_ring_flash(model);
+    const uint32_t count = spela_block_records(model);
+    return spela_block_address(flash, record / count) + header_bytes(flash) +
+           record % count * record_bytes(model);
+}
+
+uint32_t spela_behind_head(const spela_t *network) {
+    return (spela_ring(network)->head + 1U) % spela_ring_flash(network->model.pointer)->blocks;
+}
+
 bool spela_memory_flash_is_valid(const spela_model_t *model) {
     const spela_memory_flash_t *const flash = spela_ring_flash(model);
     if (SPELA_HAS_MEANS(model) || flash->store == NULL || flash->store->buffer == NULL) {
@@ -15,7 +51,7 @@ bool spela_memory_flash_is_valid(const spela_model_t *model) {
     }
     const uint32_t unit = flash->store->unit_bytes;
     if (unit < 4U || unit > UNIT_MAX || (unit & (unit - 1U)) != 0U ||
-        flash->block_bytes % unit != 0U || flash->block_bytes < spela_block_header_bytes(flash)) {
+        flash->block_bytes % unit != 0U || flash->block_bytes < header_bytes(flash)) {
         return false;
     }
     const uint32_t count = spela_block_records(model);

@@ -62,43 +62,18 @@ static inline uint16_t *spela_slot_places(const spela_t *network) {
     return (uint16_t *)(void *)&spela_record(network)[spela_record_words(network->model.pointer)];
 }
 
-/* Geometry. */
+/* spela_memory_ring.c: where records lie, and what is written. */
 
-/** Bytes in whole units. */
-static inline uint32_t spela_in_units(const spela_memory_flash_t *flash, uint32_t bytes) {
-    const uint32_t unit = flash->store->unit_bytes;
-    return (bytes + unit - 1U) / unit * unit;
-}
+/** Records of a block. */
+uint32_t spela_block_records(const spela_model_t *model);
 
-static inline uint32_t spela_block_header_bytes(const spela_memory_flash_t *flash) {
-    return spela_in_units(flash, 4U * SPELA_BLOCK_HEADER_WORDS);
-}
+uint32_t spela_block_address(const spela_memory_flash_t *flash, uint32_t block);
 
-static inline uint32_t spela_record_bytes(const spela_model_t *model) {
-    return spela_in_units(spela_ring_flash(model), 4U * spela_record_words(model));
-}
+/** Of a record by its number, block by block. */
+uint32_t spela_record_address(const spela_model_t *model, uint32_t record);
 
-static inline uint32_t spela_block_records(const spela_model_t *model) {
-    const spela_memory_flash_t *const flash = spela_ring_flash(model);
-    return (flash->block_bytes - spela_block_header_bytes(flash)) / spela_record_bytes(model);
-}
-
-static inline uint32_t spela_block_address(const spela_memory_flash_t *flash, uint32_t block) {
-    return flash->address + block * flash->block_bytes;
-}
-
-static inline uint32_t spela_record_address(const spela_model_t *model, uint32_t record) {
-    const spela_memory_flash_t *const flash = spela_ring_flash(model);
-    const uint32_t count = spela_block_records(model);
-    return spela_block_address(flash, record / count) + spela_block_header_bytes(flash) +
-           record % count * spela_record_bytes(model);
-}
-
-static inline uint32_t spela_behind_head(const spela_t *network) {
-    return (spela_ring(network)->head + 1U) % spela_ring_flash(network->model.pointer)->blocks;
-}
-
-/* spela_memory_ring.c: what is written. */
+/** The block that becomes the head next. */
+uint32_t spela_behind_head(const spela_t *network);
 
 /** The CRC of the sample of the record in RAM. */
 uint32_t spela_record_crc(const spela_t *network);
