@@ -197,8 +197,8 @@ FAULTS = {
     "pending": ("words[2] >= model->batch", "words[2] > model->batch"),
     "halvings": ("words[1] > SPELA_HALVINGS_MAX", "words[1] > 2U * SPELA_HALVINGS_MAX"),
     "unknown sections": (
-        "walk->stream.failed || (head[0] & SECTION_OPTIONAL) == 0U",
-        "walk->stream.failed",
+        "walk->stream->failed || (head[0] & SECTION_OPTIONAL) == 0U",
+        "walk->stream->failed",
     ),
     "version": ("view->version == SPELA_STORE_FORMAT_VERSION &&", ""),
 }

@@ -238,8 +238,8 @@ MISSED = {
     ),
     "the CRC of what is loaded": (
         "spela_payload.c",
-        "walk.stream.failed || ~walk.stream.crc != payload->crc",
-        "walk.stream.failed || (~walk.stream.crc != payload->crc && way != WALK_LOAD)",
+        "stream.failed || ~stream.crc != payload->crc",
+        "stream.failed || (~stream.crc != payload->crc && way != WALK_LOAD)",
         "half a state is loaded",
     ),
     "the padding after a failure": (

@@ -47,8 +47,8 @@ typedef struct {
 } window_t;
 
 typedef struct {
-    spela_stream_t stream; /* not used by WALK_EXPORT */
-    spela_t *network;      /* written only by WALK_LOAD, and so is the companion */
+    spela_stream_t *stream; /* of WALK_EXPORT it tells alone whether it has failed */
+    spela_t *network;       /* written only by WALK_LOAD, and so is the companion */
     void *companion;
     uint32_t companion_bytes;
     way_t way;
@@ -74,9 +74,9 @@ static void refuse(walk_t *walk, spela_store_status_t status) {
 
 static void skip(walk_t *walk, uint32_t count) {
     uint8_t skipped[16];
-    while (count != 0U && !walk->stream.failed) {
+    while (count != 0U && !walk->stream->failed) {
         const uint32_t part = count < sizeof skipped ? count : (uint32_t)sizeof skipped;
-        spela_stream_take(&walk->stream, skipped, part);
+        spela_stream_take(walk->stream, skipped, part);
         count -= part;
     }
 }
@@ -95,13 +95,13 @@ static void show(window_t *window, const uint8_t *data, uint32_t count) {
 static void move(walk_t *walk, void *data, uint32_t count) {
     switch (walk->way) {
     case WALK_SAVE:
-        spela_stream_put(&walk->stream, data, count);
+        spela_stream_put(walk->stream, data, count);
         break;
     case WALK_EXPORT:
         show(&walk->window, data, count);
         break;
     case WALK_LOAD:
-        spela_stream_take(&walk->stream, data, count);
+        spela_stream_take(walk->stream, data, count);
         break;
     default:
         skip(walk, count);
@@ -122,7 +122,7 @@ static void move_words(walk_t *walk, uint32_t *words, uint32_t count) {
         if (is_outward(walk)) {
             move(walk, bytes, sizeof bytes);
         } else {
-            spela_stream_take(&walk->stream, bytes, sizeof bytes);
+            spela_stream_take(walk->stream, bytes, sizeof bytes);
             words[i] = bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
                        (uint32_t)bytes[3] << 24;
         }
@@ -137,7 +137,7 @@ static void move_section(walk_t *walk, uint32_t tag, uint32_t index, uint32_t by
         if (head[0] == (tag | index << 16) && head[1] == bytes) {
             return;
         }
-        if (walk->stream.failed || (head[0] & SECTION_OPTIONAL) == 0U) {
+        if (walk->stream->failed || (head[0] & SECTION_OPTIONAL) == 0U) {
             refuse(walk, SPELA_STORE_OTHER_FORMAT);
             return;
         }
@@ -147,7 +147,7 @@ static void move_section(walk_t *walk, uint32_t tag, uint32_t index, uint32_t by
 
 /** What is left must be the companion and sections that may be skipped. */
 static void take_rest(walk_t *walk) {
-    while (walk->stream.bytes != 0U && !walk->stream.failed) {
+    while (walk->stream->bytes != 0U && !walk->stream->failed) {
         uint32_t head[2] = {0U, 0U};
         move_words(walk, head, 2U);
         if ((head[0] & SECTION_OPTIONAL) == 0U) {
@@ -209,12 +209,12 @@ static void check_weights(walk_t *walk, const spela_layer_t *layer) {
     const bool is_int16 = SPELA_HAS_INT16(walk->network->model.pointer, layer);
     const int32_t half = (int32_t)(UINT32_C(1) << (layer->weight_bits - 1U));
     const spela_shape_t shape = spela_weight_shape(layer);
-    for (uint32_t row = 0U; row < shape.rows && !walk->stream.failed; row += 4U) {
+    for (uint32_t row = 0U; row < shape.rows && !walk->stream->failed; row += 4U) {
         for (uint32_t column = 0U; column < shape.columns; column += 4U) {
             for (uint32_t k = 0U; k < 16U; k++) { /* of a block of 4 by 4 */
                 int16_t wide = 0;
                 int8_t narrow = 0;
-                spela_stream_take(&walk->stream, is_int16 ? (void *)&wide : (void *)&narrow,
+                spela_stream_take(walk->stream, is_int16 ? (void *)&wide : (void *)&narrow,
                                   is_int16 ? 2U : 1U);
                 const int32_t weight = is_int16 ? wide : narrow;
                 const bool is_padding =
@@ -231,11 +231,11 @@ static void check_weights(walk_t *walk, const spela_layer_t *layer) {
 /** Takes residuals of filters: any are possible, but those of padding are zero. */
 static void check_residuals(walk_t *walk, const spela_layer_t *layer) {
     const spela_shape_t shape = spela_weight_shape(layer);
-    for (uint32_t row = 0U; row < shape.rows && !walk->stream.failed; row += 4U) {
+    for (uint32_t row = 0U; row < shape.rows && !walk->stream->failed; row += 4U) {
         for (uint32_t column = 0U; column < shape.columns; column += 4U) {
             for (uint32_t k = 0U; k < 8U; k++) { /* of a block of 4 by 4, two in a byte */
                 uint8_t pair = 0U;
-                spela_stream_take(&walk->stream, &pair, 1U);
+                spela_stream_take(walk->stream, &pair, 1U);
                 const uint32_t left = column + 2U * (k % 2U);
                 uint32_t padding = left + 1U >= layer->inputs ? 0xF0U : 0U;
                 padding = row + k / 2U >= layer->units || left >= layer->inputs ? 0xFFU : padding;
@@ -306,11 +306,11 @@ static void walk_slots(walk_t *walk, void *slots, uint32_t count) {
         move(walk, slots, count * bytes);
         return;
     }
-    for (uint32_t k = 0U; k < count && !walk->stream.failed; k++) {
+    for (uint32_t k = 0U; k < count && !walk->stream->failed; k++) {
         skip(walk, filled);
         for (uint32_t i = filled; i < bytes; i++) {
             uint8_t padding = 0U;
-            spela_stream_take(&walk->stream, &padding, 1U);
+            spela_stream_take(walk->stream, &padding, 1U);
             if (padding != 0U) {
                 refuse(walk, SPELA_STORE_CORRUPT);
             }
@@ -321,9 +321,9 @@ static void walk_slots(walk_t *walk, void *slots, uint32_t count) {
 #ifdef SPELA_WITH_MEMORY_IN_FLASH
 /** A sample that goes to a slot in flash; false if it cannot. */
 static bool load_slot(walk_t *walk, uint32_t label, uint32_t slot) {
-    spela_stream_take(&walk->stream, spela_drawn(walk->network),
+    spela_stream_take(walk->stream, spela_drawn(walk->network),
                       spela_slot_bytes(walk->network->model.pointer));
-    return !walk->stream.failed && spela_load_slot(walk->network, label, slot);
+    return !walk->stream->failed && spela_load_slot(walk->network, label, slot);
 }
 
 /** A sample that comes from a slot in flash; false if it cannot be read. */
@@ -338,7 +338,7 @@ static bool give_slot(walk_t *walk, uint32_t label, uint32_t slot) {
         return false;
     }
     if (walk->way == WALK_SAVE) {
-        spela_stream_put(&walk->stream, sample, bytes);
+        spela_stream_put(walk->stream, sample, bytes);
     } else {
         show(&walk->window, (const uint8_t *)sample, bytes);
     }
@@ -347,10 +347,10 @@ static bool give_slot(walk_t *walk, uint32_t label, uint32_t slot) {
 
 /** The samples of a class that lie in flash, one after the other through the arena. */
 static void walk_memory_flash(walk_t *walk, uint32_t label, uint32_t count) {
-    for (uint32_t slot = 0U; slot < count && !walk->stream.failed; slot++) {
+    for (uint32_t slot = 0U; slot < count && !walk->stream->failed; slot++) {
         const bool is_done =
             walk->way == WALK_LOAD ? load_slot(walk, label, slot) : give_slot(walk, label, slot);
-        walk->stream.failed = walk->stream.failed || !is_done;
+        walk->stream->failed = walk->stream->failed || !is_done;
     }
 }
 #endif
@@ -481,22 +481,21 @@ uint32_t spela_payload_bytes(const spela_t *network) {
 
 void spela_payload_put(const spela_store_t *store, const spela_t *network, spela_stream_t *stream) {
     walk_t walk = walk_of(store, network, WALK_SAVE);
-    walk.stream = *stream;
+    walk.stream = stream;
     walk_state(&walk);
-    *stream = walk.stream;
 }
 
 /** Reads a slot's payload; returns what is wrong with it. */
 static spela_store_status_t read_state(const spela_store_t *store, const spela_t *network,
                                        way_t way, const spela_payload_t *payload) {
     walk_t walk = walk_of(store, network, way);
-    walk.stream = spela_slot_open(store, payload->slot, payload->bytes);
+    spela_stream_t stream = spela_slot_open(store, payload->slot, payload->bytes);
+    walk.stream = &stream;
     walk_state(&walk);
-    if (way == WALK_CHECK && walk.status == SPELA_STORE_OK && walk.stream.failed &&
-        walk.stream.bytes == 0U) {
+    if (way == WALK_CHECK && walk.status == SPELA_STORE_OK && stream.failed && stream.bytes == 0U) {
         return SPELA_STORE_CORRUPT; /* it ends within its last section */
     }
-    if (walk.status == SPELA_STORE_OK && (walk.stream.failed || ~walk.stream.crc != payload->crc)) {
+    if (walk.status == SPELA_STORE_OK && (stream.failed || ~stream.crc != payload->crc)) {
         return SPELA_STORE_ERROR_FLASH;
     }
     return walk.status;
@@ -519,10 +518,12 @@ uint32_t spela_store_export(const spela_store_t *store, const spela_t *network, 
     }
     walk_t walk = walk_of(store, network, WALK_EXPORT);
     const window_t window = {data, offset, count <= UINT32_MAX - offset ? count : 0U, 0U};
+    spela_stream_t stream = {.failed = false};
     walk.window = window;
+    walk.stream = &stream;
     walk_state(&walk);
 #ifdef SPELA_WITH_MEMORY_IN_FLASH
-    if (walk.stream.failed) {
+    if (stream.failed) {
         return 0U;
     }
 #endif
