@@ -10,7 +10,13 @@ from convolutional import book_convolution
 
 from spela_mcu.backbone.graph import Shape
 from spela_mcu.embedding import class_embeddings
-from spela_mcu.fixed_point.arithmetic import LCG_INCREMENT, LCG_MULTIPLIER, draw, inverse_norm
+from spela_mcu.fixed_point.arithmetic import (
+    LCG_INCREMENT,
+    LCG_MULTIPLIER,
+    draw,
+    halve,
+    inverse_norm,
+)
 from spela_mcu.fixed_point.convolution import convolve, read_out
 from spela_mcu.fixed_point.convolution_learning import (
     apply_sums,
@@ -89,6 +95,7 @@ def library():
     firmware = resource_directory("firmware")
     sources = [
         firmware / "convolution/spela_convolution.c",
+        firmware / "convolution/spela_filters_int12.c",
         firmware / "spela/spela_kernels.c",
     ]
     headers = [
@@ -97,6 +104,10 @@ def library():
     ]
     ffi = FFI()
     ffi.cdef(declarations(re.sub(r"static inline.*?\n}", "", "".join(headers), flags=re.DOTALL)))
+    ffi.cdef(
+        "typedef struct { uint32_t rows, columns, weight_bits; } spela_shape_t;"
+        "bool spela_relieve_int12(int8_t *weights, const spela_shape_t *shape, uint32_t limit);"
+    )
     includes = (firmware / "convolution", firmware / "spela")
     return ffi, ffi.dlopen(str(compile_library("convolution", sources, includes, DEFINES)))
 
@@ -281,3 +292,19 @@ def test_learning_is_equal(window, rate_shift, inputs, bits):
     assert learned.tolist() == book.w
     of_chip, state_of_chip = chip.learn_filters(values, h, places, found.filters, state)
     assert (of_chip.tolist(), state_of_chip) == (book.w, state_after)
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_filters_of_12_bits_are_halved_as_those_of_8(spare):
+    """If more of them than the limit are, in a sum, at an end of their range."""
+    plan = plan_of(WINDOWS["picture"], bits=12)
+    filters, _ = weights_of(plan, np.random.default_rng(1), "any")
+    filters[-1, -3:] = plan.convolution.weight_min, plan.convolution.weight_max, 2031
+    saturated = int(np.count_nonzero(plan.convolution.at_ends(filters)))
+    assert saturated > 2
+    chip = C(plan, filters)
+    shape = chip.ffi.new("spela_shape_t *", [padded(side) for side in filters.shape] + [12])
+    halves = chip.c.spela_relieve_int12(chip.filters, shape, saturated - 1 + spare)
+    assert halves is (spare == 0)
+    left = unpack(bytes(chip.ffi.buffer(chip.filters)), *filters.shape, "int12")
+    assert left.tolist() == (halve(filters) if halves else filters).tolist()
