@@ -140,7 +140,6 @@ class C:
         window = self.plan.convolution.window
         size = window.pooled.size
         room = [
-            self.ffi.new("int8_t[]", window.patch),
             self.ffi.new("int16_t[]", padded(window.patch) + 8),
             self.ffi.new("int32_t[]", padded(window.filters)),
         ]

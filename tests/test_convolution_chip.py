@@ -67,7 +67,7 @@ def check_memory(plan, build):
             ("microbit", "unicorn", "signal", "int12"),
             ("mps2-an385", "unicorn", "picture", "int8"),
             ("mps2-an386", "unicorn", "picture", "int12"),
-            ("mps2-an386", "unicorn", "signal", "int16"),
+            ("mps2-an505", "unicorn", "picture", "int16"),
             ("mps3-an547", "qemu", "picture", "int12"),
             ("riscv-virt", "unicorn", "picture", "int12"),
         )
@@ -98,19 +98,28 @@ def test_equal_on_simulated_chips(board, simulator, name, weights, tmp_path):
                 assert np.array_equal(found.scores, wanted.scores)
 
 
-# A slip in each core's kernel of updates: board, simulator, file, right, wrong.
+# A slip in each core's kernels of updates and of maps: board, simulator, file, right, wrong.
 SLIPS = {
-    "armv6-m": ("microbit", "unicorn", "thumb", '"sxtb    r3, r3', '"uxtb    r3, r3'),
+    "armv6-m": ("microbit", "unicorn", "filters_thumb", '"sxtb    r3, r3', '"uxtb    r3, r3'),
     "armv7-m": (
         "mps2-an385",
         "unicorn",
-        "thumb",
+        "filters_thumb",
         '"ldrsb   r8, [r0, #-3]',
         '"ldrsb   r8, [r0, #-2]',
     ),
-    "dsp": ("mps2-an386", "unicorn", "dsp", '"smlatb  r6, r9', '"smlabb  r6, r9'),
-    "mve": ("mps3-an547", "qemu", "mve", "vldrb.s32 q0", "vldrb.u32 q0"),
-    "riscv": ("riscv-virt", "unicorn", "riscv", '"mul     t5, t5, a2', '"mul     t5, t4, a2'),
+    "dsp": ("mps2-an386", "unicorn", "filters_dsp", '"smlatb  r6, r9', '"smlabb  r6, r9'),
+    "dsp, runs": ("mps2-an386", "unicorn", "map_dsp", "[r0], #2", "[r0], #1"),
+    "dsp, places": ("mps2-an386", "unicorn", "map_dsp", "r4, r11, r4", "r4, r4, r11"),
+    "mve": ("mps3-an547", "qemu", "filters_mve", "vldrb.s32 q0", "vldrb.u32 q0"),
+    "mve, maxima": ("mps3-an547", "qemu", "map_mve", "vrshl.s32 q0", "vshl.s32 q0"),
+    "riscv": (
+        "riscv-virt",
+        "unicorn",
+        "filters_riscv",
+        '"mul     t5, t5, a2',
+        '"mul     t5, t4, a2',
+    ),
 }
 
 
@@ -125,7 +134,7 @@ def test_a_slip_in_a_kernel_is_found(board, simulator, file, right, wrong, tmp_p
     directory = tmp_path / "project"
     board = load_board(board)
     write_project(generate_project(source_of(network), board), directory)
-    plant(directory / "convolution" / f"spela_filters_{file}.c", right, wrong)
+    plant(directory / "convolution" / f"spela_{file}.c", right, wrong)
     build = build_project(directory, find_compiler("auto", board.family), None)
     samples, labels = stream(shape, 6)
     with simulator_named(simulator).start(build) as machine:
@@ -210,8 +219,8 @@ FAULTS = {
     None: None,
     "map": (
         "convolution.c",
-        "shift_right_rounded(sums[j], sum_shift)",
-        "shift_right(sums[j], sum_shift)",
+        "shift_right_rounded(sums[j], block.sum_shift)",
+        "shift_right(sums[j], block.sum_shift)",
     ),
     "error": (
         "learn_convolution.h",

@@ -15,6 +15,7 @@ NETWORKS = {
     "picture": (
         (8, 9, 3),
         [
+            {"kind": "convolution", "filters": 4, "kernel": 1, "pool": 1, "readout": 4},
             {"kind": "convolution", "filters": 6, "readout": 4, "grid": 2},
             {"kind": "convolution", "filters": 5, "pool": 1, "stride": 2, "readout": 8},
             {"units": 7},

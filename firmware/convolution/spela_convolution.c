@@ -1,87 +1,104 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** A convolution, forward and learning, in portable C but for the kernels of dense layers. */
+/** A convolution, forward and learning, in portable C but for the kernels of dense layers, and
+ *  for those that a core has of its own (spela_map_<set>.c, spela_filters_<set>.c). */
 #include "spela_convolution.h"
 #ifdef SPELA_WITH_INT12
 #include "spela_int12.h"
 #endif
 
-/** The part of a patch's rows that lies in the map. */
+/** What a filter sees of its input map. What else its patch has is zero. */
 typedef struct {
-    uint32_t first; /**< of a row's values, those from here */
-    uint32_t last;  /**< to before here */
-    uint32_t start; /**< where the first lies in the map's row */
+    const int8_t *values; /**< the first run */
+    uint32_t first;       /**< where that begins in the patch */
+    spela_runs_t runs;
+} spela_view_t;
+
+/** The part of a kernel's side that lies in the map. */
+typedef struct {
+    uint32_t under; /**< before it */
+    uint32_t count; /**< at least 1: the middle lies in the map */
 } spela_span_t;
 
-static uint32_t patch_width(const spela_window_t *window) {
-    return (uint32_t)window->kernel.columns * window->channels;
-}
-
-static spela_span_t span(const spela_window_t *window, uint32_t middle) {
-    const uint32_t half = window->kernel.columns / 2U;
+static spela_span_t span(uint32_t length, uint32_t kernel, uint32_t middle) {
+    const uint32_t half = kernel / 2U;
     const uint32_t under = half > middle ? half - middle : 0U;
     const uint32_t end = middle + half + 1U;
-    const uint32_t over = end > window->columns ? end - window->columns : 0U;
-    const spela_span_t found = {under * window->channels,
-                                (window->kernel.columns - over) * window->channels,
-                                (middle + under - half) * window->channels};
+    const uint32_t over = end > length ? end - length : 0U;
+    const spela_span_t found = {under, kernel - under - over};
     return found;
 }
 
-/** A row of the input map; NULL outside of it. */
-static const int8_t *map_row(const spela_window_t *window, const int8_t *map, uint32_t middle,
-                             uint32_t kernel_row) {
-    const uint32_t row = middle + kernel_row - window->kernel.rows / 2U; /* wraps above the map */
-    return row < window->rows ? map + row * window->columns * window->channels : NULL;
+/** The rows that a filter sees with its middle in a row of the map before pooling. */
+static spela_view_t see_row(const spela_window_t *window, const int8_t *map, uint32_t row) {
+    const uint32_t middle = row * window->stride.rows;
+    const spela_span_t down = span(window->rows, window->kernel.rows, middle);
+    const uint32_t pitch = (uint32_t)window->columns * window->channels;
+    const uint32_t width = (uint32_t)window->kernel.columns * window->channels;
+    const spela_view_t rows = {map + (middle + down.under - window->kernel.rows / 2U) * pitch,
+                               down.under * width,
+                               {down.count, 0U, pitch, width}};
+    return rows;
 }
 
-/** A position of the map before pooling, as the position of the input map in the middle. */
-typedef struct {
-    uint32_t row;
-    uint32_t column;
-} spela_middle_t;
-
-static spela_middle_t middle_of(const spela_window_t *window, uint32_t row, uint32_t column,
-                                uint32_t place) {
-    const uint32_t y = row * window->pool.rows + (place >> SPELA_PLACE_BITS);
-    const uint32_t x = column * window->pool.columns + (place & SPELA_PLACE_COLUMN);
-    const spela_middle_t middle = {y * window->stride.rows, x * window->stride.columns};
-    return middle;
+/** The part of these rows that it sees from a column. */
+static spela_view_t see(const spela_window_t *window, const spela_view_t *rows, uint32_t column) {
+    const uint32_t middle = column * window->stride.columns;
+    const spela_span_t along = span(window->columns, window->kernel.columns, middle);
+    spela_view_t seen = *rows;
+    seen.values += (middle + along.under - window->kernel.columns / 2U) * window->channels;
+    seen.first += along.under * window->channels;
+    seen.runs.length = along.count * window->channels;
+    return seen;
 }
 
-static void clear(int8_t *values, uint32_t count) {
-    for (uint32_t i = 0U; i < count; i++) {
-        values[i] = 0;
-    }
-}
-
-static void copy(const int8_t *from, uint32_t count, int8_t *to) {
-    uint32_t i = 0U;
-#ifdef __ARM_FEATURE_UNALIGNED
-    for (; i + 4U <= count; i += 4U) {
-        __builtin_memcpy(to + i, from + i, 4U); /* one load and one store */
-    }
-#endif
-    for (; i < count; i++) {
-        to[i] = from[i];
-    }
-}
-
-/** Copies what a filter sees with its middle at a position of the input map. */
-static void gather(const spela_window_t *window, const int8_t *map, spela_middle_t middle,
-                   int8_t *patch) {
-    const spela_span_t inside = span(window, middle.column);
-    const uint32_t width = patch_width(window);
-    for (uint32_t k = 0U; k < window->kernel.rows; k++) {
-        const int8_t *const values = map_row(window, map, middle.row, k);
-        if (values == NULL) {
-            clear(patch, width);
-        } else {
-            clear(patch, inside.first);
-            copy(values + inside.start, inside.last - inside.first, patch + inside.first);
-            clear(patch + inside.last, width - inside.last);
+#ifndef SPELA_MAP_KERNELS
+void spela_copy_runs(const int8_t *values, void *patch, const spela_runs_t *runs) {
+    spela_wide_t *inputs = patch;
+    for (uint32_t k = 0U; k < runs->count; k++) {
+        for (uint32_t i = 0U; i < runs->length; i++) {
+            inputs[i] = values[i];
         }
-        patch += width;
+        values += runs->pitch;
+        inputs += runs->width;
     }
+}
+#endif
+
+/** A word of memory, whatever type lies there. */
+typedef uint32_t __attribute__((may_alias)) spela_word_t;
+
+static void clear(void *place, uint32_t bytes) {
+    spela_word_t *const words = place;
+    for (uint32_t i = 0U; i < bytes / 4U; i++) {
+        words[i] = 0U;
+    }
+}
+
+/** Gathers a patch as spela_widen makes it, where that of another position stands. */
+static void gather(const spela_window_t *window, const spela_view_t *seen, uint32_t columns,
+                   int16_t *wide) {
+    if (seen->runs.count < window->kernel.rows || seen->runs.length < seen->runs.width) {
+        clear(wide, columns * sizeof(spela_wide_t));
+    }
+#ifdef SPELA_DSP_KERNELS
+    if (window->channels % 4U == 0U) {
+        const int8_t *values = seen->values;
+        wide += seen->first;
+        for (uint32_t k = 0U; k < seen->runs.count; k++) {
+            spela_widen(values, seen->runs.length, wide);
+            values += seen->runs.pitch;
+            wide += seen->runs.width;
+        }
+    } else {
+        /* a patch of bytes, in the place's upper half: what is widened lies behind what is read */
+        int8_t *const patch = (int8_t *)wide + columns;
+        clear(patch + columns - 4U, 4U);
+        spela_copy_runs(seen->values, patch + seen->first, &seen->runs);
+        spela_widen(patch, columns, wide);
+    }
+#else
+    spela_copy_runs(seen->values, (spela_wide_t *)wide + seen->first, &seen->runs);
+#endif
 }
 
 /** Walks along an axis of a pooled map, and the cells that it is divided into. */
@@ -99,26 +116,59 @@ static bool walk(spela_walk_t *walk) {
     return is_next;
 }
 
-/** A block's maxima before any of its positions: what is not above zero becomes zero. */
-static void begin_block(uint32_t filters, int16_t *pooled, uint8_t *places) {
-    for (uint32_t j = 0U; j < filters; j++) {
+/** Takes a position's sums into its block's maxima. */
+static void keep_greatest(const int32_t *sums, const spela_maxima_t *maxima) {
+    const spela_maxima_t block = *maxima;
+    for (uint32_t j = spela_keep_greatest(sums, maxima); j < block.filters; j++) {
+        const int32_t exact = spela_shift_right_rounded(sums[j], block.sum_shift); /* <= 2^15 */
+        if (exact > block.pooled[j] && block.pooled[j] < INT16_MAX) {
+            block.pooled[j] = (int16_t)(exact > INT16_MAX ? INT16_MAX : exact);
+            if (block.places != NULL) {
+                block.places[j] = (uint8_t)block.place;
+            }
+        }
+    }
+}
+
+/** Maxima before any position: what is not above zero becomes zero. */
+static void begin_maxima(int16_t *pooled, uint8_t *places, uint32_t count) {
+    for (uint32_t j = 0U; j < count; j++) {
         pooled[j] = 0;
     }
-    for (uint32_t j = 0U; places != NULL && j < filters; j++) {
+    for (uint32_t j = 0U; places != NULL && j < count; j++) {
         places[j] = 0U;
     }
 }
 
-/** Takes a position's sums into its block's maxima. */
-static void keep_greatest(const int32_t *sums, uint32_t filters, uint32_t sum_shift, uint32_t place,
-                          int16_t *pooled, uint8_t *places) {
-    for (uint32_t j = 0U; j < filters; j++) {
-        const int32_t exact = spela_shift_right_rounded(sums[j], sum_shift); /* <= 2^15 */
-        if (exact > pooled[j] && pooled[j] < INT16_MAX) {
-            pooled[j] = (int16_t)(exact > INT16_MAX ? INT16_MAX : exact);
-            if (places != NULL) {
-                places[j] = (uint8_t)place;
-            }
+/** Takes a row of positions into the maxima of a row of blocks. */
+static void convolve_row(const spela_model_t *model, const spela_layer_t *layer,
+                         const void *weights, const spela_view_t *rows,
+                         const spela_position_t *room, spela_maxima_t maxima) {
+    (void)model;
+    const spela_window_t *const window = layer->window;
+    const spela_shape_t shape = spela_weight_shape(layer);
+    const uint32_t columns = spela_pooled_columns(window) * window->pool.columns;
+    const uint32_t half = window->kernel.columns / 2U;
+    const uint32_t first = maxima.place;
+    spela_view_t seen = *rows;
+    bool was_whole = false;
+    for (uint32_t column = 0U; column < columns; column++) {
+        const uint32_t middle = column * window->stride.columns;
+        const bool is_whole = middle >= half && middle + half < window->columns;
+        if (is_whole && was_whole) {
+            seen.values += (uint32_t)window->stride.columns * window->channels;
+        } else {
+            seen = see(window, rows, column);
+        }
+        was_whole = is_whole;
+        gather(window, &seen, shape.columns, room->wide);
+        SPELA_KERNEL(model, spela_dense, weights, room->wide, &shape, room->sums);
+        keep_greatest(room->sums, &maxima);
+        maxima.place++;
+        if (maxima.place - first == window->pool.columns) {
+            maxima.place = first;
+            maxima.pooled += maxima.filters;
+            maxima.places += maxima.places == NULL ? 0U : maxima.filters;
         }
     }
 }
@@ -126,33 +176,24 @@ static void keep_greatest(const int32_t *sums, uint32_t filters, uint32_t sum_sh
 void spela_convolve(const spela_model_t *model, const spela_layer_t *layer, const void *weights,
                     const int8_t *map, const spela_position_t *room, int16_t *pooled,
                     uint8_t *places) {
-    (void)model;
     const spela_window_t *const window = layer->window;
-    const uint32_t filters = layer->units;
-    const uint32_t sum_shift = spela_sum_shift(model, layer);
-    const spela_shape_t shape = spela_weight_shape(layer);
     const uint32_t rows = spela_pooled_rows(window);
-    const uint32_t columns = spela_pooled_columns(window);
+    const uint32_t count = spela_pooled_columns(window) * layer->units;
+    spela_maxima_t maxima = {pooled, places, layer->units, spela_sum_shift(model, layer), 0U};
+    begin_maxima(pooled, places, rows * count);
+    clear(room->wide, spela_padded(layer->inputs) * sizeof(spela_wide_t));
     for (uint32_t row = 0U; row < rows; row++) {
-        for (uint32_t column = 0U; column < columns; column++) {
-            begin_block(filters, pooled, places);
-            for (uint32_t i = 0U; i < window->pool.rows; i++) {
-                for (uint32_t k = 0U; k < window->pool.columns; k++) {
-                    const uint32_t place = i << SPELA_PLACE_BITS | k;
-                    gather(window, map, middle_of(window, row, column, place), room->patch);
-                    spela_widen(room->patch, layer->inputs, room->wide);
-                    SPELA_KERNEL(model, spela_dense, weights, room->wide, &shape, room->sums);
-                    keep_greatest(room->sums, filters, sum_shift, place, pooled, places);
-                }
-            }
-            pooled += filters;
-            if (places != NULL) {
-                places += filters;
-            }
+        for (uint32_t i = 0U; i < window->pool.rows; i++) {
+            const spela_view_t seen = see_row(window, map, row * window->pool.rows + i);
+            maxima.place = i << SPELA_PLACE_BITS;
+            convolve_row(model, layer, weights, &seen, room, maxima);
         }
+        maxima.pooled += count;
+        maxima.places += places == NULL ? 0U : count;
     }
 }
 
+#ifndef SPELA_NARROW_KERNEL
 uint32_t spela_narrow(int16_t *map, uint32_t count) {
     uint32_t bits = 0U; /* of all values, ORed: as many as the largest has */
     for (uint32_t i = 0U; i < count; i++) {
@@ -167,6 +208,7 @@ uint32_t spela_narrow(int16_t *map, uint32_t count) {
     }
     return shift;
 }
+#endif
 
 void spela_sum_cells(const spela_layer_t *layer, const int8_t *map, int32_t *sums) {
     const spela_window_t *const window = layer->window;
@@ -234,20 +276,6 @@ void spela_add_runs(const int8_t *values, int32_t *sums, int32_t factor, const s
 }
 #endif
 
-/** Adds a factor times what a filter saw, with its middle at a position, to its sums. */
-static void add_patch(const spela_window_t *window, const int8_t *map, spela_middle_t middle,
-                      int32_t factor, int32_t *sums) {
-    const spela_span_t inside = span(window, middle.column);
-    const uint32_t half = window->kernel.rows / 2U;
-    const uint32_t above = half > middle.row ? half - middle.row : 0U;
-    const uint32_t end = middle.row + half + 1U;
-    const uint32_t below = end > window->rows ? end - window->rows : 0U;
-    const spela_runs_t runs = {window->kernel.rows - above - below, inside.last - inside.first,
-                               (uint32_t)window->columns * window->channels, patch_width(window)};
-    spela_add_runs(map + (middle.row + above - half) * runs.pitch + inside.start,
-                   sums + above * runs.width + inside.first, factor, &runs);
-}
-
 /** The sums of one filter's update; whether anything was added. */
 static bool sum_filter(const spela_layer_t *layer, const spela_filter_update_t *update,
                        uint32_t filter) {
@@ -267,8 +295,13 @@ static bool sum_filter(const spela_layer_t *layer, const spela_filter_update_t *
         const int16_t *factor = factors;
         for (uint32_t column = 0U; column < columns; column++) {
             if (update->pooled[at] > 0 && *factor != 0) {
-                add_patch(window, update->map, middle_of(window, row, column, update->places[at]),
-                          *factor, update->sums);
+                const uint32_t place = update->places[at];
+                const spela_view_t rows_seen = see_row(
+                    window, update->map, row * window->pool.rows + (place >> SPELA_PLACE_BITS));
+                const spela_view_t seen =
+                    see(window, &rows_seen,
+                        column * window->pool.columns + (place & SPELA_PLACE_COLUMN));
+                spela_add_runs(seen.values, update->sums + seen.first, *factor, &seen.runs);
                 any = true;
             }
             at += filters;

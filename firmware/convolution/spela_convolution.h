@@ -11,7 +11,6 @@
 
 /** Room for one position. */
 typedef struct {
-    int8_t *patch; /**< [patch] */
     int16_t *wide; /**< the patch as spela_widen makes it, 8-aligned, in units of 16 bytes */
     int32_t *sums; /**< [filters, padded] */
 } spela_position_t;
@@ -26,8 +25,24 @@ typedef struct {
     uint32_t count;  /**< of runs, at least 1 */
     uint32_t length; /**< of a run, at least 1 */
     uint32_t pitch;  /**< from one run to the next, in values of the map */
-    uint32_t width;  /**< and in sums of the filter */
+    uint32_t width;  /**< and in values of the patch, or sums of the filter */
 } spela_runs_t;
+
+/** The maxima of a block of positions. The kernels in assembly read it. */
+typedef struct {
+    int16_t *pooled; /**< [filters], 0 to 2^15 - 1 */
+    uint8_t *places; /**< [filters], of the first position with the maximum; NULL: not wanted */
+    uint32_t filters;
+    uint32_t sum_shift; /**< brings sums below 2^15, and rounded to at most that */
+    uint32_t place;     /**< of the position in hand */
+} spela_maxima_t;
+
+#if defined(SPELA_DSP_KERNELS) || defined(SPELA_MVE_KERNELS)
+#define SPELA_MAP_KERNELS /* spela_copy_runs and spela_keep_greatest in assembly */
+#endif
+#ifdef SPELA_MVE_KERNELS
+#define SPELA_NARROW_KERNEL /* and spela_narrow */
+#endif
 
 #if !defined(SPELA_PORTABLE_KERNELS) && !defined(SPELA_SSE2_KERNELS)
 #define SPELA_PATCH_KERNEL /* spela_add_runs in assembly */
@@ -50,7 +65,6 @@ typedef struct {
 typedef struct {
     uint32_t wide_patch; /**< for the map */
     uint32_t sums;
-    uint32_t patch;
     uint32_t cells;      /**< int32 [cells][filters]: their sums; then the error */
     uint32_t wide_cells; /**< the read-out's inputs */
     uint32_t factors;    /**< int16 [cells][filters] */
@@ -114,6 +128,19 @@ static inline uint32_t spela_filter_shift(const spela_layer_t *layer) {
 void spela_convolve(const spela_model_t *model, const spela_layer_t *layer, const void *weights,
                     const int8_t *map, const spela_position_t *room, int16_t *pooled,
                     uint8_t *places);
+
+/** Copies runs of a map into a patch.
+ *  @param patch  where the first value goes: a spela_wide_t; with the DSP extension a byte, which
+ *                is widened later */
+void spela_copy_runs(const int8_t *values, void *patch, const spela_runs_t *runs);
+
+#ifdef SPELA_MAP_KERNELS
+/** Takes a position's sums into its block's maxima; returns how many filters, the first ones, it
+ *  has done. */
+uint32_t spela_keep_greatest(const int32_t *sums, const spela_maxima_t *maxima);
+#else
+#define spela_keep_greatest(sums, maxima) 0U
+#endif
 
 /** Brings a map to int8 with one exponent, in place; returns the exponent. */
 uint32_t spela_narrow(int16_t *map, uint32_t count);

@@ -19,8 +19,7 @@ spela_places_t spela_places(const spela_layer_t *filters, const spela_layer_t *r
     spela_places_t places;
     places.wide_patch = 0U;
     places.sums = spela_wide_bytes(patch);
-    places.patch = places.sums + 4U * spela_padded(filters->units);
-    const uint32_t map_end = places.patch + patch;
+    const uint32_t map_end = places.sums + 4U * spela_padded(filters->units);
     places.cells = 0U;
     places.wide_cells = aligned(4U * cells);
     places.factors = places.wide_cells; /* once the read-out has learned */
@@ -105,8 +104,7 @@ const int8_t *spela_run_layer_convolution(const spela_t *network, uint32_t index
     const spela_layer_t *const layer = spela_layer(network, index);
     spela_maps_t *const maps = spela_maps(network);
     const spela_places_t places = spela_places(layer, layer + 1);
-    const spela_position_t room = {spela_at(network, maps->scratch_offset + places.patch),
-                                   spela_at(network, maps->scratch_offset + places.wide_patch),
+    const spela_position_t room = {spela_at(network, maps->scratch_offset + places.wide_patch),
                                    spela_at(network, maps->scratch_offset + places.sums)};
     int16_t *const pooled = spela_at(network, maps->map_offset[index / 2U % 2U]);
     spela_convolve(network->model.pointer, layer, spela_weights(network, index), map, &room, pooled,

@@ -167,7 +167,7 @@ def _scratch(layer: LayerPlan) -> int:
     filters = layer.convolution
     assert filters is not None
     patch, cells, units = padded(filters.inputs), padded(layer.inputs), padded(layer.units)
-    map_end = _wide(patch) + 4 * padded(filters.units) + patch
+    map_end = _wide(patch) + 4 * padded(filters.units)
     rows = _taken(4 * cells) + _wide(cells)
     readout_end = _taken(rows + 12 * units) + _wide(units)
     return _taken(max(map_end, readout_end, rows + 4 * filters.inputs))
