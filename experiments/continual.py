@@ -1,4 +1,4 @@
-"""Streams of experiences, classes that are forgotten, and unknown ones."""
+"""Streams of experiences, and unknown classes."""
 
 from __future__ import annotations
 
@@ -16,21 +16,17 @@ from spela_mcu.continual.learner import StreamOutcome, follow
 from spela_mcu.continual.stream import Shape, Stream, make_stream
 from spela_mcu.continual.yardsticks import class_means, neighbours_in_same_bytes
 from spela_mcu.data.dataset import INPUT_MAX, Dataset, Split
-from spela_mcu.fixed_point.arithmetic import ONE_Q14, Int64, activate, exact_product
-from spela_mcu.fixed_point.continual import ClassState
+from spela_mcu.fixed_point.arithmetic import Int64, activate, exact_product
 from spela_mcu.fixed_point.network import IntegerNetwork, first_inputs
 from spela_mcu.host.network import HostNetwork
 from spela_mcu.pipeline import Overrides
-from spela_mcu.report.rejection import held_out, roc
+from spela_mcu.report.rejection import held_out
 from spela_mcu.spec.model import ModelSpec
 
 Float = NDArray[np.float64]
 
 PROTOTYPE_LENGTH = 0.7
 """Length of an embedding that is a mean; the others have length one."""
-
-SHOTS_AGAIN = 5
-"""Samples of a forgotten class from which it is learned anew."""
 
 
 def stream(task: Task) -> dict[str, float]:
@@ -39,7 +35,7 @@ def stream(task: Task) -> dict[str, float]:
     Options: `by`, one of LEARNERS; `kind`, `first`, `group` and `shots` as `compare --stream` has
     them; `steps`, samples rehearsed after each later experience.
     """
-    spec, dataset = _seeded(task)
+    spec, dataset = seeded(task)
     options = task.options
     shape = Shape(options.get("first"), options.get("group", 1), options.get("shots"))
     kind = options.get("kind", "class-incremental")
@@ -125,97 +121,14 @@ LEARNERS: dict[str, Callable[[ModelSpec, Stream, int], StreamOutcome]] = {
 }
 
 
-# ------------------------------------------------------------------------------- forgetting
-
-
-def forget(task: Task) -> dict[str, float]:
-    """What remains of a class that is forgotten, in %; the seed chooses the class.
-
-    Options: `how`: not at all, hidden (it is no longer answered), forgotten (as spela_forget does),
-    retrained (a network that never learned it) or relearned (from the memory alone).
-
-    Columns: accuracy on the others; how often samples of the class are answered with it once it is
-    active again, and once five of its samples have been learned again; and how well a sample that
-    was learned can be told from one that was not by its cosine (area under the ROC; 50 is chance).
-    """
-    spec, dataset = _seeded(task)
-    found = make_stream("class-incremental", dataset, Shape(first=dataset.classes - 1), task.seed)
-    label, whole = dataset.classes - 1, found.everything
-    how = task.options["how"]
-    network = _network_of(spec, found, knows_it=how != "retrained")
-    match how:
-        case "hidden":
-            network.classes[label] = ClassState()
-        case "forgotten":
-            network.forget(label)
-        case "relearned":
-            network = _relearned(network, label)
-    others, own = found.start.test, whole.test.take(whole.test.y == label)
-    learned = whole.train.take(whole.train.y == label)
-    values = {"others": 100 * network.score(others.inputs, others.y)}
-    network.classes[label].is_active = True
-    values["the class, active again"] = _answered(network, own, label)
-    values["learned or not, area"] = 100 * _area(network, own, learned, label)
-    network.partial_fit(learned.inputs[:SHOTS_AGAIN], learned.y[:SHOTS_AGAIN])
-    values[f"after {SHOTS_AGAIN} samples"] = _answered(network, own, label)
-    return values
-
-
-def _network_of(spec: ModelSpec, found: Stream, *, knows_it: bool) -> IntegerNetwork:
-    """A network with a place for the last class, which it knows or has never seen."""
-    if not knows_it:
-        return _as_integers(chip.started(chip.with_spare_classes(spec, found), found.start))
-    return _as_integers(chip.started(chip.without_names(spec), found.everything))
-
-
-def _as_integers(network: HostNetwork) -> IntegerNetwork:
-    """The same network, whose classes can be reached."""
-    weights = tuple(network.weights(index) for index in range(len(network.plan.matrices)))
-    return IntegerNetwork(network.plan, weights)
-
-
-def _relearned(network: IntegerNetwork, label: int) -> IntegerNetwork:
-    """A network from random weights that learns all classes but one from the memory."""
-    fresh = IntegerNetwork.untrained(network.plan)
-    for index, one in enumerate(network.classes):
-        fresh.classes[index] = ClassState() if index == label else one.copy()
-    fresh.rehearse(RELEARNED_STEPS)
-    return fresh
-
-
-RELEARNED_STEPS = 3000
-
-
-def _answered(network: IntegerNetwork, samples: Split, label: int) -> float:
-    return 100 * float(np.mean(network.predict(samples.inputs) == label))
-
-
-def _area(network: IntegerNetwork, unseen: Split, learned: Split, label: int) -> float:
-    """Area under the ROC by which the class's cosine tells learned samples from others."""
-    embedding = network.plan.layers[-1].exit.embedding[label]
-
-    def cosines(part: Split) -> Int64:
-        values = first_inputs(network.plan, part.inputs)
-        for layer, state in zip(network.plan.layers, network.layers, strict=True):
-            sums = exact_product(values, state.weights.T)
-            values = np.array([activate(row, layer.leak_shift).values for row in sums])
-        lengths = np.maximum(np.linalg.norm(values, axis=1), 1) * np.linalg.norm(embedding)
-        return np.rint(ONE_Q14 * (values @ embedding) / lengths).astype(np.int64)
-
-    unseen_below, learned_below = roc(cosines(unseen), cosines(learned))
-    return float(np.trapezoid(unseen_below, learned_below))
-
-
-# ----------------------------------------------------------------------------- unknown ones
-
-
 def unknown(task: Task) -> dict[str, float]:
     """How well samples of a class that was held out are told from others; the seed chooses it."""
-    spec, dataset = _seeded(task)
+    spec, dataset = seeded(task)
     found = held_out(spec, dataset, task.seed % dataset.classes)
     return {"area, by cosine": 100 * found.area, "area, by margin": 100 * found.margin_area}
 
 
-def _seeded(task: Task) -> tuple[ModelSpec, Dataset]:
+def seeded(task: Task) -> tuple[ModelSpec, Dataset]:
+    """The task's model, with its seed throughout, and data."""
     spec, dataset = prepared(task)
     return Overrides(seed=task.seed).apply(spec), dataset

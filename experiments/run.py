@@ -17,9 +17,10 @@ from joblib import Parallel, delayed  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from experiments.continual import forget, stream, unknown
+from experiments.continual import stream, unknown
 from experiments.convolution import compare_rules
 from experiments.drift import drift, wearer
+from experiments.forgetting import forget, membership
 from experiments.learning import learn
 from experiments.limits import limits
 from experiments.paper_convolution import paper_rule
@@ -50,6 +51,7 @@ MEASURES: dict[str, Callable[[Task], dict[str, float]]] = {
     "rounding": rounding,
     "stream": stream,
     "forget": forget,
+    "membership": membership,
     "unknown": unknown,
     "labels": labels,
     "rare_labels": rare_labels,

@@ -129,6 +129,16 @@ STUDIES: dict[str, Study] = {
             )
         ), seeds=10, measure="forget",
     ),
+    "membership": Study(
+        "Digits: which samples of a class were learned, by an attack", STREAM_DIGITS,
+        (
+            Row("known", options={"how": "not at all"}),
+            Row("forgotten", options={"how": "forgotten"}),
+            Row("the others learned anew from memory", options={"how": "relearned"}),
+            Row("forgotten, means kept", {"learning.rehearsal": {"keep": "means"}},
+                {"how": "forgotten"}),
+        ), seeds=10, measure="membership",
+    ),
     "unknown": Study(
         "Digits: a class held out, by cosine and by margin", DIGITS,
         (Row("64-48-32"),), seeds=10, measure="unknown",
