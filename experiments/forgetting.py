@@ -77,29 +77,28 @@ def membership(task: Task) -> dict[str, float]:
     whole = found.everything
     rest = whole.train.take(whole.train.y != label)
     own = _joined(*(part.take(part.y == label) for part in (whole.train, whole.test)))
-    halves = _halves(len(own), np.random.default_rng(task.seed))
-    margins = np.empty(halves.shape)
-    for index, learned in enumerate(halves):
-        train = _joined(rest, own.take(learned))
-        network = _knowing(spec, replace(whole, train=train))
+    learned = halves(len(own), np.random.default_rng(task.seed))
+    margins = np.empty(learned.shape)
+    for index, half in enumerate(learned):
+        network = _knowing(spec, replace(whole, train=_joined(rest, own.take(half))))
         network = _afterwards(network, label, task.options["how"])
         network.classes[label].is_active = True
         cosines = _cosines(network, own)
         margins[index] = cosines[:, label] - np.delete(cosines, label, axis=1).max(axis=1)
-    ratios = _likelihood_ratios(margins, halves)
+    ratios = likelihood_ratios(margins, learned)
     return {
-        "area, by the margin": 100 * _mean_area(halves, margins),
-        "area, by likelihood ratios": 100 * _mean_area(halves, ratios),
+        "area, by the margin": 100 * mean_area(learned, margins),
+        "area, by likelihood ratios": 100 * mean_area(learned, ratios),
     }
 
 
-def _halves(samples: int, rng: np.random.Generator) -> Bool:
+def halves(samples: int, rng: np.random.Generator) -> Bool:
     """Which samples each network learns [networks, samples], so that half of them learn each."""
     learned = np.arange(ATTACKED)[:, None] < ATTACKED // 2
     return rng.permuted(np.repeat(learned, samples, axis=1), axis=0)
 
 
-def _likelihood_ratios(margins: Float, learned: Bool) -> Float:
+def likelihood_ratios(margins: Float, learned: Bool) -> Float:
     """Logarithms [networks, samples] of how much likelier each margin is of a network that learned.
 
     Both distributions are taken as normal, their means from the other networks' margins of the
@@ -169,6 +168,6 @@ def _cosines(network: IntegerNetwork, samples: Split) -> Float:
     return np.asarray(exit_cosines(network.plan, weights, samples.inputs)[-1])
 
 
-def _mean_area(learned: Bool, scores: Float) -> float:
+def mean_area(learned: Bool, scores: Float) -> float:
     """Area under the ROC [networks, samples] by which scores tell learned samples from others."""
     return float(np.mean([roc_auc_score(*one) for one in zip(learned, scores, strict=True)]))

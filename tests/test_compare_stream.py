@@ -9,6 +9,7 @@ import torch
 from click.testing import CliRunner
 
 from experiments import continual as experiments
+from experiments import forgetting
 from experiments.tasks import Task
 from spela_mcu.cli.compare import command
 from spela_mcu.commands.compare_stream import CONTENDERS
@@ -224,8 +225,27 @@ def test_learners_that_keep_no_sample_answer_the_new_class(model, by, settings):
 
 @pytest.mark.parametrize("how", ["hidden", "forgotten", "relearned", "retrained"])
 def test_a_class_that_is_forgotten_leaves_less_than_one_that_is_hidden(model, how):
-    found = experiments.forget(task(model, how=how))
-    known = experiments.forget(task(model, how="hidden"))
+    found = forgetting.forget(task(model, how=how))
+    known = forgetting.forget(task(model, how="hidden"))
     back = "the class, active again"
     assert found[back] <= known[back]
     assert all(not math.isnan(value) for value in found.values())
+
+
+def test_an_attack_learns_from_other_networks_what_sure_means_of_each_sample():
+    """Samples differ more from each other than learning changes: the margin alone tells little."""
+    rng = np.random.default_rng(1)
+    learned = forgetting.halves(40, rng)
+    assert (learned.sum(axis=0) == forgetting.ATTACKED // 2).all()
+    noise = rng.normal(0, 0.1, learned.shape)
+    margins = rng.normal(0, 1, 40) + 0.3 * learned + noise
+    assert forgetting.mean_area(learned, margins) < 0.65
+    assert forgetting.mean_area(learned, forgetting.likelihood_ratios(margins, learned)) > 0.95
+    leaves_nothing = forgetting.likelihood_ratios(margins - 0.3 * learned, learned)
+    assert 0.4 < forgetting.mean_area(learned, leaves_nothing) < 0.6
+
+
+def test_an_attack_on_a_forgotten_class_is_measured(model, monkeypatch):
+    monkeypatch.setattr(forgetting, "ATTACKED", 4)
+    found = forgetting.membership(task(model, how="forgotten"))
+    assert all(0 <= area <= 100 for area in found.values())
