@@ -100,7 +100,11 @@ def build_application(project, directory, compiler, level="O0", change=None):
     """
     write_project(project, directory)
     model = project.model
-    kinds = {"is_continual": model.is_continual, "inference_only": project.inference_only}
+    kinds = {
+        "has_convolutions": model.has_convolutions,
+        "is_continual": model.is_continual,
+        "inference_only": project.inference_only,
+    }
     defines = runtime_defines(
         model.weights,
         model.batch,
@@ -142,7 +146,7 @@ def runtime_objects(compiler, level, defines):
     objects = []
     for source in sorted(RUNTIME.glob("*.c")):
         target = directory / f"{source.stem}.o"
-        includes = [RUNTIME, RUNTIME.parent / "continual"]
+        includes = [RUNTIME, RUNTIME.parent / "continual", RUNTIME.parent / "convolution"]
         objects.append(compiler.compile(["-c", source], target, includes, defines, level))
     return tuple(objects)
 

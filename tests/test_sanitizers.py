@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from convolutional import plan_of, stream
 from host_process import (
     TRAPS,
     HostProcess,
@@ -12,6 +13,8 @@ from host_process import (
     build_application,
     sanitizing_compilers,
 )
+from test_convolution_chip import source_of
+from test_convolutional_network import NETWORKS
 
 from spela_mcu.data.dataset import InputScaling
 from spela_mcu.device.device import Device
@@ -179,6 +182,17 @@ def compiled_by(*pairs):
         )
         for name, level in pairs
     ]
+
+
+# gcc says nothing of an offset to NULL.
+@pytest.mark.parametrize(("compiler", "level"), compiled_by(("clang", "O0")))
+def test_sanitized_convolutions_equal_the_reference(compiler, level, tmp_path):
+    shape, layers = NETWORKS["picture"]
+    network = IntegerNetwork.untrained(plan_of(shape, layers, fixed_point={"weights": "int12"}))
+    project = generate_project(source_of(network), load_board("mps2-an386"))
+    samples, labels = stream(shape, 12)
+    with HostProcess(build_application(project, tmp_path / "p", compiler, level)) as process:
+        learn(network, Device(process), samples, labels, infer=True)
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_id)

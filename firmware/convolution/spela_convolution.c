@@ -168,7 +168,9 @@ static void convolve_row(const spela_model_t *model, const spela_layer_t *layer,
         if (maxima.place - first == window->pool.columns) {
             maxima.place = first;
             maxima.pooled += maxima.filters;
-            maxima.places += maxima.places == NULL ? 0U : maxima.filters;
+            if (maxima.places != NULL) {
+                maxima.places += maxima.filters;
+            }
         }
     }
 }
@@ -189,7 +191,9 @@ void spela_convolve(const spela_model_t *model, const spela_layer_t *layer, cons
             convolve_row(model, layer, weights, &seen, room, maxima);
         }
         maxima.pooled += count;
-        maxima.places += places == NULL ? 0U : count;
+        if (places != NULL) {
+            maxima.places += count;
+        }
     }
 }
 
@@ -197,7 +201,8 @@ void spela_convolve(const spela_model_t *model, const spela_layer_t *layer, cons
 uint32_t spela_narrow(int16_t *map, uint32_t count) {
     uint32_t bits = 0U; /* of all values, ORed: as many as the largest has */
     for (uint32_t i = 0U; i < count; i++) {
-        bits |= (uint32_t)map[i];
+        const int32_t value = map[i];
+        bits |= (uint32_t)value;
     }
     bits = spela_bits(bits);
     const uint32_t shift = bits > 7U ? bits - 7U : 0U;
