@@ -4,7 +4,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from convolutional import CLASSES, book_network, plan_of, stream
+from convolutional import book_network, plan_of, stream
 
 from spela_mcu.fixed_point.network import IntegerNetwork
 from spela_mcu.host.network import HostNetwork
@@ -86,10 +86,9 @@ def test_equal_when_weights_saturate_and_halve(name, weights):
 
 def test_it_learns():
     shape, layers = NETWORKS["picture"]
-    network = IntegerNetwork.untrained(plan_of(shape, layers))
+    network = IntegerNetwork.untrained(plan_of(shape, layers[1:]))  # the first is 1 x 1
     samples, labels = stream(shape, 300, noise=60)
     network.partial_fit(samples, labels)
     unseen, wanted = stream(shape, 100, seed=1, noise=60)
-    for exit_ in range(3):
+    for exit_ in range(len(network.plan.layers)):
         assert np.mean(network.predict(unseen, exit_) == wanted) > 0.85
-    assert len(network.plan.layers) == CLASSES
