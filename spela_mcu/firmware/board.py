@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -17,6 +17,8 @@ from spela_mcu.spec.document import Document, KeyPath, dotted, key_path, quoted,
 from spela_mcu.spec.rules import impossible
 from spela_mcu.store.slots import UNITS
 from spela_mcu.store.wear import PARTS
+
+WHOLE_BLOCKS: Final = "begin and end the region with a block"
 
 
 class Region(BoardPart):
@@ -34,21 +36,18 @@ class Region(BoardPart):
         """Whether the address lies in the region."""
         return self.address <= address < self.end
 
-    def check_blocks(self, block_bytes: int, name: str, of: str = "") -> None:
-        """Refuses a region that is not of whole blocks.
+    def check_multiples(self, unit: int, name: str, mend: str, of: str = "") -> None:
+        """Refuses a region whose address or size is not a multiple of a unit.
 
         Args:
-            block_bytes: what the flash erases at once.
-            name: the key that says so.
+            unit: so many bytes.
+            name: what the error calls it.
+            mend: how to mend the region.
             of: comes before the region's own keys in the error.
         """
-        for key in ("address", "bytes"):
-            if getattr(self, key) % block_bytes:
-                raise impossible(
-                    f"must be a multiple of {name}, got 0x{getattr(self, key):x}",
-                    "begin and end the region with a block",
-                    f"{of}{key}",
-                )
+        for key, value in (("address", self.address), ("bytes", self.bytes)):
+            if value % unit:
+                raise impossible(f"must be a multiple of {name}, got 0x{value:x}", mend, of + key)
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
@@ -91,7 +90,7 @@ class StoreRegion(Region):
                 "give what the flash programs at once",
                 "unit_bytes",
             )
-        self.check_blocks(self.block_bytes, "block_bytes")
+        self.check_multiples(self.block_bytes, "block_bytes", WHOLE_BLOCKS)
         if self.block_bytes % self.unit_bytes:
             raise impossible(
                 f"must be a multiple of unit_bytes, got {self.block_bytes}",
@@ -247,7 +246,7 @@ class Board(BoardPart):
                 "let it end where the store begins; what comes before it is for the program",
                 "rehearsal.address",
             )
-        region.check_blocks(store.block_bytes, "store.block_bytes", "rehearsal.")
+        region.check_multiples(store.block_bytes, "store.block_bytes", WHOLE_BLOCKS, "rehearsal.")
         return self
 
     @model_validator(mode="after")
@@ -282,14 +281,12 @@ class Board(BoardPart):
     @model_validator(mode="after")
     def _check_memory(self) -> Self:
         for name, region in (("flash", self.flash), ("ram", self.ram)):
-            alignment = ALIGNMENT[name]
-            for key in ("address", "bytes"):
-                if getattr(region, key) % alignment:
-                    raise impossible(
-                        f"must be a multiple of {alignment}, got 0x{getattr(region, key):x}",
-                        "round it, so that the region stays within the chip's",
-                        f"{name}.{key}",
-                    )
+            region.check_multiples(
+                ALIGNMENT[name],
+                str(ALIGNMENT[name]),
+                "round it, so that the region stays within the chip's",
+                f"{name}.",
+            )
         flash, ram = self.flash, self.ram
         if flash.address < ram.end and ram.address < flash.end:
             raise impossible(
