@@ -60,9 +60,8 @@ class PrototypeLearner:
     """
 
     def __init__(self, network: HostNetwork, known: Split) -> None:
-        plan = network.plan
-        self._weights = tuple(network.weights(index) for index in range(len(plan.matrices)))
-        self._network = IntegerNetwork(plan, self._weights)
+        self._weights = network.all_weights()
+        self._network = IntegerNetwork(network.plan, self._weights)
         self._centre = self._directions(known).mean(axis=0)
 
     @property

@@ -128,8 +128,7 @@ def _knowing(spec: ModelSpec, dataset: Dataset) -> IntegerNetwork:
 
 def _as_integers(network: HostNetwork) -> IntegerNetwork:
     """The same network, whose classes can be reached."""
-    weights = tuple(network.weights(index) for index in range(len(network.plan.matrices)))
-    return IntegerNetwork(network.plan, weights)
+    return IntegerNetwork(network.plan, network.all_weights())
 
 
 def _afterwards(network: IntegerNetwork, label: int, how: str) -> IntegerNetwork:

@@ -90,7 +90,7 @@ def learn(task: Task) -> dict[str, float]:
         if plan.has_convolutions:
             answers = chip.predict_exits(quantize_inputs(dataset.test.x))
             return by_exit(answers, dataset.test.y)
-        weights = [chip.weights(index) for index in range(len(plan.layers))]
+        weights = list(chip.all_weights())
     return shares(exit_cosines(plan, weights, quantize_inputs(dataset.test.x)), dataset.test.y)
 
 

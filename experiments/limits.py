@@ -41,8 +41,7 @@ def limits(task: Task) -> dict[str, float]:
     started = chip.started(chip.without_names(spec), factory)
     answers = all_answers(started, factory.validation.inputs)
     plan = with_rejection(started.plan, answers, spec.exits.unknown_share)
-    weights = tuple(started.weights(index) for index in range(len(plan.matrices)))
-    network = HostNetwork.of(IntegerNetwork(plan, weights))
+    network = HostNetwork.of(IntegerNetwork(plan, started.all_weights()))
 
     stream, test = part.train.take(then), dataset.test
     before = _refused(network, test, label)

@@ -62,7 +62,7 @@ def rounding(task: Task) -> dict[str, float]:
         done += len(part[1])
         if done == first:
             break
-    network = MeasuredNetwork(plan, tuple(chip.weights(i) for i in range(len(plan.matrices))))
+    network = MeasuredNetwork(plan, chip.all_weights())
     for index, state in enumerate(network.layers):
         state.halvings = chip.halvings(index)
     network.samples = done

@@ -158,14 +158,14 @@ def measure(
     total = prepared.spec.learning.epochs * len(dataset.train)
     learned = HostNetwork.of(prepared.network())
     matrices = prepared.plan.matrices
-    before = [learned.weights(index) for index in range(len(matrices))]
+    before = learned.all_weights()
     start = None
     if not prepared.drawn:  # it is used as flashed
         start = _answers(learned, dataset.validation), _answers(learned, dataset.test)
     twin = prepared.float_twin()
     curve = _learning_curve(prepared, twin, learned, total, progress)
     learned_labels = learned.predict_exits(dataset.test.inputs)
-    after = [learned.weights(index) for index in range(len(matrices))]
+    after = learned.all_weights()
     validation, test = start or (
         _answers(learned, dataset.validation),
         _answers(learned, dataset.test),
@@ -202,7 +202,7 @@ def measure(
             _weights(layer, one, other)
             for one, other, layer in zip(before, after, matrices, strict=True)
         ),
-        filters=_filters(IntegerNetwork(prepared.plan, tuple(after)), dataset.test),
+        filters=_filters(IntegerNetwork(prepared.plan, after), dataset.test),
         held_out=held_out,
     )
 

@@ -317,6 +317,10 @@ class HostNetwork(Classifier):
         matrix = self.plan.matrices[index]
         return unpack(data, matrix.units, matrix.inputs, matrix.format)
 
+    def all_weights(self) -> tuple[NDArray[np.int64], ...]:
+        """The weights of all of the plan's matrices, in their order."""
+        return tuple(self.weights(index) for index in range(len(self.plan.matrices)))
+
     def halvings(self, index: int) -> int:
         """How often the weights of one of the plan's matrices were halved."""
         view = self._ffi.new("spela_layer_view_t *")
