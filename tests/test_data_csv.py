@@ -197,8 +197,7 @@ def test_csv_quotes_inside_a_cell_are_text(tmp_path):
 
 WORKBOOK = io.BytesIO()
 with zipfile.ZipFile(WORKBOOK, "w") as _archive:
-    # ZipInfo's date is fixed: the clock's would be part of the test's name.
-    _archive.writestr(zipfile.ZipInfo("xl/workbook.xml"), "")
+    _archive.writestr("xl/workbook.xml", "")
 EXCEL = "is an Excel workbook, not text", "save the sheet as CSV (in Excel: CSV UTF-8)"
 
 
